@@ -1,0 +1,10 @@
+//! The outside world, a module each. They speak plain data and never import each other's types,
+//! except that [`git`]'s commit ids are the kernel's.
+
+pub mod docker;
+pub mod git;
+pub mod local;
+pub mod ollama;
+pub mod process;
+pub mod sandbox;
+pub mod scripted;

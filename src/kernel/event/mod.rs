@@ -1,0 +1,5 @@
+//! What can be said.
+
+mod commit;
+
+pub use commit::{CommitId, NotACommitId};

@@ -1,0 +1,5 @@
+//! Stores of logs.
+
+pub mod memory;
+#[cfg(feature = "rocksdb")]
+pub mod rocksdb;
