@@ -36,21 +36,14 @@ impl Engine {
     /// # Errors
     /// [`EngineError`]; nothing was appended.
     pub fn append(&self, drafts: Vec<Draft>, now_ms: u64) -> Result<Appended, EngineError> {
-        let events = drafts
-            .iter()
-            .map(Draft::prepare)
-            .collect::<Result<Vec<_>, _>>()?;
+        let events = drafts.iter().map(Draft::prepare).collect::<Result<Vec<_>, _>>()?;
         let bytes: usize = events.iter().map(Prepared::size).sum();
         let fits = (1..=MAX_APPEND_RECORDS).contains(&events.len()) && bytes <= MAX_APPEND_BYTES;
         if !fits {
             return Err(EngineError::Count(events.len()));
         }
         let slot = Slot::default();
-        self.queue.lock().push(Request {
-            drafts,
-            now_ms,
-            slot: Arc::clone(&slot),
-        });
+        self.queue.lock().push(Request { events, now_ms, slot: Arc::clone(&slot) });
         let mut writer = self.writer();
         loop {
             let done = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -65,29 +58,16 @@ impl Engine {
     /// Writes all requests as one append, and answers each.
     fn write(&self, writer: &mut Writer, batch: Vec<Request>) {
         let me = self.me();
-        let tip = self
-            .view()
-            .tips
-            .get(&me)
-            .cloned()
-            .unwrap_or_else(|| Tip::empty(me));
+        let tip = self.view().tips.get(&me).cloned().unwrap_or_else(|| Tip::empty(me));
         let mut clock = writer.clock;
         let mut records = Vec::new();
         let mut answered = Vec::with_capacity(batch.len());
-        for Request {
-            drafts,
-            now_ms,
-            slot,
-        } in batch
-        {
+        for Request { events, now_ms, slot } in batch {
             let from = tip.length() + records.len() as u64;
             let before = clock;
             match encode(events, from, &mut clock, now_ms) {
                 Ok(mut encoded) => {
-                    let ids = encoded
-                        .iter()
-                        .map(|r| EventId(r.as_ref().leaf(&me).0))
-                        .collect();
+                    let ids = encoded.iter().map(|r| EventId(r.as_ref().leaf(&me).0)).collect();
                     answered.push((slot, now_ms, Appended { from, ids }));
                     records.append(&mut encoded);
                 }
@@ -101,11 +81,7 @@ impl Engine {
             return;
         }
         let append = tip.append(&self.key, self.swarm, clock.last().0, records);
-        let now_ms = answered
-            .iter()
-            .map(|(_, now_ms, _)| *now_ms)
-            .max()
-            .unwrap_or(0);
+        let now_ms = answered.iter().map(|(_, now_ms, _)| *now_ms).max().unwrap_or(0);
         writer.clock = clock;
         let result = self.commit(writer, append, now_ms);
         for (slot, _, appended) in answered {
@@ -133,11 +109,7 @@ impl Engine {
             writer.since_snapshot = 0;
             self.snapshot()?;
         }
-        self.tell(&Committed {
-            author,
-            events,
-            length,
-        });
+        self.tell(&Committed { author, events, length });
         Ok(())
     }
 }

@@ -41,10 +41,7 @@ impl Engine {
             if !members.stands(&author, range.from) && !self.founds(&range) {
                 return Err(IngestError::NotAMember(author));
             }
-            view.tips
-                .get(&author)
-                .cloned()
-                .unwrap_or_else(|| Tip::empty(author))
+            view.tips.get(&author).cloned().unwrap_or_else(|| Tip::empty(author))
         };
         let append = match tip.verify(&self.swarm, range) {
             Ok(append) => append,

@@ -9,10 +9,7 @@ use crate::kernel::identity::AuthorId;
 use crate::kernel::log::{LogStore, ReadLimit, StoreError};
 
 /// How much of one log is read ahead.
-const AHEAD: ReadLimit = ReadLimit {
-    records: 1024,
-    bytes: 1024 * 1024,
-};
+const AHEAD: ReadLimit = ReadLimit { records: 1024, bytes: 1024 * 1024 };
 
 struct Log {
     next: u64,
@@ -31,19 +28,9 @@ impl<'a> Merge<'a> {
         store: &'a dyn LogStore,
         from: impl IntoIterator<Item = (AuthorId, u64)>,
     ) -> Result<Self, StoreError> {
-        let mut merge = Self {
-            store,
-            logs: BTreeMap::new(),
-            heap: BinaryHeap::new(),
-        };
+        let mut merge = Self { store, logs: BTreeMap::new(), heap: BinaryHeap::new() };
         for (author, next) in from {
-            merge.logs.insert(
-                author,
-                Log {
-                    next,
-                    ahead: VecDeque::new(),
-                },
-            );
+            merge.logs.insert(author, Log { next, ahead: VecDeque::new() });
             merge.refill(author)?;
         }
         Ok(merge)
@@ -59,13 +46,11 @@ impl<'a> Merge<'a> {
                 return Ok(());
             }
             for record in records {
-                log.ahead
-                    .extend(Event::read(author, log.next, record.as_ref()).ok());
+                log.ahead.extend(Event::read(author, log.next, record.as_ref()).ok());
                 log.next += 1;
             }
         }
-        self.heap
-            .extend(log.ahead.front().map(|event| Reverse(Place::of(event))));
+        self.heap.extend(log.ahead.front().map(|event| Reverse(Place::of(event))));
         Ok(())
     }
 
@@ -75,10 +60,7 @@ impl<'a> Merge<'a> {
         };
         let log = self.logs.get_mut(&place.author);
         let event = log.and_then(|log| log.ahead.pop_front());
-        let ahead = self
-            .logs
-            .get(&place.author)
-            .and_then(|log| log.ahead.front());
+        let ahead = self.logs.get(&place.author).and_then(|log| log.ahead.front());
         match ahead {
             Some(next) => self.heap.push(Reverse(Place::of(next))),
             None => self.refill(place.author)?,

@@ -130,11 +130,7 @@ impl Engine {
     /// The length of every log.
     #[must_use]
     pub fn lengths(&self) -> BTreeMap<AuthorId, u64> {
-        self.view()
-            .tips
-            .iter()
-            .map(|(author, tip)| (*author, tip.length()))
-            .collect()
+        self.view().tips.iter().map(|(author, tip)| (*author, tip.length())).collect()
     }
 
     /// The digest of the state, and which events of each log it covers.
@@ -148,15 +144,9 @@ impl Engine {
     #[must_use]
     pub fn checkpoint(&self) -> Draft {
         let (digest, frontier) = self.digest();
-        let frontier = frontier
-            .into_iter()
-            .map(|(author, length)| Frontier { author, length })
-            .collect();
-        Draft::general(Checkpoint {
-            fold_version: FOLD_VERSION,
-            frontier,
-            digest,
-        })
+        let frontier =
+            frontier.into_iter().map(|(author, length)| Frontier { author, length }).collect();
+        Draft::general(Checkpoint { fold_version: FOLD_VERSION, frontier, digest })
     }
 
     /// How many events are held back, since their time has not come.
@@ -196,15 +186,10 @@ impl Engine {
         from: u64,
         limit: usize,
     ) -> Result<Vec<Event>, EngineError> {
-        let limit = ReadLimit {
-            records: limit,
-            bytes: 8 * 1024 * 1024,
-        };
+        let limit = ReadLimit { records: limit, bytes: 8 * 1024 * 1024 };
         let records = self.store.records(&author, from, limit)?;
         let events = (from..).zip(&records);
-        Ok(events
-            .map(|(i, r)| Event::read(author, i, r.as_ref()))
-            .collect::<Result<_, _>>()?)
+        Ok(events.map(|(i, r)| Event::read(author, i, r.as_ref())).collect::<Result<_, _>>()?)
     }
 
     /// The events of a task in their total order.
@@ -214,10 +199,7 @@ impl Engine {
     pub fn task_events(&self, task: TaskId) -> Result<Vec<Event>, EngineError> {
         let source = StoreSource(&*self.store);
         let places: Vec<Place> = source.places(&Aggregate::Task(task))?;
-        Ok(places
-            .iter()
-            .map(|place| source.event(place))
-            .collect::<Result<_, _>>()?)
+        Ok(places.iter().map(|place| source.event(place)).collect::<Result<_, _>>()?)
     }
 
     /// An event with its proof, under the log's present head.
@@ -235,29 +217,19 @@ impl Engine {
         let Some(head) = self.store.heads(author, tip.length() - 1, 1)?.pop() else {
             return Ok(None);
         };
-        let limit = ReadLimit {
-            records: 1,
-            bytes: usize::MAX,
-        };
+        let limit = ReadLimit { records: 1, bytes: usize::MAX };
         let Some(record) = self.store.records(author, index, limit)?.pop() else {
             return Ok(None);
         };
         let tree = TreeReader::new(&*self.store, &tip);
         let inclusion = prove_inclusion(&tree, index, tip.length())?;
-        Ok(Some(SignedEvent {
-            record,
-            inclusion,
-            head,
-        }))
+        Ok(Some(SignedEvent { record, inclusion, head }))
     }
 
     /// Calls the subscriber with everything that is committed from now on, on the thread that
     /// committed it. It must be quick and must not call the engine's writing methods.
     pub fn subscribe(&self, subscriber: impl Fn(&Committed) + Send + Sync + 'static) {
-        let mut all = self
-            .subscribers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.subscribers.write().unwrap_or_else(PoisonError::into_inner);
         all.push(Box::new(subscriber));
     }
 
@@ -324,11 +296,7 @@ impl Engine {
     }
 
     fn tell(&self, committed: &Committed) {
-        for subscriber in &*self
-            .subscribers
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-        {
+        for subscriber in &*self.subscribers.read().unwrap_or_else(PoisonError::into_inner) {
             subscriber(committed);
         }
     }

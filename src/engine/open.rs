@@ -32,19 +32,11 @@ pub fn found(
     now_ms: u64,
 ) -> Result<Founding, EngineError> {
     let author = key.author();
-    let founded = SwarmFounded {
-        name: name.to_owned(),
-        administrators: vec![author],
-        nonce,
-    };
+    let founded = SwarmFounded { name: name.to_owned(), administrators: vec![author], nonce };
     let clock = Clock::default().tick(now_ms)?;
     let record = Draft::general(founded).record(0, clock)?;
     let swarm = swarm_id(EventId(record.as_ref().leaf(&author).0));
-    Ok(Founding {
-        swarm,
-        clock,
-        record,
-    })
+    Ok(Founding { swarm, clock, record })
 }
 
 impl Founding {
@@ -77,9 +69,7 @@ impl Engine {
         let limit = Hlc::from_ms(now_ms.saturating_add(MAX_AHEAD_MS));
         for log in store.logs()? {
             tips.insert(log.author, Tip::open(&*store, log.author)?);
-            let head = store
-                .newest_head(&log.author)?
-                .map_or(Hlc(0), |head| Hlc(head.clock));
+            let head = store.newest_head(&log.author)?.map_or(Hlc(0), |head| Hlc(head.clock));
             // An own event is behind the clock in any case, even if the wall clock was set back.
             if head <= limit || log.author == key.author() {
                 clock.observe(head);
@@ -97,15 +87,8 @@ impl Engine {
             key,
             swarm,
             queue: Queue::default(),
-            writer: Mutex::new(Writer {
-                clock,
-                since_snapshot: 0,
-            }),
-            view: RwLock::new(View {
-                tips,
-                fold,
-                held: BTreeMap::new(),
-            }),
+            writer: Mutex::new(Writer { clock, since_snapshot: 0 }),
+            view: RwLock::new(View { tips, fold, held: BTreeMap::new() }),
             subscribers: RwLock::new(Vec::new()),
         };
         engine.catch_up(now_ms)?;
@@ -118,10 +101,7 @@ impl Engine {
             let view = self.view();
             let frontier = view.fold.frontier();
             let start = |author| frontier.get(author).copied().unwrap_or(0);
-            view.tips
-                .keys()
-                .map(|author| (*author, start(author)))
-                .collect()
+            view.tips.keys().map(|author| (*author, start(author))).collect()
         };
         let source = StoreSource(&*self.store);
         let mut merge = Merge::new(&*self.store, from)?;
@@ -133,10 +113,7 @@ impl Engine {
                 self.fold_in(&mut writer, author, vec![Arc::new(event)], now_ms)?;
                 continue;
             }
-            let mut view = self
-                .view
-                .write()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut view = self.view.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             let _ = view.fold.apply(&event, &source)?;
             writer.since_snapshot += 1;
         }

@@ -12,25 +12,16 @@ pub struct StoreSource<'a>(pub &'a dyn LogStore);
 
 impl EventSource for StoreSource<'_> {
     fn places(&self, aggregate: &Aggregate) -> Result<Vec<Place>, FoldError> {
-        let places = self
-            .0
-            .group(&aggregate.group())
-            .map_err(|e| FoldError(e.to_string()))?;
+        let places = self.0.group(&aggregate.group()).map_err(|e| FoldError(e.to_string()))?;
         Ok(places.iter().map(Place::from_bytes).collect())
     }
 
     fn event(&self, place: &Place) -> Result<Event, FoldError> {
-        let limit = ReadLimit {
-            records: 1,
-            bytes: usize::MAX,
-        };
+        let limit = ReadLimit { records: 1, bytes: usize::MAX };
         let records = self.0.records(&place.author, place.seq, limit);
         let record = records.map_err(|error| FoldError(error.to_string()))?.pop();
         let record = record.ok_or_else(|| {
-            FoldError(format!(
-                "log {:?}, index {}: no record",
-                place.author, place.seq
-            ))
+            FoldError(format!("log {:?}, index {}: no record", place.author, place.seq))
         })?;
         Event::read(place.author, place.seq, record.as_ref())
             .map_err(|error| FoldError(error.to_string()))
@@ -54,9 +45,8 @@ impl EventSource for StoreSource<'_> {
 pub(super) fn events_of(append: &Append) -> (Vec<Event>, Vec<IndexEntry>) {
     let author = append.author();
     let records = (append.from()..).zip(append.records());
-    let events: Vec<Event> = records
-        .filter_map(|(i, record)| Event::read(author, i, record.as_ref()).ok())
-        .collect();
+    let events: Vec<Event> =
+        records.filter_map(|(i, record)| Event::read(author, i, record.as_ref()).ok()).collect();
     let entry = |event: &Event| Some(Aggregate::of(event)?.entry(Place::of(event)));
     let index = events.iter().filter_map(entry).collect();
     (events, index)

@@ -131,14 +131,7 @@ impl Header {
         let causes = causes.iter().map(|cause| EventId(*cause)).collect();
         cursor.take(crate::kernel::log::BODY_COMMITMENT_BYTES)?;
         cursor.end()?;
-        Ok(Self {
-            format,
-            kind,
-            seq,
-            clock,
-            task,
-            causes,
-        })
+        Ok(Self { format, kind, seq, clock, task, causes })
     }
 }
 
@@ -146,21 +139,13 @@ impl Draft {
     /// A draft about a task.
     #[must_use]
     pub fn about(task: TaskId, payload: impl Into<Payload>) -> Self {
-        Self {
-            task: Some(task),
-            causes: Vec::new(),
-            payload: payload.into(),
-        }
+        Self { task: Some(task), causes: Vec::new(), payload: payload.into() }
     }
 
     /// A draft about no task.
     #[must_use]
     pub fn general(payload: impl Into<Payload>) -> Self {
-        Self {
-            task: None,
-            causes: Vec::new(),
-            payload: payload.into(),
-        }
+        Self { task: None, causes: Vec::new(), payload: payload.into() }
     }
 
     /// The same draft, led to by these events.
@@ -184,10 +169,7 @@ impl Draft {
             task: self.task,
             causes: self.causes.iter().copied().take(MAX_CAUSES).collect(),
         };
-        Ok(Prepared {
-            header,
-            body: self.payload.to_bytes()?,
-        })
+        Ok(Prepared { header, body: self.payload.to_bytes()? })
     }
 
     /// The record of the draft at an index and a time.
@@ -233,10 +215,7 @@ impl Event {
     pub fn read(author: AuthorId, index: u64, record: RecordRef<'_>) -> Result<Self, EventError> {
         let header = Header::read(record)?;
         if header.seq != index {
-            return Err(EventError::Seq {
-                expected: index,
-                found: header.seq,
-            });
+            return Err(EventError::Seq { expected: index, found: header.seq });
         }
         let body = match record.body() {
             None => Body::Absent,
@@ -247,12 +226,7 @@ impl Event {
                 Err(error) => Body::Malformed(error.to_string()),
             },
         };
-        Ok(Self {
-            id: EventId(record.leaf(&author).0),
-            author,
-            header,
-            body,
-        })
+        Ok(Self { id: EventId(record.leaf(&author).0), author, header, body })
     }
 
     /// The payload, if this program can read it.
