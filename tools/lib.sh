@@ -2,7 +2,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# What is worth keeping between runs and clones: compiled dependencies, tools, a Docker engine's data.
+# What is worth keeping between runs and clones: compiled dependencies, tools, an engine's data.
 cache=${BZZZ_CACHE:-$HOME/.cache/bzzz}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 # Nothing here asks: no terminal is needed, and none is read.
