@@ -260,6 +260,9 @@ impl Sync {
         let Some(log) = self.logs.get(author).copied() else {
             return Choice::Nobody;
         };
+        if log.length >= log.stands {
+            return Choice::Nobody;
+        }
         if log.not_before_ms > self.now_ms {
             return Choice::Later;
         }

@@ -1,6 +1,6 @@
 //! What goes into the machine, and what comes out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kernel::identity::AuthorId;
 use crate::kernel::log::Range;
@@ -55,8 +55,15 @@ pub enum Input {
         /// The length of the log in our store, durably.
         result: Result<u64, IngestError>,
     },
-    /// The members of the swarm: whose logs we hold, and who may ask.
-    Members(BTreeSet<AuthorId>),
+    /// The members of the swarm. It replaces what was handed in before.
+    Members {
+        /// Those who belong to it now: they may ask, and they are asked.
+        peers: BTreeSet<AuthorId>,
+        /// Whose logs we hold, and up to which length they stand: the greatest length that a log
+        /// can have, or the length from which on a former member was revoked. What goes beyond is
+        /// not asked for, except when it comes in one range with what stands.
+        logs: BTreeMap<AuthorId, u64>,
+    },
     /// Gossip: a peer passed on a head, which was verified, so that the log has this length
     /// somewhere. The peer itself need not hold it.
     Heard {

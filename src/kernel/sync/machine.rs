@@ -73,6 +73,8 @@ pub struct Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Log {
     pub(super) length: u64,
+    /// Up to which length the log stands.
+    pub(super) stands: u64,
     pub(super) doing: Doing,
     /// Our store failed: not before this time.
     pub(super) not_before_ms: u64,
@@ -157,7 +159,7 @@ impl Sync {
                 author,
                 result,
             } => self.ingested(peer, author, result, &mut out),
-            Input::Members(members) => self.new_members(members),
+            Input::Members { peers, logs } => self.new_members(peers, &logs),
             Input::Heard {
                 peer,
                 author,
@@ -261,22 +263,22 @@ impl Sync {
         }
     }
 
-    fn new_members(&mut self, members: BTreeSet<AuthorId>) {
-        let gone: Vec<AuthorId> = self.members.difference(&members).copied().collect();
-        for author in gone {
-            self.logs.remove(&author);
-            self.wanted.remove(&author);
-            self.records.remove(&author);
-            for peer in self.peers.values_mut() {
-                peer.claims.remove(&author);
-            }
+    fn new_members(&mut self, members: BTreeSet<AuthorId>, logs: &BTreeMap<AuthorId, u64>) {
+        let held = |author: &AuthorId| logs.contains_key(author);
+        self.records.retain(|peer, _| members.contains(peer));
+        self.wanted.retain(held);
+        self.logs.retain(|author, _| held(author));
+        for peer in self.peers.values_mut() {
+            peer.claims.retain(|author, _| held(author));
         }
-        let is_new = members.iter().any(|member| !self.members.contains(member));
-        for member in &members {
-            self.logs.entry(*member).or_default();
+        let known = |author| self.logs.contains_key(author);
+        let new = logs.keys().any(|author| !known(author))
+            || members.iter().any(|member| !self.members.contains(member));
+        for (author, stands) in logs {
+            self.logs.entry(*author).or_default().stands = *stands;
         }
         self.members = members;
-        if is_new {
+        if new {
             // Peers may hold the new logs, and what they said of them was not kept.
             for peer in self.peers.values_mut() {
                 peer.frontier_at_ms = self.now_ms;

@@ -111,7 +111,7 @@ impl Sync {
         }
         let response = match result {
             // Membership may have ended while the store was read.
-            Ok(Some(range)) if self.members.contains(&range.author) => Response::Range(range),
+            Ok(Some(range)) if self.logs.contains_key(&range.author) => Response::Range(range),
             Ok(Some(_)) => Response::Refused(Refusal::UnknownLog),
             Ok(None) => Response::Nothing { length: 0 },
             Err(_) => Response::Refused(Refusal::Failed),

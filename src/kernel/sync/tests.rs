@@ -1,11 +1,11 @@
 //! Every rule of the machine, one by one. `tests/it/sim` runs whole swarms of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::machine::Config;
 use super::*;
 use crate::kernel::identity::{AuthorId, SecretKey, SwarmId};
-use crate::kernel::log::{Range, Record, Tip};
+use crate::kernel::log::{MAX_LENGTH, Range, Record, Tip};
 
 const SWARM: SwarmId = SwarmId([1; 32]);
 
@@ -38,6 +38,12 @@ fn range(author: u8, from: u64, appends: u64) -> Range {
     }
 }
 
+fn members(all: impl Iterator<Item = u8>) -> Input {
+    let peers: BTreeSet<_> = all.map(id).collect();
+    let logs = peers.iter().map(|author| (*author, MAX_LENGTH)).collect();
+    Input::Members { peers, logs }
+}
+
 /// A machine at a time, with short ways to say what happens.
 struct Node {
     sync: Sync,
@@ -49,7 +55,7 @@ impl Node {
     fn with(peers: &[u8]) -> Self {
         let sync = Sync::new(SWARM, Config::default(), 7);
         let mut node = Self { sync, now_ms: 1000 };
-        assert_eq!(node.on(Input::Members((1..=5).map(id).collect())), []);
+        assert_eq!(node.on(members(1..=5)), []);
         for peer in peers {
             let out = node.on(Input::Connected(id(*peer)));
             let ask = asked(&out).remove(0);
@@ -257,18 +263,35 @@ fn only_members_are_asked_served_and_believed() {
     };
     assert_eq!(node.on(heard), []);
     // Once it is a member, everybody is asked again, it among them.
-    let mut members: BTreeSet<_> = (1..=5).map(id).collect();
-    members.insert(id(9));
-    let out = node.on(Input::Members(members));
+    let out = node.on(members((1..=5).chain([9])));
     assert_eq!(asked(&out).len(), 2);
     // And once it is none, its logs are nothing to us.
     assert_eq!(fetches(&node.told(2, &[(9, 4)])), 1);
-    assert_eq!(node.on(Input::Members((1..=5).map(id).collect())), []);
+    assert_eq!(node.on(members(1..=5)), []);
     assert_eq!(
         responses(&node.ask(2, &fetch)),
         refused(Refusal::UnknownLog)
     );
     assert!(node.sync.lag().iter().all(|lag| lag.author != id(9)));
+}
+
+#[test]
+fn a_former_members_log_is_held_as_far_as_it_stands() {
+    let mut node = Node::with(&[2]);
+    let peers: BTreeSet<_> = (1..=4).map(id).collect();
+    let mut logs: BTreeMap<_, _> = peers.iter().map(|author| (*author, MAX_LENGTH)).collect();
+    logs.insert(id(5), 3);
+    let _ = node.on(Input::Members { peers, logs });
+    let (_, request, author, from) = fetched(&node.told(2, &[(5, 9)]));
+    assert_eq!((author, from), (id(5), 0));
+    let _ = node.answer(2, request, &Response::Range(range(5, 0, 3)));
+    assert_eq!(
+        fetches(&node.stored(2, 5, Ok(3))),
+        0,
+        "the rest does not stand"
+    );
+    let out = node.told(5, &[]);
+    assert_eq!(responses(&out), [Response::Refused(Refusal::NotAMember)]);
 }
 
 #[test]
@@ -279,7 +302,7 @@ fn frontiers_are_exchanged_again_and_again_but_one_at_a_time() {
     let (peer, request, _) = asked(&out).remove(0);
     assert_eq!(peer, id(2));
     assert_eq!(node.wait(20_000), [], "the last one is not answered");
-    let out = node.wait(8_000);
+    let out = node.wait(11_000);
     assert_eq!(asked(&out).len(), 1, "it timed out, and is asked again");
     let late = node.answer(2, request, &frontier(&[(3, 9)]));
     assert_eq!(late, [], "too late to count, and no offence");
@@ -590,7 +613,9 @@ fn more_logs_than_a_frontier_holds_take_turns() {
         AuthorId(bytes)
     };
     let members: BTreeSet<_> = (0..1500).map(name).collect();
-    let _ = sync.handle(0, Input::Members(members.clone()));
+    let logs = members.iter().map(|author| (*author, MAX_LENGTH)).collect();
+    let peers = members.clone();
+    let _ = sync.handle(0, Input::Members { peers, logs });
     for author in &members {
         let author = *author;
         let _ = sync.handle(0, Input::Local { author, length: 1 });
