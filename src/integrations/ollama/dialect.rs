@@ -213,7 +213,7 @@ fn take_part(answer: &mut Answer, part: &Value, content: &str) -> Result<bool, R
 }
 
 fn messages(request: &ModelRequest) -> Value {
-    let message = |m: &super::Message| json!({ "role": m.role.name(), "content": m.content });
+    let message = |m: &super::Message| json!({ "role": super::role_name(m.role), "content": m.content });
     request.messages.iter().map(message).collect()
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::{docker, process};
 
+pub use crate::kernel::event::kinds::{CommandStatus, Stream};
 pub use archive::{ArchiveError, Exported, MAX_ENTRIES};
 pub(crate) use archive::{Bounds, copy_tree, pack, unpack};
 pub(crate) use output::Collector;
@@ -125,15 +126,6 @@ impl SandboxSpec {
     }
 }
 
-/// One of a command's two outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
 /// A piece of a command's output, at most 16 KiB, in the order of arrival.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
@@ -143,20 +135,6 @@ pub struct Chunk {
     pub bytes: Vec<u8>,
     /// When it arrived, in milliseconds since the command's start.
     pub at_ms: u64,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommandStatus {
-    /// By itself, with this code.
-    Exited(i32),
-    /// It was still running when its time was over, and was killed.
-    TimedOut,
-    /// Something else killed it: the reason is "out of memory", "signal N", or how the sandbox
-    /// itself ended. The shell reports signal N as 128 + N, so `exit 137` reads as signal 9.
-    Killed(String),
-    /// The engine failed while it ran. Whether and how it ended is unknown.
-    Lost(String),
 }
 
 /// What is known of a command that has ended.
