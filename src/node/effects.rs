@@ -129,12 +129,7 @@ fn ref_read(hands: &Hands, read: ClaimRef) -> RefRead {
     RefRead { issue: read.issue, commit: read.commit, claim }
 }
 
-async fn push_claim(
-    hands: &Hands,
-    key: &Key,
-    claim: Claim,
-    expected: Option<CommitId>,
-) -> Outcome {
+async fn push_claim(hands: &Hands, key: &Key, claim: Claim, expected: Option<CommitId>) -> Outcome {
     let (repository, issue, _) = match place(hands, key.task) {
         Ok(place) => place,
         Err(outcome) => return outcome,
@@ -142,8 +137,7 @@ async fn push_claim(
     let signed = SignedClaim::sign(hands.engine.key(), claim.clone());
     let message = claim_message(hands, &claim);
     let expected = expected.as_ref();
-    let pushed =
-        repository.mirror.push_claim(issue, signed.as_bytes(), &message, expected).await;
+    let pushed = repository.mirror.push_claim(issue, signed.as_bytes(), &message, expected).await;
     Outcome::Pushed(push(hands, pushed), claim)
 }
 
@@ -296,12 +290,7 @@ fn ended(command: EventId, status: CommandStatus) -> Outcome {
 
 /// Passes a command's output on, joined into larger pieces, so that a command which writes
 /// byte by byte does not write an event for each.
-async fn pass_on(
-    hands: &Hands,
-    task: TaskId,
-    command: EventId,
-    mut chunks: mpsc::Receiver<Chunk>,
-) {
+async fn pass_on(hands: &Hands, task: TaskId, command: EventId, mut chunks: mpsc::Receiver<Chunk>) {
     let mut waiting: Option<Chunk> = None;
     loop {
         let next = match &waiting {
@@ -434,12 +423,8 @@ fn tell_board(hands: &Hands, task: TaskId, report: &Report) -> Outcome {
         "released" => Assignment::Nobody,
         _ => Assignment::To(hands.name.clone()),
     };
-    let projection = Projection {
-        state: None,
-        assignee,
-        add_labels: texts(add),
-        remove_labels: texts(remove),
-    };
+    let projection =
+        Projection { state: None, assignee, add_labels: texts(add), remove_labels: texts(remove) };
     let told = tokio::task::block_in_place(|| -> Result<(), BoardError> {
         repository.board.project(issue, &projection)?;
         let key = format!("{}-{}", report.epoch, report.status);

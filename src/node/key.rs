@@ -29,7 +29,9 @@ pub enum KeyError {
         source: io::Error,
     },
     /// Others may read the file.
-    #[error("the key file {path} has mode {mode:o}, so that others may read it; run `chmod 600 {path}`")]
+    #[error(
+        "the key file {path} has mode {mode:o}, so that others may read it; run `chmod 600 {path}`"
+    )]
     Mode {
         /// The file.
         path: PathBuf,
@@ -65,8 +67,7 @@ pub(super) fn read(path: &Path) -> Result<SecretKey, KeyError> {
     }
     let mut seed = Zeroizing::new([0; 32]);
     let digits = lines.next().unwrap_or("").trim();
-    hex::decode_to_slice(digits, &mut *seed)
-        .map_err(|_| form(2, "64 hexadecimal digits"))?;
+    hex::decode_to_slice(digits, &mut *seed).map_err(|_| form(2, "64 hexadecimal digits"))?;
     if lines.any(|line| !line.trim().is_empty()) {
         return Err(form(3, "absent"));
     }

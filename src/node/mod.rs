@@ -6,9 +6,9 @@
 
 pub mod clock;
 pub mod config;
+mod effects;
 pub mod home;
 mod key;
-mod effects;
 mod outside;
 mod replicate;
 mod run;

@@ -130,9 +130,9 @@ impl Replicator {
         let Some(signed) = self.engine.signed_event(&me, index)? else { return Ok(()) };
         let event = self.engine.events(me, index, 1)?.pop();
         let topic = match event.as_ref().and_then(|event| event.payload()) {
-            Some(
-                Payload::PlanProposed(_) | Payload::PlanReviewed(_) | Payload::PlanAdopted(_),
-            ) => META_DISCUSSION,
+            Some(Payload::PlanProposed(_) | Payload::PlanReviewed(_) | Payload::PlanAdopted(_)) => {
+                META_DISCUSSION
+            }
             _ => COORDINATION,
         };
         if let Err(error) = self.net.publish(topic, signed.to_bytes()).await {
@@ -266,8 +266,7 @@ impl Replicator {
     }
 
     fn ingest(&self, range: Range) -> Result<u64, sync::IngestError> {
-        let ingested =
-            tokio::task::block_in_place(|| self.engine.ingest(range, clock::wall_ms()));
+        let ingested = tokio::task::block_in_place(|| self.engine.ingest(range, clock::wall_ms()));
         ingested.map_err(|error| match error {
             IngestError::Gap { expected, .. } => sync::IngestError::Gap { length: expected },
             IngestError::Invalid(error) => sync::IngestError::Invalid(error.to_string()),

@@ -113,8 +113,7 @@ impl Worker {
             let entropy = clock::random().map_or(0, u64::from_le_bytes);
             let now = clock::now();
             let agent = &mut self.agent;
-            let effects =
-                self.hands.engine.read(|state| agent.step(state, input, now, entropy));
+            let effects = self.hands.engine.read(|state| agent.step(state, input, now, entropy));
             for effect in effects {
                 match effect {
                     Effect::Append(drafts) => {

@@ -21,7 +21,6 @@ pub use dialect::{Ollama, OpenAi};
 /// The longest answer, in bytes. A model that talks on is cut off there.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-
 fn role_name(role: Role) -> &'static str {
     match role {
         Role::System => "system",

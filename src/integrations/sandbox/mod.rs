@@ -70,21 +70,11 @@ impl Limits {
             ("processes", u64::from(self.processes), 8, 32_768),
             ("disk_bytes", self.disk_bytes, 1 << 20, TIB),
             ("output_bytes", self.output_bytes, 1 << 10, 64 << 20),
-            (
-                "command_seconds",
-                u64::from(self.command_seconds),
-                1,
-                86_400,
-            ),
+            ("command_seconds", u64::from(self.command_seconds), 1, 86_400),
         ];
         for (limit, value, least, most) in rows {
             if !(least..=most).contains(&value) {
-                return Err(SandboxError::Limit {
-                    limit,
-                    value,
-                    least,
-                    most,
-                });
+                return Err(SandboxError::Limit { limit, value, least, most });
             }
         }
         Ok(())
@@ -111,15 +101,9 @@ impl SandboxSpec {
     pub(crate) fn check(&self) -> Result<(), SandboxError> {
         for (what, value) in [("name", &self.name), ("owner", &self.owner)] {
             let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-            let starts = value
-                .as_bytes()
-                .first()
-                .is_some_and(u8::is_ascii_alphanumeric);
+            let starts = value.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
             if !starts || value.len() > MAX_NAME_BYTES || !value.bytes().all(good) {
-                return Err(SandboxError::Name {
-                    what,
-                    value: value.chars().take(80).collect(),
-                });
+                return Err(SandboxError::Name { what, value: value.chars().take(80).collect() });
             }
         }
         self.limits.check()
@@ -364,15 +348,9 @@ mod tests {
     #[test]
     fn limits_have_ranges() {
         assert!(Limits::default().check().is_ok());
-        let few = Limits {
-            processes: 7,
-            ..Limits::default()
-        };
+        let few = Limits { processes: 7, ..Limits::default() };
         let error = few.check().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "the sandbox limit processes is 7, and can only be from 8 to 32768"
-        );
+        assert_eq!(error, "the sandbox limit processes is 7, and can only be from 8 to 32768");
     }
 
     #[test]
@@ -393,14 +371,8 @@ mod tests {
     #[test]
     fn statuses() {
         assert_eq!(status_of(0, true), CommandStatus::Exited(0));
-        assert_eq!(
-            status_of(137, true),
-            CommandStatus::Killed("out of memory".to_owned())
-        );
-        assert_eq!(
-            status_of(137, false),
-            CommandStatus::Killed("signal 9".to_owned())
-        );
+        assert_eq!(status_of(137, true), CommandStatus::Killed("out of memory".to_owned()));
+        assert_eq!(status_of(137, false), CommandStatus::Killed("signal 9".to_owned()));
         assert_eq!(status_of(200, false), CommandStatus::Exited(200));
     }
 }

@@ -229,21 +229,10 @@ mod tests {
         let mut long = good;
         long.push(0);
         assert!(matches!(parse(&long), Err(RecordError::Size { .. })));
-<<<<<<< HEAD
-        assert_eq!(Record::new(b"", &[0; MAX_BODY + 1]), Err(RecordError::Body(MAX_BODY + 1)));
-        assert_eq!(Record::new(&[0; MAX_HEADER], b""), Err(RecordError::Header(MAX_HEADER + 36)));
-=======
         let mut empty = Record::new(b"head", b"").unwrap().to_vec();
         empty[2] = 0;
         assert_eq!(parse(&empty), Err(RecordError::EmptyBody));
-        assert_eq!(
-            Record::new(b"", &[0; MAX_BODY + 1]),
-            Err(RecordError::Body(MAX_BODY + 1))
-        );
-        assert_eq!(
-            Record::new(&[0; MAX_HEADER], b""),
-            Err(RecordError::Header(MAX_HEADER + 36))
-        );
->>>>>>> w-store
+        assert_eq!(Record::new(b"", &[0; MAX_BODY + 1]), Err(RecordError::Body(MAX_BODY + 1)));
+        assert_eq!(Record::new(&[0; MAX_HEADER], b""), Err(RecordError::Header(MAX_HEADER + 36)));
     }
 }
