@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::outside::Repository;
 use super::work::Hands;
-use super::workspace::Workspace;
+use super::workspace::{Workspace, told};
 use crate::integrations::git::{Author, ClaimRef, GitError, Swap};
 use crate::integrations::local::{Assignment, BoardError, NewPull, Projection};
 use crate::integrations::sandbox::{Chunk, SandboxError, SandboxSpec};
@@ -236,7 +236,7 @@ async fn prepare(
     };
     let failed = |error: SandboxError| error.to_string();
     let handle = hands.outside.sandbox.open(&spec).await.map_err(failed)?;
-    let sandbox = handle.describe();
+    let sandbox = hands.outside.kind.clone();
     let workspace = Workspace { handle, dir: dir.clone(), closed: watch::Sender::new(false) };
     Ok((workspace, sandbox, base))
 }
@@ -260,7 +260,7 @@ async fn run(
     };
     let finished = tokio::select! {
         finished = running => finished,
-        _ = closed.wait_for(|closed| *closed) => {
+        () = told(&mut closed) => {
             return ended(command, CommandStatus::Killed("the sandbox was closed".to_owned()));
         }
     };
