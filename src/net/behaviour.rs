@@ -27,7 +27,7 @@ const OTHER_STREAMS: u32 = 32;
 /// Members stay connected whether or not there is something to say: longer than any node runs.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Milliseconds without a packet after which a QUIC connection is given up.
-const QUIC_IDLE_MS: u32 = 30_000;
+const QUIC_IDLE_MS: u32 = 20_000;
 /// How often a connection is probed, and how long a probe may take.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -120,12 +120,15 @@ fn behaviour(config: &Config, pair: &Keypair) -> Result<Behaviour, NetError> {
     } else {
         None
     };
-    // Listen addresses stay private: mDNS tells the local network, the configuration tells the rest.
+    // Listen addresses stay private: mDNS tells the local network, the configuration tells the
+    // rest.
     let identity = identify::Config::new(protocol_version(&config.swarm), pair.public())
         .with_agent_version(concat!("bzzz/", env!("CARGO_PKG_VERSION")).to_owned())
         .with_cache_size(0)
         .with_hide_listen_addrs(true);
-    let pings = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
+    let pings = ping::Config::new()
+        .with_interval(PING_INTERVAL)
+        .with_timeout(PING_TIMEOUT);
     Ok(Behaviour {
         gate: Gate::default(),
         limits: connection_limits::Behaviour::new(connection_limits(&config.limits)),
@@ -159,7 +162,9 @@ fn requests(config: &Config) -> Result<request_response::Behaviour<SyncCodec>, N
         .with_request_timeout(config.limits.request_timeout)
         .with_max_concurrent_streams(config.limits.max_streams as usize);
     let protocols = [(protocol, ProtocolSupport::Full)];
-    Ok(request_response::Behaviour::with_codec(codec, protocols, settings))
+    Ok(request_response::Behaviour::with_codec(
+        codec, protocols, settings,
+    ))
 }
 
 fn gossip(config: &Config, pair: &Keypair) -> Result<Gossip, NetError> {
@@ -195,7 +200,9 @@ fn gossip(config: &Config, pair: &Keypair) -> Result<Gossip, NetError> {
     let author = MessageAuthenticity::Signed(pair.clone());
     let mut gossip = Gossip::new_with_subscription_filter(author, settings, filter)
         .map_err(|error| NetError::Setup(error.to_owned()))?;
-    gossip.with_peer_score(score_params(), thresholds()).map_err(NetError::Setup)?;
+    gossip
+        .with_peer_score(score_params(), PeerScoreThresholds::default())
+        .map_err(NetError::Setup)?;
     Ok(gossip)
 }
 
@@ -209,11 +216,10 @@ fn content_id(topic: &TopicHash, data: &[u8]) -> MessageId {
 
 /// Many nodes on one address are no offence: that is how a small swarm is tried out.
 fn score_params() -> PeerScoreParams {
-    PeerScoreParams { ip_colocation_factor_weight: 0.0, ..PeerScoreParams::default() }
-}
-
-fn thresholds() -> PeerScoreThresholds {
-    PeerScoreThresholds::default()
+    PeerScoreParams {
+        ip_colocation_factor_weight: 0.0,
+        ..PeerScoreParams::default()
+    }
 }
 
 /// Only what the node rejected counts: a peer that has nothing to say is as good as any other. Two
