@@ -1,6 +1,7 @@
-//! Reads a file that may not be TOML, and still finds the keys in it. The parser stops at its first error;
-//! here the line at fault is taken out and the rest is read again, so that one look at the report is enough to
-//! mend a file. What was taken out is a problem, and nothing is ever run on such a file.
+//! Reads a file that may not be TOML, and still finds the keys in it. The parser stops at its first
+//! error; here the line at fault is taken out and the rest is read again, so that one look at the
+//! report is enough to mend a file. What was taken out is a problem, and nothing is ever run on
+//! such a file.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +12,10 @@ use super::problem::quoted;
 /// How many places are mended before the rest of a file is given up.
 const MAX_REPAIRS: usize = 64;
 
-/// How far back the beginning of a value that doesn't end is looked for, in statements.
-const MAX_BACK: usize = 32;
+/// How far back the beginning of a value that doesn't end is looked for, in statements: a bit, and
+/// further if nothing else helps. Each step costs two parses.
+const BACK: usize = 8;
+const FAR_BACK: usize = 256;
 
 /// The longest statement that is taken out whole, in lines.
 const MAX_STATEMENT: usize = 256;
@@ -58,7 +61,10 @@ pub(super) fn parse(text: &str) -> Repaired {
         };
         let at = repair.line_of(&joined, &error);
         let mended = if error.message() == DUPLICATE {
-            let word = error.span().and_then(|span| joined.get(span)).unwrap_or_default();
+            let word = error
+                .span()
+                .and_then(|span| joined.get(span))
+                .unwrap_or_default();
             repair.duplicate(at, word.trim_matches(['"', '\'']))
         } else {
             repair.malformed(at, error.message())
@@ -79,13 +85,27 @@ struct Repair {
 
 impl Repair {
     fn finish(self, document: Document<String>) -> Repaired {
-        let Self { broken, lost, again, .. } = self;
-        Repaired { document, broken, lost, again }
+        let Self {
+            broken,
+            lost,
+            again,
+            ..
+        } = self;
+        Repaired {
+            document,
+            broken,
+            lost,
+            again,
+        }
     }
 
     fn give_up(mut self, line: usize) -> Repaired {
         let message = "the file cannot be read any further: mend what is named and check again";
-        self.broken.push(Broken { line, key: String::new(), message: message.to_owned() });
+        self.broken.push(Broken {
+            line,
+            key: String::new(),
+            message: message.to_owned(),
+        });
         let empty = Document::parse(String::new()).expect("an empty document is a valid one");
         // Any key may stand in what was given up.
         self.lost.insert(ANY.to_owned());
@@ -94,38 +114,49 @@ impl Repair {
 
     /// The line of an error, counted from 0.
     fn line_of(&self, joined: &str, error: &TomlError) -> usize {
-        let start = error.span().map_or(joined.len(), |span| span.start.min(joined.len()));
+        let start = error
+            .span()
+            .map_or(joined.len(), |span| span.start.min(joined.len()));
         let before = joined.as_bytes().iter().take(start);
-        before.filter(|byte| **byte == b'\n').count().min(self.lines.len() - 1)
+        before
+            .filter(|byte| **byte == b'\n')
+            .count()
+            .min(self.lines.len() - 1)
     }
 
     /// Takes out a key or a header that stands a second time. Says whether that changed anything.
     fn duplicate(&mut self, at: usize, word: &str) -> bool {
         let header = header_name(&self.lines[at]);
-        let (key, same): (String, Box<dyn Fn(&str) -> bool>) = match header {
-            Some(name) => {
-                let name = name.to_owned();
-                (name.clone(), Box::new(move |line| header_name(line) == Some(&name)))
-            }
-            None => {
-                let word = word.to_owned();
-                (self.label(at, &word), Box::new(move |line| key_name(line) == Some(&word)))
-            }
-        };
         let is_header = header.is_some();
+        let key = header.map_or_else(|| self.label(at, word), quoted);
+        let same = |line: &str| match header {
+            Some(name) => header_name(line) == Some(name),
+            None => key_name(line) == Some(word),
+        };
         let first = (0..at)
             .rev()
             .take_while(|line| is_header || header_name(&self.lines[*line]).is_none())
             .filter(|line| same(&self.lines[*line]))
             .last();
-        let what = if is_header { "the section stands" } else { "the key is set" };
+        let what = if is_header {
+            "the section stands"
+        } else {
+            "the key is set"
+        };
         let message = match first {
             Some(first) => format!("{what} a second time, first on line {}", first + 1),
             None => format!("{what} a second time"),
         };
-        drop(same);
-        self.broken.push(Broken { line: at, key, message });
-        let end = if is_header { at } else { self.statement_end(at) };
+        self.broken.push(Broken {
+            line: at,
+            key,
+            message,
+        });
+        let end = if is_header {
+            at
+        } else {
+            self.statement_end(at)
+        };
         self.take_out(at, end)
     }
 
@@ -149,28 +180,34 @@ impl Repair {
         let message = if start == at {
             message
         } else {
-            format!("the value that begins here has no end: {message} on line {}", at + 1)
+            format!(
+                "the value that begins here has no end: {message} on line {}",
+                at + 1
+            )
         };
         let key = key_name(&self.lines[start]).map(str::to_owned);
         let key = key.map_or_else(String::new, |key| self.label(start, &key));
-        self.broken.push(Broken { line: start, key, message });
+        self.broken.push(Broken {
+            line: start,
+            key,
+            message,
+        });
         self.take_out(start, end)
     }
 
-    /// The lines to take out so that the parser gets furthest beyond its error at line `at`. An array or
-    /// a text that isn't closed shows only later than where it begins.
+    /// The lines to take out so that the parser gets furthest beyond its error at line `at`. An
+    /// array or a text that isn't closed shows only later than where it begins.
     fn culprit(&mut self, at: usize) -> (usize, usize) {
         let mut best = (at, at);
         let mut furthest = self.next_error(at, at);
-        let filled = |line: &&String| !line.trim().is_empty();
-        let next = self.lines.iter().skip(at + 1).position(|line| filled(&line));
-        if furthest > next.map_or(at, |next| at + 1 + next) {
+        if furthest == usize::MAX {
             return best;
         }
+        let back = if furthest > at { BACK } else { FAR_BACK };
         let starts: Vec<usize> = (0..at)
             .rev()
             .filter(|line| key_name(&self.lines[*line]).is_some())
-            .take(MAX_BACK)
+            .take(back)
             .collect();
         for start in starts {
             for end in [start, at - 1] {
@@ -203,7 +240,9 @@ impl Repair {
         for line in &self.lines[start..=end] {
             self.lost.extend(key_name(line).map(str::to_owned));
         }
-        let changed = self.lines[start..=end].iter().any(|line| !line.trim().is_empty());
+        let changed = self.lines[start..=end]
+            .iter()
+            .any(|line| !line.trim().is_empty());
         for line in start..=end {
             match placeholder(&self.lines[line], self.again.len()) {
                 Some((table, header)) if !self.again.contains(&table) => {
@@ -227,7 +266,9 @@ impl Repair {
 
     /// A key's name with its section.
     fn label(&self, at: usize, key: &str) -> String {
-        let section = (0..at).rev().find_map(|line| header_name(&self.lines[line]));
+        let section = (0..at)
+            .rev()
+            .find_map(|line| header_name(&self.lines[line]));
         match section {
             Some(section) => format!("{}.{}", quoted(section), quoted(key)),
             None => quoted(key),
@@ -241,7 +282,11 @@ pub(super) const ANY: &str = "";
 /// The word of a line that looks like `[word]` or `[[word]]`, also with a bracket too few. A header
 /// that stands for another one has the other's word.
 fn header_name(line: &str) -> Option<&str> {
-    let rest = line.trim_start().strip_prefix('[')?.trim_start_matches('[').trim_start();
+    let rest = line
+        .trim_start()
+        .strip_prefix('[')?
+        .trim_start_matches('[')
+        .trim_start();
     let rest = match rest.strip_prefix(PLACEHOLDER) {
         Some(rest) => rest.split_once("\".")?.1,
         None => rest,
@@ -262,7 +307,8 @@ fn is_bare(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
-/// How the tables begin that stand for a second or malformed header. A key with spaces is none of ours.
+/// How the tables begin that stand for a second or malformed header. A key with spaces is none of
+/// ours.
 const PLACEHOLDER: &str = "\"taken out ";
 
 /// The header to put in place of one that cannot stay, so that the keys below it stay in their
@@ -275,6 +321,10 @@ fn placeholder(line: &str, count: usize) -> Option<(String, String)> {
     let double = line.trim_start().starts_with("[[");
     let table = format!("taken out {count}");
     let header = format!("\"{table}\".{name}");
-    let header = if double { format!("[[{header}]]") } else { format!("[{header}]") };
+    let header = if double {
+        format!("[[{header}]]")
+    } else {
+        format!("[{header}]")
+    };
     Some((table, header))
 }
