@@ -23,12 +23,17 @@ enum Then {
 /// A server for one request: it answers with these bytes. Its request comes back when it has been
 /// read whole.
 async fn server(answer: &str, then: Then) -> (String, oneshot::Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback has a free port");
+    let url = format!(
+        "http://{}",
+        listener.local_addr().expect("a listener has an address")
+    );
     let (sender, receiver) = oneshot::channel();
     let answer = answer.to_owned();
     tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut stream, _) = listener.accept().await.expect("the client connects");
         let request = request_of(&mut stream).await;
         let _ = sender.send(request);
         let (head, body) = answer
@@ -68,7 +73,10 @@ async fn request_of(stream: &mut TcpStream) -> String {
                 return text;
             }
         }
-        let count = stream.read(&mut buffer).await.unwrap();
+        let count = stream
+            .read(&mut buffer)
+            .await
+            .expect("the client sends its request");
         assert_ne!(count, 0, "the request is whole");
         bytes.extend_from_slice(&buffer[..count]);
     }
@@ -97,11 +105,11 @@ fn model_server(url: &str) -> ModelServer {
 }
 
 fn ollama(url: &str) -> Reasoner {
-    Reasoner::Ollama(Ollama::new(model_server(url)).unwrap())
+    Reasoner::Ollama(Ollama::new(model_server(url)).expect("the settings are good"))
 }
 
 fn openai(url: &str) -> Reasoner {
-    Reasoner::OpenAi(OpenAi::new(model_server(url)).unwrap())
+    Reasoner::OpenAi(OpenAi::new(model_server(url)).expect("the settings are good"))
 }
 
 fn question() -> ModelRequest {
@@ -134,7 +142,13 @@ async fn openai_says(body: &str) -> Result<ModelAnswer, ReasonerError> {
 }
 
 fn body_of(request: &str) -> Value {
-    serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap()
+    serde_json::from_str(
+        request
+            .split_once("\r\n\r\n")
+            .expect("the request is JSON with a head")
+            .1,
+    )
+    .expect("the request is JSON with a head")
 }
 
 const OLLAMA: &str = r#"{"model":"m:1-q4","message":{"role":"assistant","content":"{\"a\":"},"done":false}

@@ -72,10 +72,11 @@ struct Bed {
 
 impl Bed {
     async fn new(test: &str, limits: Limits) -> Bed {
-        let tree = tempfile::tempdir().unwrap();
-        fs::write(tree.path().join("hello.sh"), "echo hello from a file\n").unwrap();
+        let tree = tempfile::tempdir().expect("a directory can be made");
+        fs::write(tree.path().join("hello.sh"), "echo hello from a file\n")
+            .expect("a file can be written");
         let spec = spec(test, tree.path(), limits);
-        let handle = docker().open(&spec).await.unwrap();
+        let handle = docker().open(&spec).await.expect("the sandbox opens");
         Bed {
             handle,
             name: spec.name,
@@ -113,7 +114,7 @@ impl Drop for Bed {
 }
 
 async fn run(handle: &Handle, command: &str) -> (Finished, Vec<Chunk>) {
-    let (sink, mut source) = mpsc::channel(8);
+    let (sink, mut source) = mpsc::channel::<Chunk>(8);
     let read = async {
         let mut chunks = Vec::new();
         while let Some(chunk) = source.recv().await {
@@ -122,7 +123,7 @@ async fn run(handle: &Handle, command: &str) -> (Finished, Vec<Chunk>) {
         chunks
     };
     let (finished, chunks) = tokio::join!(handle.run(command, sink), read);
-    (finished.unwrap(), chunks)
+    (finished.expect("the command is started"), chunks)
 }
 
 async fn text(handle: &Handle, command: &str) -> String {
@@ -202,7 +203,7 @@ async fn docker_holds_nothing_of_the_host() {
         "lo\n"
     );
     for attempt in [
-        "wget -T 5 -q -O - http://192.0.2.1/",
+        "nc -w 5 192.0.2.1 80",
         "touch /etc/x",
         "touch /x",
         "touch /dev/x",
@@ -278,7 +279,7 @@ async fn docker_disk_is_bounded() {
         let size: u64 = said.lines().last().unwrap().parse().unwrap();
         assert!(size <= 16 * MIB, "{said}");
     }
-    let many = "for i in 1 2 3 4 5; do head -c 4000000 /dev/zero > f$i; done";
+    let many = "for i in 1 2 3 4 5; do dd if=/dev/zero of=f$i bs=4000000 count=1; done";
     let (finished, chunks) = bed.run(many).await;
     assert_ne!(finished.status, CommandStatus::Exited(0));
     let said = String::from_utf8(bytes(&chunks)).unwrap();
@@ -373,9 +374,12 @@ async fn docker_a_hostile_command_ends() {
     match bed.handle.run("true", sink).await {
         Ok(_) => assert_eq!(bed.others().await, [""; 0]),
         Err(SandboxError::Gone { .. }) => {
-            let listed = Command::new("docker").args(["ps", "-aq", "--filter"]);
-            let mut listed = listed;
-            let found = listed.arg(format!("name={}", bed.name)).output().unwrap();
+            let filter = format!("name={}", bed.name);
+            let mut list = Command::new("docker");
+            let found = list
+                .args(["ps", "-aq", "--filter", &filter])
+                .output()
+                .unwrap();
             assert_eq!(found.stdout, b"");
         }
         Err(other) => panic!("{other}"),
@@ -386,7 +390,7 @@ async fn docker_a_hostile_command_ends() {
 async fn docker_a_dropped_call_ends_its_command() {
     let bed = Bed::new("dropped", limits()).await;
     {
-        let (sink, mut source) = mpsc::channel(8);
+        let (sink, mut source) = mpsc::channel::<Chunk>(8);
         let running = bed.handle.run("echo on; while :; do sleep 1; done", sink);
         tokio::pin!(running);
         tokio::select! {
@@ -400,7 +404,7 @@ async fn docker_a_dropped_call_ends_its_command() {
 #[tokio::test]
 async fn docker_closing_stops_a_command() {
     let bed = Bed::new("closing", limits()).await;
-    let (sink, mut source) = mpsc::channel(8);
+    let (sink, mut source) = mpsc::channel::<Chunk>(8);
     let close = async {
         source.recv().await.unwrap();
         bed.handle.close().await.unwrap();
@@ -627,7 +631,7 @@ async fn process_ends_with_its_call_and_its_sandbox() {
     let spec = spec("ends", tree.path(), limits());
     let handle = sandbox.open(&spec).await.unwrap();
     let command = "sleep 1000 & echo $!; wait";
-    let (sink, mut source) = mpsc::channel(8);
+    let (sink, mut source) = mpsc::channel::<Chunk>(8);
     let pid = {
         let running = handle.run(command, sink);
         tokio::pin!(running);
@@ -638,7 +642,7 @@ async fn process_ends_with_its_call_and_its_sandbox() {
     };
     wait_dead(&pid);
 
-    let (sink, mut source) = mpsc::channel(8);
+    let (sink, mut source) = mpsc::channel::<Chunk>(8);
     let close = async {
         let pid = source.recv().await.unwrap().bytes;
         handle.close().await.unwrap();

@@ -143,7 +143,7 @@ fn links_out_that_came_in_may_go_out() {
 #[test]
 fn sizes_are_bounded_before_they_exist() {
     let from = tree();
-    fs::File::create(from.path().join("huge"))
+    File::create(from.path().join("huge"))
         .unwrap()
         .set_len(1 << 40)
         .unwrap();
