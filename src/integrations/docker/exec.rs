@@ -72,6 +72,17 @@ struct Running {
     input: Pin<Box<dyn AsyncWrite + Send>>,
 }
 
+/// What became of all that a command had started.
+pub(super) enum Swept {
+    /// It is dead, and the sandbox can go on.
+    Clean,
+    /// It is dead, and its container with it, for this reason.
+    Gone(String),
+    /// The engine does not answer. Its input is gone, which ends a command that does not resist;
+    /// the container is an orphan.
+    Unknown,
+}
+
 /// Why a program could not be started.
 enum StartError {
     /// The engine refused: it has not run.
@@ -120,20 +131,20 @@ impl Container {
         };
         drop(running);
         let before = turn.out_of_memory;
-        self.sweep(turn).await;
-        let status = match (ended, &turn.gone) {
+        let swept = self.sweep(turn).await;
+        let status = match (ended, swept) {
             (Err(status), _) => status,
-            (Ok(Ok(code)), None) => status_of(code, turn.out_of_memory > before),
-            (Ok(Ok(code)), Some(_)) if code <= 128 => status_of(code, false),
-            (Ok(_), Some(why)) => CommandStatus::Killed(why.clone()),
-            (Ok(Err(why)), None) => CommandStatus::Lost(why),
+            (Ok(Ok(code)), Swept::Gone(why)) if code > 128 => CommandStatus::Killed(why),
+            (Ok(Ok(code)), _) => status_of(code, turn.out_of_memory > before),
+            (Ok(Err(_)), Swept::Gone(why)) => CommandStatus::Killed(why),
+            (Ok(Err(why)), _) => CommandStatus::Lost(why),
         };
         Ok(collector.finish(status))
     }
 
     /// Kills all processes of the commands. Where that can't be made sure of, the container is
     /// removed, and the sandbox is gone.
-    pub(super) async fn sweep(&self, turn: &mut Turn) {
+    pub(super) async fn sweep(&self, turn: &mut Turn) -> Swept {
         let mut last = String::new();
         for round in 0..SWEEPS {
             if round > 0 {
@@ -144,7 +155,7 @@ impl Container {
                     let counts = text.lines().filter_map(|l| l.strip_prefix("oom_kill "));
                     let count = counts.filter_map(|n| n.trim().parse().ok()).max();
                     turn.out_of_memory = count.unwrap_or(turn.out_of_memory);
-                    return;
+                    return Swept::Clean;
                 }
                 Ok((code, text)) => last = format!("code {code}: {}", text.trim()),
                 Err(error) => last = error.to_string(),
@@ -154,12 +165,12 @@ impl Container {
                 break;
             }
         }
-        // It is gone for every later call, whatever becomes of the container; what is left of that
-        // is an orphan.
-        let _ = self.remove().await;
-        turn.gone = Some(format!(
-            "what ran in it could not be ended otherwise ({last})"
-        ));
+        let why = format!("what ran in it could not be ended otherwise ({last})");
+        turn.gone = Some(why.clone());
+        match self.remove().await {
+            Ok(()) => Swept::Gone(why),
+            Err(_) => Swept::Unknown,
+        }
     }
 
     /// How the container itself ended, if it has.
@@ -170,17 +181,13 @@ impl Container {
                 if state.running == Some(true) {
                     return None;
                 }
-                let memory = if state.oom_killed == Some(true) {
-                    ", out of memory"
-                } else {
-                    ""
-                };
+                let memory = if state.oom_killed == Some(true) { ", out of memory" } else { "" };
                 let code = state.exit_code.unwrap_or(-1);
                 Some(format!("its container ended with code {code}{memory}"))
             }
-            Err(Error::DockerResponseServerError {
-                status_code: 404, ..
-            }) => Some("its container was removed".to_owned()),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => {
+                Some("its container was removed".to_owned())
+            }
             Err(_) => None,
         }
     }
@@ -188,10 +195,7 @@ impl Container {
     async fn refused(&self, turn: &mut Turn, error: Error) -> SandboxError {
         if let Some(why) = self.ended().await {
             turn.gone = Some(why.clone());
-            return SandboxError::Gone {
-                name: self.name.clone(),
-                reason: why,
-            };
+            return SandboxError::Gone { name: self.name.clone(), reason: why };
         }
         engine_error("starting a command", &error)
     }
@@ -211,10 +215,8 @@ impl Container {
                 kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
             let code = self.exit_code(&running.id).await;
-            let code = code.map_err(|reason| SandboxError::Engine {
-                what: "ending a helper",
-                reason,
-            })?;
+            let code =
+                code.map_err(|reason| SandboxError::Engine { what: "ending a helper", reason })?;
             Ok((code, String::from_utf8_lossy(&kept).into_owned()))
         };
         match timeout(HELPER_TIME, work).await {
@@ -255,11 +257,7 @@ impl Container {
     async fn exit_code(&self, id: &str) -> Result<i64, String> {
         let asked = async {
             loop {
-                let found = self
-                    .engine
-                    .inspect_exec(id)
-                    .await
-                    .map_err(|error| reason(&error))?;
+                let found = self.engine.inspect_exec(id).await.map_err(|error| reason(&error))?;
                 if let (Some(false), Some(code)) = (found.running, found.exit_code) {
                     return Ok(code);
                 }
@@ -267,9 +265,7 @@ impl Container {
             }
         };
         let late = "the engine does not say how the command ended";
-        timeout(CODE_TIME, asked)
-            .await
-            .unwrap_or_else(|_| Err(late.to_owned()))
+        timeout(CODE_TIME, asked).await.unwrap_or_else(|_| Err(late.to_owned()))
     }
 
     /// Copies the tree at `root` into the container. Returns the links that lead out of it.
@@ -327,15 +323,7 @@ impl Container {
         let (sender, receiver) = mpsc::channel::<Vec<u8>>(4);
         let target = dest.to_owned();
         let unpacker = tokio::task::spawn_blocking(move || {
-            unpack(
-                ChannelReader {
-                    receiver,
-                    current: Vec::new(),
-                    at: 0,
-                },
-                &target,
-                bounds,
-            )
+            unpack(ChannelReader { receiver, current: Vec::new(), at: 0 }, &target, bounds)
         });
         let work = async move {
             let mut running = self
@@ -358,8 +346,7 @@ impl Container {
                 }
             }
             drop(sender);
-            self.copied("copying files out", &running.id, Ok(said))
-                .await
+            self.copied("copying files out", &running.id, Ok(said)).await
         };
         let sent = within("copying files out", work).await;
         let unpacked = unpacker.await.map_err(|error| SandboxError::Engine {
@@ -431,10 +418,7 @@ async fn within<T>(
     work: impl Future<Output = Result<T, SandboxError>>,
 ) -> Result<T, SandboxError> {
     timeout(COPY_TIME, work).await.unwrap_or_else(|_| {
-        Err(SandboxError::Engine {
-            what,
-            reason: "it took longer than 10 minutes".to_owned(),
-        })
+        Err(SandboxError::Engine { what, reason: "it took longer than 10 minutes".to_owned() })
     })
 }
 
