@@ -155,11 +155,7 @@ impl Epoch {
     fn asked(&mut self, event: &Event, asked: &ModelAsked) -> Result<(), Reason> {
         let owns = self.owned_by(&event.author).is_ok();
         if owns == (asked.purpose == Purpose::Review) {
-            return Err(if owns {
-                Reason::OwnPlan
-            } else {
-                Reason::NotTheOwner
-            });
+            return Err(if owns { Reason::OwnPlan } else { Reason::NotTheOwner });
         }
         if self.asks.len() >= MAX_ASKERS && !self.asks.contains_key(&event.author) {
             return Err(Reason::Limit);
@@ -181,20 +177,14 @@ impl Epoch {
     }
 
     fn waiting(&mut self, author: &AuthorId, ask: &EventId) -> Result<&mut Ask, Reason> {
-        let found = self
-            .asks
-            .get_mut(author)
-            .filter(|found| found.event == *ask && found.waiting);
+        let found = self.asks.get_mut(author).filter(|found| found.event == *ask && found.waiting);
         found.ok_or(Reason::Dangling)
     }
 
     fn model_answered(&mut self, event: &Event, answered: &ModelAnswered) -> Result<(), Reason> {
         let ask = self.waiting(&event.author, &answered.ask)?;
         ask.waiting = false;
-        ask.answer = Some(Answer {
-            event: event.id,
-            text: answered.text.clone(),
-        });
+        ask.answer = Some(Answer { event: event.id, text: answered.text.clone() });
         let turns = match ask.purpose {
             Purpose::Plan => &mut ask.turns.0,
             Purpose::Review => &mut ask.turns.1,
@@ -225,11 +215,7 @@ impl Epoch {
 
     fn answer_refused(&mut self, event: &Event, refused: &AnswerRefused) -> Result<(), Reason> {
         let ask = self.asks.get_mut(&event.author).ok_or(Reason::Dangling)?;
-        if ask
-            .answer
-            .as_ref()
-            .is_none_or(|answer| answer.event != refused.answer)
-        {
+        if ask.answer.as_ref().is_none_or(|answer| answer.event != refused.answer) {
             return Err(Reason::Dangling);
         }
         ask.answer = None;
@@ -241,11 +227,7 @@ impl Epoch {
 
     /// The answer was used.
     pub(super) fn answered(&mut self, author: &AuthorId, purpose: Purpose) {
-        if let Some(ask) = self
-            .asks
-            .get_mut(author)
-            .filter(|ask| ask.purpose == purpose)
-        {
+        if let Some(ask) = self.asks.get_mut(author).filter(|ask| ask.purpose == purpose) {
             ask.answer = None;
             ask.waiting = false;
             ask.failures = 0;
@@ -304,18 +286,9 @@ impl Epoch {
     }
 
     fn running(&mut self, command: &EventId) -> Result<&mut Command, Reason> {
-        let found = self
-            .work
-            .commands
-            .iter_mut()
-            .rev()
-            .find(|found| found.event == *command);
+        let found = self.work.commands.iter_mut().rev().find(|found| found.event == *command);
         let found = found.ok_or(Reason::Dangling)?;
-        if found.status.is_some() {
-            Err(Reason::Ended)
-        } else {
-            Ok(found)
-        }
+        if found.status.is_some() { Err(Reason::Ended) } else { Ok(found) }
     }
 
     fn output(&mut self, output: &CommandOutput) -> Result<(), Reason> {
@@ -324,9 +297,7 @@ impl Epoch {
         let keep = output.bytes.len().min(OUTPUT_EXCERPT);
         let drop = (command.excerpt.len() + keep).saturating_sub(OUTPUT_EXCERPT);
         command.excerpt.drain(..drop);
-        command
-            .excerpt
-            .extend_from_slice(&output.bytes[output.bytes.len() - keep..]);
+        command.excerpt.extend_from_slice(&output.bytes[output.bytes.len() - keep..]);
         Ok(())
     }
 
