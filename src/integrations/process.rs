@@ -92,9 +92,7 @@ impl ProcessSandbox {
         let dir = self.settings.root.join(&spec.name);
         fs::create_dir_all(&self.settings.root).map_err(failed("make", &self.settings.root))?;
         fs::create_dir(&dir).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => SandboxError::Exists {
-                name: spec.name.clone(),
-            },
+            io::ErrorKind::AlreadyExists => SandboxError::Exists { name: spec.name.clone() },
             _ => failed("make", &dir)(error),
         })?;
         match fill(&dir, spec).await {
@@ -127,10 +125,7 @@ impl ProcessSandbox {
             let dir = child.map_err(failed("list", root))?.path();
             if owner_of(&dir).is_some_and(|found| found == owner) {
                 fs::remove_dir_all(&dir).map_err(failed("remove", &dir))?;
-                removed.extend(
-                    dir.file_name()
-                        .map(|name| name.to_string_lossy().into_owned()),
-                );
+                removed.extend(dir.file_name().map(|name| name.to_string_lossy().into_owned()));
             }
         }
         removed.sort_unstable();
@@ -139,10 +134,8 @@ impl ProcessSandbox {
 
     pub(super) async fn check(&self) -> Result<String, SandboxError> {
         fs::create_dir_all(&self.settings.root).map_err(failed("make", &self.settings.root))?;
-        Ok(
-            "plain processes with NO isolation: commands can do whatever the node's user can"
-                .to_owned(),
-        )
+        Ok("plain processes with NO isolation: commands can do whatever the node's user can"
+            .to_owned())
     }
 }
 
@@ -154,10 +147,7 @@ async fn fill(dir: &Path, spec: &SandboxSpec) -> Result<BTreeMap<PathBuf, PathBu
     fs::create_dir(&tmp).map_err(failed("make", &tmp))?;
     let from = spec.work_tree.clone();
     let to = dir.join("work");
-    let bounds = Bounds {
-        bytes: spec.limits.disk_bytes,
-        links: None,
-    };
+    let bounds = Bounds { bytes: spec.limits.disk_bytes, links: None };
     let (_, links) = copied(from, to, bounds).await?;
     Ok(links)
 }
@@ -192,15 +182,10 @@ impl Directory {
         let work = self.dir.join("work");
         if !work.is_dir() {
             let reason = "its directory is gone".to_owned();
-            return Err(SandboxError::Gone {
-                name: self.name.clone(),
-                reason,
-            });
+            return Err(SandboxError::Gone { name: self.name.clone(), reason });
         }
         let mut collector = Collector::new(self.limits.output_bytes, sink);
-        let mut child = self
-            .start(command, &work)
-            .map_err(failed("start sh in", &work))?;
+        let mut child = self.start(command, &work).map_err(failed("start sh in", &work))?;
         let (Some(stdin), Some(mut stdout), Some(mut stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
@@ -253,10 +238,7 @@ impl Directory {
 
     pub(super) async fn export(&self, dest: &Path) -> Result<Exported, SandboxError> {
         let _turn = self.turn.lock().await;
-        let bounds = Bounds {
-            bytes: self.limits.disk_bytes,
-            links: Some(self.links.clone()),
-        };
+        let bounds = Bounds { bytes: self.limits.disk_bytes, links: Some(self.links.clone()) };
         let (exported, _) = copied(self.dir.join("work"), dest.to_owned(), bounds).await?;
         Ok(exported)
     }
@@ -314,24 +296,15 @@ async fn read(pipe: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) -> usize {
 
 async fn kill_group(group: u32) {
     let script = format!("kill -9 -{group}");
-    let killer = Command::new("/bin/sh")
-        .args(["-c", &script])
-        .stderr(Stdio::null())
-        .status();
+    let killer = Command::new("/bin/sh").args(["-c", &script]).stderr(Stdio::null()).status();
     // That nothing is left to kill is no failure.
     let _ = killer.await;
 }
 
 fn code_of(exit: ExitStatus) -> i64 {
-    exit.code()
-        .or_else(|| exit.signal().map(|signal| 128 + signal))
-        .map_or(-1, i64::from)
+    exit.code().or_else(|| exit.signal().map(|signal| 128 + signal)).map_or(-1, i64::from)
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SandboxError {
-    move |source| SandboxError::Io {
-        what,
-        path: path.to_owned(),
-        source,
-    }
+    move |source| SandboxError::Io { what, path: path.to_owned(), source }
 }

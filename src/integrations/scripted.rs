@@ -66,10 +66,7 @@ impl Scripted {
     /// [`ReasonerError::Script`] names the file and the place in it.
     pub fn load(path: &Path) -> Result<Scripted, ReasonerError> {
         let shown = path.display().to_string();
-        let wrong = |reason: String| ReasonerError::Script {
-            path: shown.clone(),
-            reason,
-        };
+        let wrong = |reason: String| ReasonerError::Script { path: shown.clone(), reason };
         let file = std::fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
         let mut bytes = Vec::new();
         let read = file.take(MAX_SCRIPT_BYTES + 1).read_to_end(&mut bytes);
@@ -89,10 +86,7 @@ impl Scripted {
                 return Err(wrong(format!("issues has the number {issue} twice")));
             }
         }
-        Ok(Scripted {
-            path: shown,
-            issues,
-        })
+        Ok(Scripted { path: shown, issues })
     }
 
     pub(super) async fn ask(&self, request: &ModelRequest) -> Result<ModelAnswer, ReasonerError> {
@@ -111,12 +105,7 @@ impl Scripted {
             None => ended(request).to_string(),
         };
         let model = "scripted".to_owned();
-        Ok(ModelAnswer {
-            text,
-            tokens_in: None,
-            tokens_out: None,
-            model,
-        })
+        Ok(ModelAnswer { text, tokens_in: None, tokens_out: None, model })
     }
 
     pub(super) fn describe(&self) -> String {
@@ -145,18 +134,12 @@ impl Entry {
     /// An object with `answer` is the wrapper: no answer of a model has a member of that name.
     fn new(value: Value) -> Result<Entry, String> {
         let Value::Object(mut members) = value else {
-            return Ok(Entry {
-                answer: value,
-                delay: Duration::ZERO,
-            });
+            return Ok(Entry { answer: value, delay: Duration::ZERO });
         };
         let Some(answer) = members.remove("answer") else {
             return match members.contains_key("delay_ms") {
                 true => Err("has delay_ms without answer".to_owned()),
-                false => Ok(Entry {
-                    answer: Value::Object(members),
-                    delay: Duration::ZERO,
-                }),
+                false => Ok(Entry { answer: Value::Object(members), delay: Duration::ZERO }),
             };
         };
         let delay = members.remove("delay_ms");
@@ -170,10 +153,7 @@ impl Entry {
                 .filter(|delay| *delay <= MAX_DELAY_MS)
                 .ok_or_else(|| format!("has a delay_ms that is not from 0 to {MAX_DELAY_MS}"))?,
         };
-        Ok(Entry {
-            answer,
-            delay: Duration::from_millis(milliseconds),
-        })
+        Ok(Entry { answer, delay: Duration::from_millis(milliseconds) })
     }
 }
 
@@ -232,37 +212,17 @@ mod tests {
         )
         .unwrap();
         let ask = async |purpose, issue, turn| {
-            script
-                .ask(&request(purpose, issue, turn))
-                .await
-                .unwrap()
-                .text
+            script.ask(&request(purpose, issue, turn)).await.unwrap().text
         };
         assert_eq!(ask(Purpose::Plan, 7, 0).await, r#"{"summary":"s"}"#);
         assert_eq!(ask(Purpose::Step, 7, 0).await, r#"{"action":"done"}"#);
         let before = tokio::time::Instant::now();
         assert_eq!(ask(Purpose::Step, 7, 1).await, r#""not even an object""#);
         assert!(before.elapsed() >= Duration::from_millis(30));
-        assert!(
-            ask(Purpose::Step, 7, 2)
-                .await
-                .contains(r#""action":"help""#)
-        );
-        assert!(
-            ask(Purpose::Step, 8, 0)
-                .await
-                .contains(r#""action":"help""#)
-        );
-        assert!(
-            ask(Purpose::Review, 7, 0)
-                .await
-                .contains(r#""verdict":"support""#)
-        );
-        assert!(
-            ask(Purpose::Plan, 8, 0)
-                .await
-                .contains(r#""steps":["ask for help"]"#)
-        );
+        assert!(ask(Purpose::Step, 7, 2).await.contains(r#""action":"help""#));
+        assert!(ask(Purpose::Step, 8, 0).await.contains(r#""action":"help""#));
+        assert!(ask(Purpose::Review, 7, 0).await.contains(r#""verdict":"support""#));
+        assert!(ask(Purpose::Plan, 8, 0).await.contains(r#""steps":["ask for help"]"#));
     }
 
     #[test]
@@ -274,14 +234,8 @@ mod tests {
         assert!(reason("{").contains("line 1 column 1"));
         assert!(reason(r#"{"issues": {}, "more": 1}"#).contains("unknown field `more`"));
         assert!(reason(r#"{"issues": {"7": {"step": []}}}"#).contains("unknown field `step`"));
-        assert_eq!(
-            reason(r#"{"issues": {"x": {}}}"#),
-            r#"issues has "x", which is no number"#
-        );
-        assert_eq!(
-            reason(r#"{"issues": {"7": {}, "07": {}}}"#),
-            "issues has the number 7 twice"
-        );
+        assert_eq!(reason(r#"{"issues": {"x": {}}}"#), r#"issues has "x", which is no number"#);
+        assert_eq!(reason(r#"{"issues": {"7": {}, "07": {}}}"#), "issues has the number 7 twice");
         assert_eq!(
             reason(r#"{"issues": {"7": {"steps": [1, {"answer": 1, "delay_ms": -1}]}}}"#),
             "issues.7.steps[1] has a delay_ms that is not from 0 to 600000"

@@ -28,10 +28,7 @@ struct Parts<'a> {
 pub(super) fn check_peer(address: &Multiaddr) -> Result<Option<PeerId>, NetError> {
     let error = |reason: &str| {
         let reason = reason.to_owned();
-        NetError::PeerAddress {
-            address: address.clone(),
-            reason,
-        }
+        NetError::PeerAddress { address: address.clone(), reason }
     };
     let parts = parse(address).map_err(error)?;
     let nowhere = matches!(parts.host, Host::Ip(ip) if ip.is_unspecified());
@@ -60,22 +57,12 @@ pub(super) fn check_listen(address: &Multiaddr) -> Result<(SocketAddr, bool), &'
 
 /// Whether the address must be resolved before it can be dialled.
 pub(super) fn is_name(address: &Multiaddr) -> bool {
-    matches!(
-        parse(address),
-        Ok(Parts {
-            host: Host::Name(_),
-            ..
-        })
-    )
+    matches!(parse(address), Ok(Parts { host: Host::Name(_), .. }))
 }
 
 /// Replaces a name by the addresses that the system's resolver has for it now.
 pub(super) async fn resolve(address: Multiaddr) -> io::Result<Vec<Multiaddr>> {
-    let Ok(Parts {
-        host: Host::Name(name),
-        ..
-    }) = parse(&address)
-    else {
+    let Ok(Parts { host: Host::Name(name), .. }) = parse(&address) else {
         return Ok(vec![address]);
     };
     let (host, v4, v6) = match &name {
@@ -95,12 +82,7 @@ pub(super) async fn resolve(address: Multiaddr) -> io::Result<Vec<Multiaddr>> {
             "the name has no address of this kind",
         ));
     }
-    let with = |ip: IpAddr| {
-        Multiaddr::from(ip)
-            .into_iter()
-            .chain(address.iter().skip(1))
-            .collect()
-    };
+    let with = |ip: IpAddr| Multiaddr::from(ip).into_iter().chain(address.iter().skip(1)).collect();
     Ok(ips.into_iter().map(with).collect())
 }
 
@@ -117,12 +99,7 @@ fn parse(address: &Multiaddr) -> Result<Parts<'_>, &'static str> {
         Some(Protocol::Udp(port)) if parts.next() == Some(Protocol::QuicV1) => (port, false),
         _ => return Err("/tcp/PORT or /udp/PORT/quic-v1 must follow the host"),
     };
-    Ok(Parts {
-        host,
-        port,
-        tcp,
-        rest: parts.collect(),
-    })
+    Ok(Parts { host, port, tcp, rest: parts.collect() })
 }
 
 #[cfg(test)]
@@ -167,16 +144,10 @@ mod tests {
         let name: Multiaddr = "/dns4/localhost/tcp/4001".parse().expect("well-formed");
         assert!(is_name(&name));
         let found = resolve(name).await.expect("every system knows localhost");
-        assert_eq!(
-            found,
-            ["/ip4/127.0.0.1/tcp/4001".parse().expect("well-formed")]
-        );
+        assert_eq!(found, ["/ip4/127.0.0.1/tcp/4001".parse().expect("well-formed")]);
         let plain: Multiaddr = "/ip4/10.0.0.1/tcp/4001".parse().expect("well-formed");
         assert!(!is_name(&plain));
-        assert_eq!(
-            resolve(plain.clone()).await.expect("no name in it"),
-            [plain]
-        );
+        assert_eq!(resolve(plain.clone()).await.expect("no name in it"), [plain]);
     }
 
     #[test]

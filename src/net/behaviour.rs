@@ -125,9 +125,7 @@ fn behaviour(config: &Config, pair: &Keypair) -> Result<Behaviour, NetError> {
         .with_agent_version(concat!("bzzz/", env!("CARGO_PKG_VERSION")).to_owned())
         .with_cache_size(0)
         .with_hide_listen_addrs(true);
-    let pings = ping::Config::new()
-        .with_interval(PING_INTERVAL)
-        .with_timeout(PING_TIMEOUT);
+    let pings = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
     Ok(Behaviour {
         gate: Gate::default(),
         limits: connection_limits::Behaviour::new(connection_limits(&config.limits)),
@@ -161,9 +159,7 @@ fn requests(config: &Config) -> Result<request_response::Behaviour<SyncCodec>, N
         .with_request_timeout(config.limits.request_timeout)
         .with_max_concurrent_streams(config.limits.max_streams as usize);
     let protocols = [(protocol, ProtocolSupport::Full)];
-    Ok(request_response::Behaviour::with_codec(
-        codec, protocols, settings,
-    ))
+    Ok(request_response::Behaviour::with_codec(codec, protocols, settings))
 }
 
 fn gossip(config: &Config, pair: &Keypair) -> Result<Gossip, NetError> {
@@ -199,9 +195,7 @@ fn gossip(config: &Config, pair: &Keypair) -> Result<Gossip, NetError> {
     let author = MessageAuthenticity::Signed(pair.clone());
     let mut gossip = Gossip::new_with_subscription_filter(author, settings, filter)
         .map_err(|error| NetError::Setup(error.to_owned()))?;
-    gossip
-        .with_peer_score(score_params(), thresholds())
-        .map_err(NetError::Setup)?;
+    gossip.with_peer_score(score_params(), thresholds()).map_err(NetError::Setup)?;
     Ok(gossip)
 }
 
@@ -215,10 +209,7 @@ fn content_id(topic: &TopicHash, data: &[u8]) -> MessageId {
 
 /// Many nodes on one address are no offence: that is how a small swarm is tried out.
 fn score_params() -> PeerScoreParams {
-    PeerScoreParams {
-        ip_colocation_factor_weight: 0.0,
-        ..PeerScoreParams::default()
-    }
+    PeerScoreParams { ip_colocation_factor_weight: 0.0, ..PeerScoreParams::default() }
 }
 
 fn thresholds() -> PeerScoreThresholds {

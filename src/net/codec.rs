@@ -62,11 +62,7 @@ impl request_response::Codec for SyncCodec {
     {
         let mut status = [0u8; 1];
         io.read_exact(&mut status).await?;
-        let limit = if status[0] == STATUS_ANSWER {
-            self.max_response
-        } else {
-            0
-        };
+        let limit = if status[0] == STATUS_ANSWER { self.max_response } else { 0 };
         let bytes = read_body(io, limit).await?;
         match status[0] {
             STATUS_ANSWER => Ok(Answer::Bytes(bytes)),
@@ -119,9 +115,7 @@ where
     }
     let length = announced as usize;
     let mut bytes = Vec::with_capacity(length.min(FIRST_RESERVE));
-    io.take(u64::from(announced))
-        .read_to_end(&mut bytes)
-        .await?;
+    io.take(u64::from(announced)).read_to_end(&mut bytes).await?;
     if bytes.len() < length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
@@ -134,10 +128,7 @@ where
 {
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     if length > limit {
-        return Err(invalid(FrameError::TooLarge {
-            announced: length,
-            limit,
-        }));
+        return Err(invalid(FrameError::TooLarge { announced: length, limit }));
     }
     io.write_all(&length.to_le_bytes()).await?;
     io.write_all(bytes).await
@@ -157,10 +148,7 @@ mod tests {
     const NAME: StreamProtocol = StreamProtocol::new("/test");
 
     fn codec() -> SyncCodec {
-        SyncCodec {
-            max_request: 8,
-            max_response: 16,
-        }
+        SyncCodec { max_request: 8, max_response: 16 }
     }
 
     fn read_request(bytes: &[u8]) -> io::Result<Vec<u8>> {
@@ -189,17 +177,9 @@ mod tests {
 
     #[test]
     fn a_length_at_the_limit_passes_and_one_over_it_does_not() {
-        assert_eq!(
-            read_request(b"\x08\0\0\012345678")
-                .expect("at the limit")
-                .len(),
-            8
-        );
+        assert_eq!(read_request(b"\x08\0\0\012345678").expect("at the limit").len(), 8);
         let over = read_request(b"\x09\0\0\0123456789").expect_err("over the limit");
-        assert!(
-            over.to_string()
-                .contains("9 bytes was announced, the limit is 8")
-        );
+        assert!(over.to_string().contains("9 bytes was announced, the limit is 8"));
         let huge = read_request(b"\xff\xff\xff\xff").expect_err("far over the limit");
         assert_eq!(huge.kind(), io::ErrorKind::InvalidData);
         assert!(block_on(codec().write_request(&NAME, &mut Vec::new(), vec![0; 9])).is_err());
@@ -212,9 +192,6 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         }
         assert!(read_response(b"\x03\0\0\0\0").is_err(), "no status 3");
-        assert!(
-            read_response(b"\x01\x01\0\0\0x").is_err(),
-            "busy carries nothing"
-        );
+        assert!(read_response(b"\x01\x01\0\0\0x").is_err(), "busy carries nothing");
     }
 }

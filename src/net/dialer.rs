@@ -72,13 +72,7 @@ impl Dialer {
     /// An empty table. The seed, different on each node, decides the jitter.
     pub(super) fn new(seed: [u8; 32], first: Duration, max: Duration) -> Self {
         let first = first.max(Duration::from_millis(1));
-        Self {
-            targets: BTreeMap::new(),
-            next_id: 0,
-            first,
-            max: max.max(first),
-            seed,
-        }
+        Self { targets: BTreeMap::new(), next_id: 0, first, max: max.max(first), seed }
     }
 
     /// Adds an address to keep dialled. False if the table is full.
@@ -197,10 +191,7 @@ impl Dialer {
 
     /// The last connection to the peer is gone.
     pub(super) fn lost(&mut self, peer: &PeerId, now: Instant) {
-        let of_peer = self
-            .targets
-            .iter()
-            .filter(|(_, t)| t.is(peer) && t.failures == 0);
+        let of_peer = self.targets.iter().filter(|(_, t)| t.is(peer) && t.failures == 0);
         let ids: Vec<TargetId> = of_peer.map(|(id, _)| *id).collect();
         for id in ids {
             self.backoff(id, now);
@@ -212,10 +203,7 @@ impl Dialer {
         let id = self.by_connection(connection)?;
         let target = self.targets.get_mut(&id)?;
         target.in_flight = None;
-        let address = target
-            .explicit
-            .then(|| target.addresses.first().cloned())
-            .flatten();
+        let address = target.explicit.then(|| target.addresses.first().cloned()).flatten();
         self.backoff(id, now);
         address
     }
@@ -270,10 +258,7 @@ impl Dialer {
 
     /// Between half of `first * 2^failures`, bounded by `max`, and the whole of it.
     fn delay(&self, target: TargetId, failures: u32) -> Duration {
-        let whole = self
-            .first
-            .saturating_mul(1 << failures.min(MAX_DOUBLINGS))
-            .min(self.max);
+        let whole = self.first.saturating_mul(1 << failures.min(MAX_DOUBLINGS)).min(self.max);
         let mut hasher = blake3::Hasher::new_keyed(&self.seed);
         hasher.update(&target.to_le_bytes());
         hasher.update(&failures.to_le_bytes());
@@ -296,9 +281,7 @@ mod tests {
     }
 
     fn address(port: u16) -> Multiaddr {
-        format!("/ip4/127.0.0.1/tcp/{port}")
-            .parse()
-            .expect("a well-formed address")
+        format!("/ip4/127.0.0.1/tcp/{port}").parse().expect("a well-formed address")
     }
 
     fn dialer() -> Dialer {
@@ -318,10 +301,7 @@ mod tests {
             let due = dialer.due(now, |_| true);
             assert_eq!(due.len(), 1);
             dialer.started(due[0].target, connection(n));
-            assert!(
-                dialer.due(now + MAX, |_| true).is_empty(),
-                "one attempt at a time"
-            );
+            assert!(dialer.due(now + MAX, |_| true).is_empty(), "one attempt at a time");
             assert_eq!(dialer.failed(connection(n), now), Some(address(1)));
             let next = dialer.next_due(|_| true).expect("it comes again");
             delays.push(next - now);
@@ -329,14 +309,7 @@ mod tests {
         }
         assert!(delays[0] >= FIRST / 2 && delays[0] <= FIRST);
         assert!(delays[19] >= MAX / 2 && delays[19] <= MAX);
-        assert!(
-            delays
-                .iter()
-                .collect::<std::collections::BTreeSet<_>>()
-                .len()
-                > 6,
-            "jitter"
-        );
+        assert!(delays.iter().collect::<std::collections::BTreeSet<_>>().len() > 6, "jitter");
     }
 
     #[test]
@@ -352,11 +325,7 @@ mod tests {
         dialer.lost(&peer(1), lost);
         let next = dialer.next_due(|_| true).expect("it comes again");
         assert!(next > lost && next <= lost + FIRST);
-        assert_eq!(
-            dialer.due(next, |_| true)[0].peer,
-            None,
-            "anyone at the address may answer"
-        );
+        assert_eq!(dialer.due(next, |_| true)[0].peer, None, "anyone at the address may answer");
     }
 
     #[test]
@@ -381,10 +350,7 @@ mod tests {
         assert!(dialer.discovered(peer(1), address(1), now));
         assert!(!dialer.discovered(peer(1), address(1), now));
         assert!(dialer.discovered(peer(1), address(2), now));
-        assert_eq!(
-            dialer.due(now, |_| true)[0].addresses,
-            [address(1), address(2)]
-        );
+        assert_eq!(dialer.due(now, |_| true)[0].addresses, [address(1), address(2)]);
         dialer.expired(&peer(1), &address(1));
         assert_eq!(dialer.due(now, |_| true)[0].addresses, [address(2)]);
         dialer.expired(&peer(1), &address(2));

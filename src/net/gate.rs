@@ -46,11 +46,7 @@ impl Gate {
         if self.banned.get(&key).is_some_and(|end| now < *end) {
             return Err(Refusal::Banned);
         }
-        if self
-            .allowed
-            .as_ref()
-            .is_some_and(|allowed| !allowed.contains(&key))
-        {
+        if self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(&key)) {
             return Err(Refusal::NotAllowed);
         }
         Ok(key)
@@ -60,11 +56,7 @@ impl Gate {
     pub(super) fn ban(&mut self, peer: PeerKey, now: Instant, time: Duration) {
         self.forget_ended(now);
         if self.banned.len() >= MAX_BANS
-            && let Some(first) = self
-                .banned
-                .iter()
-                .min_by_key(|(_, end)| **end)
-                .map(|(k, _)| *k)
+            && let Some(first) = self.banned.iter().min_by_key(|(_, end)| **end).map(|(k, _)| *k)
         {
             self.banned.remove(&first);
         }
@@ -84,9 +76,7 @@ impl Gate {
     }
 
     fn enforce(&self, peer: &PeerId) -> Result<(), ConnectionDenied> {
-        self.permit(peer, Instant::now())
-            .map(|_| ())
-            .map_err(ConnectionDenied::new)
+        self.permit(peer, Instant::now()).map(|_| ()).map_err(ConnectionDenied::new)
     }
 }
 

@@ -213,40 +213,16 @@ pub(super) fn count(counter: &AtomicU64) {
 }
 
 pub(super) enum Command {
-    Request {
-        peer: PeerKey,
-        id: u64,
-        bytes: Vec<u8>,
-        permit: OwnedSemaphorePermit,
-    },
-    Respond {
-        channel: ResponseHandle,
-        answer: Answer,
-    },
-    Publish {
-        topic: String,
-        bytes: Vec<u8>,
-    },
+    Request { peer: PeerKey, id: u64, bytes: Vec<u8>, permit: OwnedSemaphorePermit },
+    Respond { channel: ResponseHandle, answer: Answer },
+    Publish { topic: String, bytes: Vec<u8> },
     Subscribe(String),
     Unsubscribe(String),
-    Verdict {
-        ticket: GossipTicket,
-        verdict: Verdict,
-    },
-    Disconnect {
-        peer: PeerKey,
-        reason: String,
-    },
-    Ban {
-        peer: PeerKey,
-        reason: String,
-        time: Duration,
-    },
+    Verdict { ticket: GossipTicket, verdict: Verdict },
+    Disconnect { peer: PeerKey, reason: String },
+    Ban { peer: PeerKey, reason: String, time: Duration },
     AllowOnly(Option<BTreeSet<PeerKey>>),
-    Dial {
-        address: Multiaddr,
-        peer: Option<PeerId>,
-    },
+    Dial { address: Multiaddr, peer: Option<PeerId> },
     Peers(oneshot::Sender<Vec<PeerInfo>>),
     Close(oneshot::Sender<()>),
 }
@@ -279,16 +255,8 @@ impl Handle {
         let requests = Arc::clone(&self.requests);
         let permit = requests
             .try_acquire_owned()
-            .map_err(|_| NetError::TooManyRequests {
-                limit: self.limits.max_outbound_requests,
-            })?;
-        self.send(Command::Request {
-            peer,
-            id,
-            bytes,
-            permit,
-        })
-        .await
+            .map_err(|_| NetError::TooManyRequests { limit: self.limits.max_outbound_requests })?;
+        self.send(Command::Request { peer, id, bytes, permit }).await
     }
 
     /// Answers a peer's request.
@@ -298,11 +266,7 @@ impl Handle {
     /// stopped. That the peer has gone meanwhile is no error; [`Stats::responses_late`] counts it.
     pub async fn respond(&self, channel: ResponseHandle, bytes: Vec<u8>) -> Result<(), NetError> {
         let fits = within("response", bytes.len(), self.limits.max_response_bytes);
-        let answer = if fits.is_ok() {
-            Answer::Bytes(bytes)
-        } else {
-            Answer::Failed
-        };
+        let answer = if fits.is_ok() { Answer::Bytes(bytes) } else { Answer::Failed };
         self.send(Command::Respond { channel, answer }).await?;
         fits
     }
@@ -312,11 +276,7 @@ impl Handle {
     /// # Errors
     /// If the network has stopped.
     pub async fn refuse(&self, channel: ResponseHandle) -> Result<(), NetError> {
-        self.send(Command::Respond {
-            channel,
-            answer: Answer::Failed,
-        })
-        .await
+        self.send(Command::Respond { channel, answer: Answer::Failed }).await
     }
 
     /// Sends a message to all peers that are subscribed to the topic. A hint: it may get lost.
@@ -325,11 +285,7 @@ impl Handle {
     /// If message or topic are too long, or the network has stopped.
     pub async fn publish(&self, topic: &str, bytes: Vec<u8>) -> Result<(), NetError> {
         within("gossip message", bytes.len(), self.limits.max_gossip_bytes)?;
-        self.send(Command::Publish {
-            topic: checked_topic(topic)?,
-            bytes,
-        })
-        .await
+        self.send(Command::Publish { topic: checked_topic(topic)?, bytes }).await
     }
 
     /// Takes part in a topic; its name is without the swarm's prefix.
@@ -361,11 +317,7 @@ impl Handle {
     /// # Errors
     /// If the network has stopped.
     pub async fn disconnect(&self, peer: PeerKey, reason: &str) -> Result<(), NetError> {
-        self.send(Command::Disconnect {
-            peer,
-            reason: short(reason),
-        })
-        .await
+        self.send(Command::Disconnect { peer, reason: short(reason) }).await
     }
 
     /// Closes all connections to a peer and refuses it for this long (at most 30 days).
@@ -373,12 +325,7 @@ impl Handle {
     /// # Errors
     /// If the network has stopped.
     pub async fn ban(&self, peer: PeerKey, reason: &str, time: Duration) -> Result<(), NetError> {
-        self.send(Command::Ban {
-            peer,
-            reason: short(reason),
-            time,
-        })
-        .await
+        self.send(Command::Ban { peer, reason: short(reason), time }).await
     }
 
     /// Lets only these peers connect, and closes the connections to others; `None` lifts that.
@@ -432,29 +379,20 @@ impl Handle {
     }
 
     async fn send(&self, command: Command) -> Result<(), NetError> {
-        self.commands
-            .send(command)
-            .await
-            .map_err(|_| NetError::Stopped)
+        self.commands.send(command).await.map_err(|_| NetError::Stopped)
     }
 }
 
 fn within(what: &'static str, length: usize, limit: u32) -> Result<(), NetError> {
     if length > limit as usize {
-        return Err(NetError::TooLarge {
-            what,
-            length,
-            limit,
-        });
+        return Err(NetError::TooLarge { what, length, limit });
     }
     Ok(())
 }
 
 fn checked_topic(topic: &str) -> Result<String, NetError> {
     if topic.is_empty() || topic.len() > MAX_TOPIC_BYTES {
-        return Err(NetError::Topic {
-            length: topic.len(),
-        });
+        return Err(NetError::Topic { length: topic.len() });
     }
     Ok(topic.to_owned())
 }

@@ -227,20 +227,13 @@ pub async fn start(config: Config) -> Result<(Handle, mpsc::Receiver<Event>), Ne
 
 fn at_most(what: &'static str, count: usize) -> Result<(), NetError> {
     if count > MAX_ADDRESSES {
-        return Err(NetError::TooManyAddresses {
-            what,
-            count,
-            limit: MAX_ADDRESSES,
-        });
+        return Err(NetError::TooManyAddresses { what, count, limit: MAX_ADDRESSES });
     }
     Ok(())
 }
 
 fn listen(swarm: &mut behaviour::NetSwarm, address: &Multiaddr) -> Result<(), NetError> {
-    let error = |reason: String| NetError::Listen {
-        address: address.clone(),
-        reason,
-    };
+    let error = |reason: String| NetError::Listen { address: address.clone(), reason };
     let (socket, tcp) = address::check_listen(address).map_err(|reason| error(reason.into()))?;
     // libp2p binds TCP with SO_REUSEPORT, under which a second node on the port would start without
     // an error and steal connections. Without the option the system says that the port is taken.

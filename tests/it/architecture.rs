@@ -17,36 +17,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("kernel::log", &["kernel::identity"]),
     ("kernel::event", &["kernel::identity", "kernel::log"]),
     ("kernel::sync", &["kernel::identity", "kernel::log"]),
-    (
-        "kernel::fold",
-        &["kernel::identity", "kernel::log", "kernel::event"],
-    ),
-    (
-        "kernel::agent",
-        &[
-            "kernel::identity",
-            "kernel::log",
-            "kernel::event",
-            "kernel::fold",
-        ],
-    ),
-    (
-        "kernel::audit",
-        &[
-            "kernel::identity",
-            "kernel::log",
-            "kernel::event",
-            "kernel::fold",
-        ],
-    ),
+    ("kernel::fold", &["kernel::identity", "kernel::log", "kernel::event"]),
+    ("kernel::agent", &["kernel::identity", "kernel::log", "kernel::event", "kernel::fold"]),
+    ("kernel::audit", &["kernel::identity", "kernel::log", "kernel::event", "kernel::fold"]),
     ("store", &["kernel::identity", "kernel::log"]),
     ("net", &["kernel::identity", "kernel::log", "kernel::sync"]),
     ("integrations", &["kernel::event", "kernel::agent"]),
     ("engine", &["kernel", "store"]),
-    (
-        "node",
-        &["kernel", "store", "net", "integrations", "engine"],
-    ),
+    ("node", &["kernel", "store", "net", "integrations", "engine"]),
     ("web", &["kernel", "engine"]),
     ("cli", &["kernel", "engine", "node", "web"]),
     // The auditor's part of the command line: what it links can be read in an afternoon.
@@ -56,10 +34,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// The adapters of the outside world never import each other, but for those of one family.
-const FAMILIES: &[&[&str]] = &[
-    &["sandbox", "docker", "process"],
-    &["reasoner", "ollama", "openai", "scripted"],
-];
+const FAMILIES: &[&[&str]] =
+    &[&["sandbox", "docker", "process"], &["reasoner", "ollama", "openai", "scripted"]];
 /// What every adapter of the outside world may import.
 const COMMON: &str = "integrations::http";
 
@@ -91,26 +67,14 @@ const IMPURE: &[&str] = &[
     "rand",
     "libc",
 ];
-const IMPURE_WORDS: &[&str] = &[
-    "HashMap",
-    "HashSet",
-    "Instant",
-    "SystemTime",
-    "async",
-    "await",
-];
+const IMPURE_WORDS: &[&str] = &["HashMap", "HashSet", "Instant", "SystemTime", "async", "await"];
 
 #[test]
 fn every_import_goes_by_the_table_of_layers() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     collect(&src, &mut files);
-    assert!(
-        files.len() > 20,
-        "only {} files found in {}",
-        files.len(),
-        src.display()
-    );
+    assert!(files.len() > 20, "only {} files found in {}", files.len(), src.display());
     let mut said = String::new();
     let mut paths = 0;
     for file in files {
@@ -122,10 +86,7 @@ fn every_import_goes_by_the_table_of_layers() {
             writeln!(said, "src/{name}:{problem}").expect("a string takes all");
         }
     }
-    assert!(
-        paths > 100,
-        "only {paths} paths found: the checker reads the source wrongly"
-    );
+    assert!(paths > 100, "only {paths} paths found: the checker reads the source wrongly");
     assert!(said.is_empty(), "against the table of layers:\n{said}");
 }
 
@@ -165,18 +126,9 @@ fn check(name: &str, text: &str) -> Vec<String> {
                 problems.push(format!("{}: {layer} may not import {target}", path.line));
             }
         } else if layer.starts_with("kernel") {
-            let text = path
-                .text
-                .replacen("core::", "std::", 1)
-                .replacen("alloc::", "std::", 1);
-            if IMPURE
-                .iter()
-                .any(|impure| lies_in(&text, impure) || glob_reaches(&text, impure))
-            {
-                problems.push(format!(
-                    "{}: the kernel is pure and may not use {text}",
-                    path.line
-                ));
+            let text = path.text.replacen("core::", "std::", 1).replacen("alloc::", "std::", 1);
+            if IMPURE.iter().any(|impure| lies_in(&text, impure) || glob_reaches(&text, impure)) {
+                problems.push(format!("{}: the kernel is pure and may not use {text}", path.line));
             }
         }
     }
@@ -194,25 +146,15 @@ fn check(name: &str, text: &str) -> Vec<String> {
 fn module_of(name: &str) -> String {
     let name = name.strip_suffix(".rs").unwrap_or(name);
     let name = name.strip_suffix("/mod").unwrap_or(name);
-    if name == "lib" {
-        String::new()
-    } else {
-        name.replace('/', "::")
-    }
+    if name == "lib" { String::new() } else { name.replace('/', "::") }
 }
 
 /// The layer of a module: for adapters of the outside world, each is its own.
 fn layer_of(module: &str) -> Option<String> {
     if let Some(rest) = module.strip_prefix("integrations::") {
-        return Some(format!(
-            "integrations::{}",
-            rest.split("::").next().unwrap_or(rest)
-        ));
+        return Some(format!("integrations::{}", rest.split("::").next().unwrap_or(rest)));
     }
-    let layers = LAYERS
-        .iter()
-        .map(|(layer, _)| *layer)
-        .filter(|layer| lies_in(module, layer));
+    let layers = LAYERS.iter().map(|(layer, _)| *layer).filter(|layer| lies_in(module, layer));
     layers.max_by_key(|layer| layer.len()).map(str::to_owned)
 }
 
@@ -227,30 +169,21 @@ fn allowed(layer: &str, target: &str) -> bool {
             return true;
         }
     }
-    let row = if layer.starts_with("integrations::") {
-        "integrations"
-    } else {
-        layer
-    };
+    let row = if layer.starts_with("integrations::") { "integrations" } else { layer };
     // What is in a module of `cli` that all its parts share may be used by the auditor's parts.
     let shared = layer.starts_with("cli::") && target.starts_with("cli::");
-    let table = LAYERS
-        .iter()
-        .find(|(name, _)| *name == row)
-        .map_or(&[][..], |(_, may)| may);
+    let table = LAYERS.iter().find(|(name, _)| *name == row).map_or(&[][..], |(_, may)| may);
     shared || table.iter().any(|may| lies_in(target, may))
 }
 
 /// True if `path` is `module` or below it.
 fn lies_in(path: &str, module: &str) -> bool {
-    path.strip_prefix(module)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 /// True if `path` ends with `*` and so brings `impure` into reach.
 fn glob_reaches(path: &str, impure: &str) -> bool {
-    path.strip_suffix("::*")
-        .is_some_and(|parent| lies_in(impure, parent))
+    path.strip_suffix("::*").is_some_and(|parent| lies_in(impure, parent))
 }
 
 /// A path of the source: where it is, what it says, and, if it leads into this crate, where to.
@@ -321,8 +254,7 @@ impl Source {
 
     fn found(&mut self, line: usize, text: String, here: &str, binary: bool) {
         if text.starts_with("super::super::super") {
-            self.problems
-                .push(format!("{line}: {text} climbs too far; begin with crate::"));
+            self.problems.push(format!("{line}: {text} climbs too far; begin with crate::"));
         }
         let crates = ["crate", if binary { "bzzz" } else { "crate" }];
         let (first, rest) = text.split_once("::").unwrap_or((&text, ""));
@@ -333,11 +265,7 @@ impl Source {
             "self" | "super" => here.split("::").collect(),
             _ if rest.is_empty() => return,
             _ => {
-                self.paths.push(Found {
-                    line,
-                    text,
-                    module: None,
-                });
+                self.paths.push(Found { line, text, module: None });
                 return;
             }
         };
@@ -357,16 +285,8 @@ impl Source {
         }
         let module = module.join("::");
         // A constant, a macro or a function of lib.rs: there are none.
-        let module = if module.is_empty() {
-            "crate".to_owned()
-        } else {
-            module
-        };
-        self.paths.push(Found {
-            line,
-            text,
-            module: Some(module),
-        });
+        let module = if module.is_empty() { "crate".to_owned() } else { module };
+        self.paths.push(Found { line, text, module: Some(module) });
     }
 }
 
@@ -468,10 +388,7 @@ fn tokens(text: &str) -> Vec<(usize, String)> {
                 1
             }
         };
-        line += rest[..length.min(rest.len())]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
+        line += rest[..length.min(rest.len())].iter().filter(|byte| **byte == b'\n').count();
         at += length;
     }
     tokens
@@ -512,23 +429,13 @@ fn quoted(bytes: &[u8], from: usize) -> usize {
 
 /// The length of a string with a prefix (`r`, `r#`, `b`, `br#`, `c` ...), or 0 if none begins.
 fn raw_string(bytes: &[u8]) -> usize {
-    let prefix = bytes
-        .iter()
-        .take_while(|byte| matches!(byte, b'r' | b'b' | b'c'))
-        .count();
-    let hashes = bytes[prefix..]
-        .iter()
-        .take_while(|byte| **byte == b'#')
-        .count();
+    let prefix = bytes.iter().take_while(|byte| matches!(byte, b'r' | b'b' | b'c')).count();
+    let hashes = bytes[prefix..].iter().take_while(|byte| **byte == b'#').count();
     if prefix > 2 || bytes.get(prefix + hashes) != Some(&b'"') {
         return 0;
     }
     if !bytes[..prefix].contains(&b'r') {
-        return if hashes == 0 {
-            quoted(bytes, prefix + 1)
-        } else {
-            0
-        };
+        return if hashes == 0 { quoted(bytes, prefix + 1) } else { 0 };
     }
     let begin = prefix + hashes + 1;
     let end = [b"\"".as_slice(), &vec![b'#'; hashes]].concat();
@@ -542,11 +449,7 @@ fn character(bytes: &[u8]) -> usize {
     }
     let text = String::from_utf8_lossy(&bytes[1..bytes.len().min(8)]);
     let first = text.chars().next().map_or(0, char::len_utf8);
-    if bytes.get(1 + first) == Some(&b'\'') {
-        first + 2
-    } else {
-        1
-    }
+    if bytes.get(1 + first) == Some(&b'\'') { first + 2 } else { 1 }
 }
 
 /// Each rule catches a made-up bad file, and lets the like of it pass that is right.

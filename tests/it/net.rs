@@ -59,11 +59,7 @@ impl Node {
 
     async fn asked(&mut self) -> (PeerKey, Vec<u8>, net::ResponseHandle) {
         self.until("a request", |event| match event {
-            Event::Request {
-                peer,
-                bytes,
-                channel,
-            } => Some((peer, bytes, channel)),
+            Event::Request { peer, bytes, channel } => Some((peer, bytes, channel)),
             _ => None,
         })
         .await
@@ -102,10 +98,7 @@ fn config(seed: u8, listen: &[&str], peers: &[&Multiaddr]) -> Config {
     Config {
         secret: [seed; 32].into(),
         swarm: SWARM,
-        listen: listen
-            .iter()
-            .map(|a| a.parse().expect("a well-formed address"))
-            .collect(),
+        listen: listen.iter().map(|a| a.parse().expect("a well-formed address")).collect(),
         peers: peers.iter().map(|a| (*a).clone()).collect(),
         mdns: false,
         limits: quick(),
@@ -114,10 +107,7 @@ fn config(seed: u8, listen: &[&str], peers: &[&Multiaddr]) -> Config {
 
 /// The defaults, but lost peers are dialled again soon.
 fn quick() -> Limits {
-    Limits {
-        redial_first: Duration::from_millis(50),
-        ..Limits::default()
-    }
+    Limits { redial_first: Duration::from_millis(50), ..Limits::default() }
 }
 
 async fn start(config: Config) -> Node {
@@ -127,26 +117,14 @@ async fn start(config: Config) -> Node {
         _ => None,
     })
     .await;
-    Node {
-        handle,
-        events,
-        address,
-    }
+    Node { handle, events, address }
 }
 
 /// Two connected nodes; the second has dialled the first.
 async fn pair(listen: &str, first: Limits, second: Limits) -> (Node, Node) {
-    let mut a = start(Config {
-        limits: first,
-        ..config(1, &[listen], &[])
-    })
-    .await;
+    let mut a = start(Config { limits: first, ..config(1, &[listen], &[]) }).await;
     let to = [&a.address];
-    let mut b = start(Config {
-        limits: second,
-        ..config(2, &[listen], &to)
-    })
-    .await;
+    let mut b = start(Config { limits: second, ..config(2, &[listen], &to) }).await;
     a.connected(b.key()).await;
     let address = b.connected(a.key()).await;
     let quic = listen.contains("quic");
@@ -163,16 +141,10 @@ async fn largest_messages_both_ways(listen: &str) {
     let request = pattern(64 * 1024);
     let response = pattern(8 * 1024 * 1024);
     for _ in 0..2 {
-        a.handle
-            .request(b.key(), 7, request.clone())
-            .await
-            .expect("sent");
+        a.handle.request(b.key(), 7, request.clone()).await.expect("sent");
         let (from, bytes, channel) = b.asked().await;
         assert_eq!((from, &bytes), (a.key(), &request));
-        b.handle
-            .respond(channel, response.clone())
-            .await
-            .expect("sent");
+        b.handle.respond(channel, response.clone()).await.expect("sent");
         assert!(a.result(7).await.expect("an answer") == response);
         std::mem::swap(&mut a, &mut b);
     }
@@ -204,10 +176,7 @@ async fn serve_all(node: &mut Node, bulk: &[u8]) {
     while asked < 8 || answered < 8 {
         match node.until("anything", Some).await {
             Event::Request { channel, .. } => {
-                node.handle
-                    .respond(channel, bulk.to_vec())
-                    .await
-                    .expect("sent");
+                node.handle.respond(channel, bulk.to_vec()).await.expect("sent");
                 asked += 1;
             }
             Event::Response { result, .. } => {
@@ -220,40 +189,22 @@ async fn serve_all(node: &mut Node, bulk: &[u8]) {
 }
 
 async fn oversize_request(listen: &str) {
-    let large = Limits {
-        max_request_bytes: 128 * 1024,
-        ..quick()
-    };
+    let large = Limits { max_request_bytes: 128 * 1024, ..quick() };
     let (mut a, mut b) = pair(listen, large, quick()).await;
 
     let here = a.handle.request(b.key(), 1, vec![0; 128 * 1024 + 1]).await;
     let error = here.expect_err("over this node's own limit").to_string();
-    assert_eq!(
-        error,
-        "a request of 131073 bytes is too large, the limit is 131072"
-    );
+    assert_eq!(error, "a request of 131073 bytes is too large, the limit is 131072");
 
-    a.handle
-        .request(b.key(), 2, vec![0; 64 * 1024 + 1])
-        .await
-        .expect("within its own limit");
+    a.handle.request(b.key(), 2, vec![0; 64 * 1024 + 1]).await.expect("within its own limit");
     let refused = a.result(2).await.expect_err("over the limit of the peer");
-    assert!(
-        matches!(refused, RequestError::Unanswered | RequestError::Stream(_)),
-        "{refused}"
-    );
+    assert!(matches!(refused, RequestError::Unanswered | RequestError::Stream(_)), "{refused}");
 
     // The node behind the limit never saw it: the first that it sees is the next.
-    a.handle
-        .request(b.key(), 3, b"small".to_vec())
-        .await
-        .expect("sent");
+    a.handle.request(b.key(), 3, b"small".to_vec()).await.expect("sent");
     let (_, bytes, channel) = b.asked().await;
     assert_eq!(bytes, b"small");
-    b.handle
-        .respond(channel, b"answer".to_vec())
-        .await
-        .expect("sent");
+    b.handle.respond(channel, b"answer".to_vec()).await.expect("sent");
     assert_eq!(a.result(3).await.expect("an answer"), b"answer");
 }
 
@@ -269,51 +220,26 @@ async fn an_oversize_request_is_refused_on_both_sides_over_quic() {
 
 #[tokio::test]
 async fn an_oversize_response_is_refused_on_both_sides() {
-    let small = Limits {
-        max_response_bytes: 1024,
-        ..quick()
-    };
-    let larger = Limits {
-        max_response_bytes: 4096,
-        ..quick()
-    };
+    let small = Limits { max_response_bytes: 1024, ..quick() };
+    let larger = Limits { max_response_bytes: 4096, ..quick() };
     let (mut a, mut b) = pair(TCP, small, larger).await;
 
     a.handle.request(b.key(), 1, vec![]).await.expect("sent");
     let (_, _, channel) = b.asked().await;
-    b.handle
-        .respond(channel, vec![0; 2048])
-        .await
-        .expect("within its own limit");
+    b.handle.respond(channel, vec![0; 2048]).await.expect("within its own limit");
     let refused = a.result(1).await;
-    assert_eq!(
-        refused,
-        Err(RequestError::TooLarge {
-            announced: 2048,
-            limit: 1024
-        })
-    );
+    assert_eq!(refused, Err(RequestError::TooLarge { announced: 2048, limit: 1024 }));
 
     a.handle.request(b.key(), 2, vec![]).await.expect("sent");
     let (_, _, channel) = b.asked().await;
     let here = b.handle.respond(channel, vec![0; 4097]).await;
-    assert!(matches!(
-        here,
-        Err(NetError::TooLarge {
-            length: 4097,
-            limit: 4096,
-            ..
-        })
-    ));
+    assert!(matches!(here, Err(NetError::TooLarge { length: 4097, limit: 4096, .. })));
     assert_eq!(a.result(2).await, Err(RequestError::Failed));
 }
 
 #[tokio::test]
 async fn every_request_has_an_outcome() {
-    let one = Limits {
-        max_outbound_requests: 1,
-        ..quick()
-    };
+    let one = Limits { max_outbound_requests: 1, ..quick() };
     let (mut a, mut b) = pair(TCP, one, quick()).await;
 
     let nobody = PeerKey([3; 32]);
@@ -322,18 +248,12 @@ async fn every_request_has_an_outcome() {
 
     a.handle.request(b.key(), 2, vec![]).await.expect("sent");
     let second = a.handle.request(b.key(), 3, vec![]).await;
-    assert!(matches!(
-        second,
-        Err(NetError::TooManyRequests { limit: 1 })
-    ));
+    assert!(matches!(second, Err(NetError::TooManyRequests { limit: 1 })));
     let (_, _, channel) = b.asked().await;
     b.handle.refuse(channel).await.expect("sent");
     assert_eq!(a.result(2).await, Err(RequestError::Failed));
 
-    a.handle
-        .request(b.key(), 4, vec![])
-        .await
-        .expect("the first has its outcome");
+    a.handle.request(b.key(), 4, vec![]).await.expect("the first has its outcome");
     let (_, _, channel) = b.asked().await;
     drop(channel);
     assert_eq!(a.result(4).await, Err(RequestError::Unanswered));
@@ -347,18 +267,12 @@ async fn every_request_has_an_outcome() {
 
 #[tokio::test]
 async fn a_request_that_nobody_answers_times_out() {
-    let hasty = Limits {
-        request_timeout: Duration::from_millis(300),
-        ..quick()
-    };
+    let hasty = Limits { request_timeout: Duration::from_millis(300), ..quick() };
     let (mut a, mut b) = pair(QUIC, hasty, quick()).await;
     a.handle.request(b.key(), 1, vec![]).await.expect("sent");
     let (_, _, channel) = b.asked().await;
     assert_eq!(a.result(1).await, Err(RequestError::Timeout));
-    b.handle
-        .respond(channel, vec![])
-        .await
-        .expect("late is no error");
+    b.handle.respond(channel, vec![]).await.expect("late is no error");
 }
 
 /// Takes gossip in, accepts what begins with "good" and ignores the rest.
@@ -366,21 +280,12 @@ async fn next_good(node: &mut Node) -> (PeerKey, String, Vec<u8>) {
     loop {
         let (peer, topic, bytes, ticket) = node
             .until("gossip", |event| match event {
-                Event::Gossip {
-                    peer,
-                    topic,
-                    bytes,
-                    ticket,
-                } => Some((peer, topic, bytes, ticket)),
+                Event::Gossip { peer, topic, bytes, ticket } => Some((peer, topic, bytes, ticket)),
                 _ => None,
             })
             .await;
         let good = bytes.starts_with(b"good");
-        let verdict = if good {
-            Verdict::Accept
-        } else {
-            Verdict::Ignore
-        };
+        let verdict = if good { Verdict::Accept } else { Verdict::Ignore };
         node.handle.verdict(ticket, verdict).await.expect("taken");
         if good {
             return (peer, topic, bytes);
@@ -418,9 +323,7 @@ async fn gossip_reaches_all_through_those_who_accept_it() {
         }
     };
     let hear = reader.until("gossip", |event| match event {
-        Event::Gossip {
-            peer, topic, bytes, ..
-        } => Some((peer, topic, bytes)),
+        Event::Gossip { peer, topic, bytes, .. } => Some((peer, topic, bytes)),
         _ => None,
     });
     let (peer, topic, bytes) = tokio::select! {
@@ -440,10 +343,7 @@ async fn gossip_reaches_all_through_those_who_accept_it() {
 #[tokio::test]
 async fn nodes_of_two_swarms_do_not_talk() {
     let mut a = start(config(1, &[TCP], &[])).await;
-    let other = Config {
-        swarm: [2; 32],
-        ..config(2, &[TCP], &[&a.address])
-    };
+    let other = Config { swarm: [2; 32], ..config(2, &[TCP], &[&a.address]) };
     let mut b = start(other).await;
     let (a_key, b_key) = (a.key(), b.key());
     let refusal = |event: Event| match event {
@@ -467,9 +367,7 @@ async fn nodes_of_two_swarms_do_not_talk() {
 async fn an_address_that_names_a_peer_accepts_no_other() {
     let a = start(config(1, &[TCP], &[])).await;
     let other = PeerKey::peer_id(&start(config(9, &[TCP], &[])).await.key()).expect("a key");
-    let wrong: Multiaddr = format!("{}/p2p/{other}", a.address)
-        .parse()
-        .expect("well-formed");
+    let wrong: Multiaddr = format!("{}/p2p/{other}", a.address).parse().expect("well-formed");
     let mut b = start(config(2, &[TCP], &[&wrong])).await;
     let (address, reason) = b
         .until("a failed dial", |event| match event {
@@ -479,33 +377,21 @@ async fn an_address_that_names_a_peer_accepts_no_other() {
         })
         .await;
     assert_eq!(address, wrong);
-    assert!(
-        reason.starts_with("another peer answers there: 12D3Koo"),
-        "{reason}"
-    );
+    assert!(reason.starts_with("another peer answers there: 12D3Koo"), "{reason}");
 }
 
 #[tokio::test]
 async fn a_peer_id_of_another_kind_of_key_is_refused_at_the_start() {
     let rsa = "/ip4/127.0.0.1/tcp/4001/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N";
     let address = rsa.parse().expect("well-formed");
-    let error = net::start(config(1, &[TCP], &[&address]))
-        .await
-        .err()
-        .expect("refused");
-    assert!(
-        error.to_string().contains("not that of an Ed25519 key"),
-        "{error}"
-    );
+    let error = net::start(config(1, &[TCP], &[&address])).await.err().expect("refused");
+    assert!(error.to_string().contains("not that of an Ed25519 key"), "{error}");
 }
 
 #[tokio::test]
 async fn a_banned_peer_is_sent_away_and_not_let_in_again() {
     let (mut a, b) = pair(TCP, quick(), quick()).await;
-    a.handle
-        .ban(b.key(), "it sent a forged head", Duration::from_secs(3600))
-        .await
-        .expect("taken");
+    a.handle.ban(b.key(), "it sent a forged head", Duration::from_secs(3600)).await.expect("taken");
     assert_eq!(a.disconnected(b.key()).await, "it sent a forged head");
     becomes("the banned peer was refused three times", async || {
         a.handle.stats().connections_refused >= 3
@@ -539,16 +425,10 @@ async fn redialled_after_restart(listen: &str) {
     let (address, key) = (a.address.to_string(), a.key());
     a.handle.close().await;
     b.disconnected(key).await;
-    b.until("a failed dial", |event| {
-        matches!(event, Event::DialFailed { .. }).then_some(())
-    })
-    .await;
+    b.until("a failed dial", |event| matches!(event, Event::DialFailed { .. }).then_some(())).await;
     let mut again = restart(config(1, &[&address], &[])).await;
     assert_eq!(b.connected(key).await.to_string(), address);
-    b.handle
-        .request(key, 1, b"welcome back".to_vec())
-        .await
-        .expect("sent");
+    b.handle.request(key, 1, b"welcome back".to_vec()).await.expect("sent");
     let (_, bytes, channel) = again.asked().await;
     again.handle.respond(channel, bytes).await.expect("sent");
     assert_eq!(b.result(1).await.expect("an answer"), b"welcome back");
@@ -559,10 +439,7 @@ async fn restart(config: Config) -> Node {
     let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
     let probe = async || {
         let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
-        let config = Config {
-            secret: config.secret.clone(),
-            ..self::config(1, &listen, &[])
-        };
+        let config = Config { secret: config.secret.clone(), ..self::config(1, &listen, &[]) };
         net::start(config).await.ok()
     };
     let mut found = None;
@@ -577,11 +454,7 @@ async fn restart(config: Config) -> Node {
         _ => None,
     })
     .await;
-    Node {
-        handle,
-        events,
-        address,
-    }
+    Node { handle, events, address }
 }
 
 #[tokio::test]
@@ -597,10 +470,7 @@ async fn an_explicit_peer_is_dialled_again_after_its_restart_over_quic() {
 #[tokio::test]
 async fn a_dropped_connection_comes_back() {
     let (mut a, mut b) = pair(TCP, quick(), quick()).await;
-    a.handle
-        .disconnect(b.key(), "just so")
-        .await
-        .expect("taken");
+    a.handle.disconnect(b.key(), "just so").await.expect("taken");
     assert_eq!(a.disconnected(b.key()).await, "just so");
     b.disconnected(a.key()).await;
     b.connected(a.key()).await;
@@ -609,24 +479,14 @@ async fn a_dropped_connection_comes_back() {
 
 #[tokio::test]
 async fn connections_are_limited_and_a_place_that_is_given_up_is_taken() {
-    let two = Limits {
-        max_connections: 2,
-        ..quick()
-    };
-    let mut server = start(Config {
-        limits: two,
-        ..config(1, &[TCP], &[])
-    })
-    .await;
+    let two = Limits { max_connections: 2, ..quick() };
+    let mut server = start(Config { limits: two, ..config(1, &[TCP], &[]) }).await;
     let mut first = start(config(2, &[TCP], &[&server.address])).await;
     first.connected(server.key()).await;
     let mut second = start(config(3, &[TCP], &[&server.address])).await;
     second.connected(server.key()).await;
     let third = start(config(4, &[TCP], &[&server.address])).await;
-    becomes("the third was refused", async || {
-        server.handle.stats().connections_refused > 0
-    })
-    .await;
+    becomes("the third was refused", async || server.handle.stats().connections_refused > 0).await;
     let peers = server.handle.peers().await.expect("it runs");
     let keys: BTreeSet<PeerKey> = peers.iter().map(|peer| peer.key).collect();
     assert_eq!(keys, BTreeSet::from([first.key(), second.key()]));
@@ -639,15 +499,8 @@ async fn a_port_that_is_taken_is_an_error_that_names_the_address() {
     for listen in [TCP, QUIC] {
         let a = start(config(1, &[listen], &[])).await;
         let address = a.address.to_string();
-        let error = net::start(config(2, &[&address], &[]))
-            .await
-            .err()
-            .expect("taken")
-            .to_string();
-        assert!(
-            error.contains(&format!("cannot listen on {address}: ")),
-            "{error}"
-        );
+        let error = net::start(config(2, &[&address], &[])).await.err().expect("taken").to_string();
+        assert!(error.contains(&format!("cannot listen on {address}: ")), "{error}");
         assert!(error.to_lowercase().contains("in use"), "{error}");
     }
     let nowhere = net::start(config(1, &["/ip4/127.0.0.1/udp/0"], &[])).await;
@@ -656,10 +509,7 @@ async fn a_port_that_is_taken_is_an_error_that_names_the_address() {
 
 #[tokio::test]
 async fn a_slow_node_refuses_requests_and_loses_only_gossip() {
-    let narrow = Limits {
-        event_queue: 4,
-        ..quick()
-    };
+    let narrow = Limits { event_queue: 4, ..quick() };
     let (mut a, mut b) = pair(TCP, narrow, quick()).await;
     a.handle.subscribe(TOPIC).await.expect("taken");
 
@@ -682,10 +532,7 @@ async fn a_slow_node_refuses_requests_and_loses_only_gossip() {
     let mut n = 0u64;
     becomes("gossip was dropped", async || {
         n += 1;
-        b.handle
-            .publish(TOPIC, n.to_le_bytes().to_vec())
-            .await
-            .expect("taken");
+        b.handle.publish(TOPIC, n.to_le_bytes().to_vec()).await.expect("taken");
         a.handle.stats().gossip_dropped > 0
     })
     .await;
@@ -712,10 +559,7 @@ async fn a_slow_node_refuses_requests_and_loses_only_gossip() {
                 b.handle.respond(channel, vec![]).await.expect("sent");
             }
             (true, Event::Response { id, result, .. }) => {
-                assert!(
-                    matches!(result, Ok(_) | Err(RequestError::Busy)),
-                    "{result:?}"
-                );
+                assert!(matches!(result, Ok(_) | Err(RequestError::Busy)), "{result:?}");
                 assert!(own.insert(id), "{id} has two outcomes");
             }
             (false, Event::Response { id, result, .. }) => {
@@ -729,19 +573,14 @@ async fn a_slow_node_refuses_requests_and_loses_only_gossip() {
 
 #[tokio::test]
 async fn the_network_ends_with_its_handles_or_its_receiver() {
-    let Node {
-        handle, mut events, ..
-    } = start(config(1, &[TCP], &[])).await;
+    let Node { handle, mut events, .. } = start(config(1, &[TCP], &[])).await;
     drop(handle);
     let end = tokio::time::timeout(HANG, async { while events.recv().await.is_some() {} });
     end.await.expect("the events end");
 
     let Node { handle, events, .. } = start(config(1, &[TCP], &[])).await;
     drop(events);
-    becomes("the network has stopped", async || {
-        handle.peers().await.is_err()
-    })
-    .await;
+    becomes("the network has stopped", async || handle.peers().await.is_err()).await;
 }
 
 /// mDNS needs an interface that carries multicast, and these tests must not reach the world: so the
@@ -767,26 +606,15 @@ async fn mdns_inside() {
     let find = |seed, swarm| Config {
         mdns: true,
         swarm,
-        limits: Limits {
-            mdns_interval: Duration::from_secs(2),
-            ..quick()
-        },
+        limits: Limits { mdns_interval: Duration::from_secs(2), ..quick() },
         ..config(seed, &everywhere, &[])
     };
     let mut a = start(find(1, SWARM)).await;
     let mut stranger = start(find(9, [9; 32])).await;
     let mut b = start(find(2, SWARM)).await;
-    assert!(
-        b.connected(a.key())
-            .await
-            .to_string()
-            .starts_with("/ip4/10.99.0.1/")
-    );
+    assert!(b.connected(a.key()).await.to_string().starts_with("/ip4/10.99.0.1/"));
     a.connected(b.key()).await;
-    a.handle
-        .request(b.key(), 1, b"found".to_vec())
-        .await
-        .expect("sent");
+    a.handle.request(b.key(), 1, b"found".to_vec()).await.expect("sent");
     let (_, bytes, channel) = b.asked().await;
     b.handle.respond(channel, bytes).await.expect("sent");
     assert_eq!(a.result(1).await.expect("an answer"), b"found");

@@ -31,14 +31,8 @@ async fn server(answer: &str, then: Then) -> (String, oneshot::Receiver<String>)
         let (mut stream, _) = listener.accept().await.unwrap();
         let request = request_of(&mut stream).await;
         let _ = sender.send(request);
-        let (head, body) = answer
-            .split_once("\r\n\r\n")
-            .map_or(("", ""), |parts| parts);
-        if stream
-            .write_all(format!("{head}\r\n\r\n{body}").as_bytes())
-            .await
-            .is_err()
-        {
+        let (head, body) = answer.split_once("\r\n\r\n").map_or(("", ""), |parts| parts);
+        if stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.is_err() {
             return;
         }
         match then {
@@ -61,8 +55,7 @@ async fn request_of(stream: &mut TcpStream) -> String {
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head.lines().find_map(|line| {
                 let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case("content-length")
-                    .then(|| value.trim().parse().ok())?
+                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
             });
             if body.len() >= length.unwrap_or(0) {
                 return text;
@@ -105,19 +98,13 @@ fn openai(url: &str) -> Reasoner {
 }
 
 fn question() -> ModelRequest {
-    let message = |role, content: &str| Message {
-        role,
-        content: content.to_owned(),
-    };
+    let message = |role, content: &str| Message { role, content: content.to_owned() };
     ModelRequest {
         purpose: Purpose::Step,
         repository: "r".to_owned(),
         issue: 7,
         turn: 0,
-        messages: vec![
-            message(Role::System, "be brief"),
-            message(Role::User, "what now? \"ä\""),
-        ],
+        messages: vec![message(Role::System, "be brief"), message(Role::User, "what now? \"ä\"")],
         schema: json!({"type": "object", "properties": {"action": {"type": "string"}}}),
         max_tokens: 99,
     }
@@ -168,27 +155,13 @@ async fn ollama_answers() {
     };
     assert_eq!(answer, expected);
     let request = request.await.unwrap();
-    assert!(
-        request.starts_with("POST /api/chat HTTP/1.1\r\n"),
-        "{request}"
-    );
-    assert!(
-        request
-            .to_lowercase()
-            .contains("\r\nauthorization: bearer sesame\r\n"),
-        "{request}"
-    );
+    assert!(request.starts_with("POST /api/chat HTTP/1.1\r\n"), "{request}");
+    assert!(request.to_lowercase().contains("\r\nauthorization: bearer sesame\r\n"), "{request}");
     let body = body_of(&request);
     assert_eq!(body["format"], question().schema);
-    assert_eq!(
-        (&body["stream"], &body["model"]),
-        (&json!(true), &json!("m:1"))
-    );
+    assert_eq!((&body["stream"], &body["model"]), (&json!(true), &json!("m:1")));
     assert_eq!(body["options"]["num_predict"], 99);
-    assert_eq!(
-        body["messages"][1],
-        json!({"role": "user", "content": "what now? \"ä\""})
-    );
+    assert_eq!(body["messages"][1], json!({"role": "user", "content": "what now? \"ä\""}));
 }
 
 #[tokio::test]
@@ -199,31 +172,19 @@ async fn openai_answers() {
     assert_eq!((answer.tokens_in, answer.tokens_out), (Some(26), Some(8)));
     assert_eq!(answer.model, "m-1");
     let request = request.await.unwrap();
-    assert!(
-        request.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"),
-        "{request}"
-    );
+    assert!(request.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{request}");
     let body = body_of(&request);
-    assert_eq!(
-        body["response_format"]["json_schema"]["schema"],
-        question().schema
-    );
+    assert_eq!(body["response_format"]["json_schema"]["schema"], question().schema);
     assert_eq!(body["max_tokens"], 99);
 
     // A base that ends with /v1, a server without [DONE] and usage, and one that doesn't stream.
     let short = "data:{\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n";
     let (url, request) = server(&ok("text/event-stream", short), Then::Close).await;
-    let answer = openai(&format!("{url}/proxy/v1"))
-        .ask(&question())
-        .await
-        .unwrap();
+    let answer = openai(&format!("{url}/proxy/v1")).ask(&question()).await.unwrap();
     assert_eq!((answer.text.as_str(), answer.tokens_out), ("x", None));
     assert_eq!(answer.model, "m:1");
     let request = request.await.unwrap();
-    assert!(
-        request.starts_with("POST /proxy/v1/chat/completions "),
-        "{request}"
-    );
+    assert!(request.starts_with("POST /proxy/v1/chat/completions "), "{request}");
     let plain = r#"{"choices":[{"message":{"content":"y"}}],"usage":{"prompt_tokens":1}}"#;
     let (url, _request) = server(&ok("application/json", plain), Then::Close).await;
     let answer = openai(&url).ask(&question()).await.unwrap();
@@ -241,13 +202,8 @@ async fn statuses_are_told_apart() {
     ] {
         let (url, _request) = server(&whole(status, &long), Then::Close).await;
         let error = ollama(&url).ask(&question()).await.unwrap_err();
-        let ReasonerError::Status { code, text } = &error else {
-            panic!("{error}")
-        };
-        assert_eq!(
-            (code.to_string().as_str(), text.as_str()),
-            (&status[..3], &long[..200])
-        );
+        let ReasonerError::Status { code, text } = &error else { panic!("{error}") };
+        assert_eq!((code.to_string().as_str(), text.as_str()), (&status[..3], &long[..200]));
         assert_eq!(error.is_transient(), transient, "{status}");
     }
     // Nothing is sent to where a server points.
@@ -258,10 +214,7 @@ async fn statuses_are_told_apart() {
     );
     let (url, _request) = server(&moved, Then::Close).await;
     let error = ollama(&url).ask(&question()).await.unwrap_err();
-    assert!(
-        matches!(error, ReasonerError::Status { code: 307, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, ReasonerError::Status { code: 307, .. }), "{error}");
     assert!(!error.is_transient());
     drop(error);
     let mut request = request;
@@ -272,10 +225,7 @@ async fn statuses_are_told_apart() {
 async fn garbage_is_named() {
     for (body, part) in [
         ("<html>", "at line 1: expected value"),
-        (
-            "{\"message\":{\"content\":\"x\"}}\n[1]\n",
-            "at line 2: it has no message",
-        ),
+        ("{\"message\":{\"content\":\"x\"}}\n[1]\n", "at line 2: it has no message"),
         ("{\"done\":false}\n", "it has no message with content"),
     ] {
         let error = ollama_says(body).await.unwrap_err();
@@ -283,28 +233,18 @@ async fn garbage_is_named() {
         assert!(error.to_string().contains(part), "{error}");
         assert!(!error.is_transient());
     }
-    for (body, part) in [
-        ("data: {", "EOF"),
-        ("<html>\n", "it is no server-sent event"),
-    ] {
+    for (body, part) in [("data: {", "EOF"), ("<html>\n", "it is no server-sent event")] {
         let error = openai_says(body).await.unwrap_err();
         assert!(matches!(error, ReasonerError::Malformed { .. }), "{error}");
         assert!(error.to_string().contains(part), "{error}");
     }
-    let error = ollama_says("{\"error\":\"out of memory\"}\n")
-        .await
-        .unwrap_err();
+    let error = ollama_says("{\"error\":\"out of memory\"}\n").await.unwrap_err();
     assert_eq!(error.to_string(), "the model server reports: out of memory");
-    let error = openai_says("data: {\"error\":{\"message\":\"no\"}}\n")
-        .await
-        .unwrap_err();
+    let error = openai_says("data: {\"error\":{\"message\":\"no\"}}\n").await.unwrap_err();
     assert_eq!(error, ReasonerError::Reported("no".to_owned()));
     let empty = "{\"message\":{\"content\":\" \"},\"done\":true}\n";
     assert_eq!(ollama_says(empty).await.unwrap_err(), ReasonerError::Empty);
-    assert_eq!(
-        openai_says("data: [DONE]\n").await.unwrap_err(),
-        ReasonerError::Empty
-    );
+    assert_eq!(openai_says("data: [DONE]\n").await.unwrap_err(), ReasonerError::Empty);
 }
 
 #[tokio::test]
@@ -335,14 +275,8 @@ async fn a_connection_that_ends_early_is_no_answer() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let error = ollama(&url).ask(&question()).await.unwrap_err();
-    assert!(
-        matches!(error, ReasonerError::Unreachable { .. }),
-        "{error}"
-    );
-    assert!(
-        error.is_transient() && error.to_string().contains(&url),
-        "{error}"
-    );
+    assert!(matches!(error, ReasonerError::Unreachable { .. }), "{error}");
+    assert!(error.is_transient() && error.to_string().contains(&url), "{error}");
 }
 
 #[tokio::test]
@@ -356,49 +290,22 @@ async fn silence_and_endless_talk_are_cut() {
     let part = "{\"message\":{\"content\":\"abcdefgh\"},\"done\":false}\n";
     // Silent at once; silent in the middle; never silent, and never at its end.
     let (url, _request) = server("", Then::Hang).await;
-    let error = hurried(&url, 200, 60_000)
-        .ask(&question())
-        .await
-        .unwrap_err();
+    let error = hurried(&url, 200, 60_000).ask(&question()).await.unwrap_err();
     assert!(matches!(error, ReasonerError::TimedOut(_)), "{error}");
     let (url, _request) = server(&ok("application/x-ndjson", part), Then::Hang).await;
-    let error = hurried(&url, 1000, 60_000)
-        .ask(&question())
-        .await
-        .unwrap_err();
+    let error = hurried(&url, 1000, 60_000).ask(&question()).await.unwrap_err();
     assert!(matches!(error, ReasonerError::TimedOut(_)), "{error}");
     let thinking = "{\"message\":{\"content\":\"\"},\"done\":false}\n";
     let (url, _request) = server(&ok("application/x-ndjson", thinking), Then::Repeat).await;
-    let error = hurried(&url, 20_000, 60_000)
-        .ask(&question())
-        .await
-        .unwrap_err();
-    let transfer = ReasonerError::TooLong {
-        limit: 32 << 20,
-        of: "transfer",
-    };
-    assert!(
-        error == transfer || matches!(error, ReasonerError::TimedOut(_)),
-        "{error}"
-    );
+    let error = hurried(&url, 20_000, 60_000).ask(&question()).await.unwrap_err();
+    let transfer = ReasonerError::TooLong { limit: 32 << 20, of: "transfer" };
+    assert!(error == transfer || matches!(error, ReasonerError::TimedOut(_)), "{error}");
     let (url, _request) = server(&ok("application/x-ndjson", part), Then::Repeat).await;
     let error = ollama(&url).ask(&question()).await.unwrap_err();
-    assert_eq!(
-        error,
-        ReasonerError::TooLong {
-            limit: 65_536,
-            of: "text"
-        }
-    );
+    assert_eq!(error, ReasonerError::TooLong { limit: 65_536, of: "text" });
     let (url, _request) = server(&ok("application/x-ndjson", "no end of line"), Then::Repeat).await;
     let error = ollama(&url).ask(&question()).await.unwrap_err();
-    assert_eq!(
-        error,
-        ReasonerError::TooLong {
-            limit: 524_288,
-            of: "a line"
-        }
-    );
+    assert_eq!(error, ReasonerError::TooLong { limit: 524_288, of: "a line" });
 }
 
 #[tokio::test]
@@ -422,15 +329,9 @@ async fn a_dropped_question_ends_its_request() {
 
 #[tokio::test]
 async fn servers_are_checked_for_the_model() {
-    let tags = whole(
-        "200 OK",
-        r#"{"models":[{"name":"other:latest"},{"name":"m:1"}]}"#,
-    );
+    let tags = whole("200 OK", r#"{"models":[{"name":"other:latest"},{"name":"m:1"}]}"#);
     let (url, request) = server(&tags, Then::Close).await;
-    assert_eq!(
-        ollama(&url).check().await.unwrap(),
-        format!("Ollama at {url}/, model m:1")
-    );
+    assert_eq!(ollama(&url).check().await.unwrap(), format!("Ollama at {url}/, model m:1"));
     assert!(request.await.unwrap().starts_with("GET /api/tags "));
     let models = whole("200 OK", r#"{"data":[{"id":"other"}]}"#);
     let (url, request) = server(&models, Then::Close).await;
@@ -454,8 +355,5 @@ fn settings_are_checked_and_keys_are_not_shown() {
     }
     let server = model_server("http://127.0.0.1:1");
     let shown = format!("{server:?} {:?}", openai("http://127.0.0.1:1"));
-    assert!(
-        !shown.contains("sesame") && shown.contains("Secret(..)"),
-        "{shown}"
-    );
+    assert!(!shown.contains("sesame") && shown.contains("Secret(..)"), "{shown}");
 }

@@ -12,20 +12,14 @@ const KERNEL_LINES: usize = 400;
 const OTHER_LINES: usize = 600;
 const COLUMNS: usize = 100;
 /// Where the project's own files are; "" is its top without the folders there.
-const FOLDERS: &[&str] = &[
-    "", ".ci/", "benches/", "docs/", "schema/", "src/", "tests/", "tools/",
-];
+const FOLDERS: &[&str] = &["", ".ci/", "benches/", "docs/", "schema/", "src/", "tests/", "tools/"];
 /// Beyond this a file is no text that people keep (a lock file, a fixture), and isn't read.
 const FILE_BYTES: u64 = 1 << 20;
 
 #[test]
 fn the_project_is_tidy() {
     let tree = Tree::read(Path::new(env!("CARGO_MANIFEST_DIR")));
-    assert!(
-        tree.files.len() > 50,
-        "only {} files found",
-        tree.files.len()
-    );
+    assert!(tree.files.len() > 50, "only {} files found", tree.files.len());
     let problems = tree.problems();
     assert!(problems.is_empty(), "untidy:\n{}", problems.join("\n"));
 }
@@ -45,10 +39,7 @@ fn the_scripts_parse() {
         let output = Command::new(shell).arg("-n").arg(root.join(name)).output();
         let output = output.expect("the shell can be started");
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "{name} is no script of {shell}: {said}"
-        );
+        assert!(output.status.success(), "{name} is no script of {shell}: {said}");
         parsed += 1;
     }
     assert!(parsed >= 6, "only {parsed} scripts found");
@@ -63,10 +54,7 @@ struct Tree {
 
 impl Tree {
     fn read(root: &Path) -> Tree {
-        let mut tree = Tree {
-            files: BTreeMap::new(),
-            executable: Vec::new(),
-        };
+        let mut tree = Tree { files: BTreeMap::new(), executable: Vec::new() };
         for folder in FOLDERS {
             tree.read_folder(root, folder);
         }
@@ -109,6 +97,9 @@ impl Tree {
             self.script(name, text, &mut problems);
         }
         self.documents(&mut problems);
+        // A folder is looked at once for each of its files.
+        problems.sort();
+        problems.dedup();
         problems
     }
 
@@ -130,10 +121,7 @@ impl Tree {
             None => (None, false),
         };
         if let Some(module) = module.filter(|module| of_tests && *module != "main") {
-            let main = self
-                .files
-                .get("tests/it/main.rs")
-                .map_or("", String::as_str);
+            let main = self.files.get("tests/it/main.rs").map_or("", String::as_str);
             if !main.lines().any(|line| line == format!("mod {module};")) {
                 problems.push(format!("{name}: tests/it/main.rs has no `mod {module};`"));
             }
@@ -142,9 +130,7 @@ impl Tree {
 
     /// The scripts of the project stop at their first failure and can be started.
     fn script(&self, name: &str, text: &str, problems: &mut Vec<String>) {
-        let own = name
-            .strip_prefix("tools/")
-            .is_some_and(|rest| !rest.contains('/'));
+        let own = name.strip_prefix("tools/").is_some_and(|rest| !rest.contains('/'));
         if !own && name != ".ci/run" {
             return;
         }
@@ -153,9 +139,7 @@ impl Tree {
             return;
         }
         if runs && !text.starts_with("#!/usr/bin/env bash\n# ") {
-            problems.push(format!(
-                "{name}: doesn't begin with bash and what it is for"
-            ));
+            problems.push(format!("{name}: doesn't begin with bash and what it is for"));
         }
         if runs && !self.executable.iter().any(|file| file == name) {
             problems.push(format!("{name}: isn't executable"));
@@ -176,11 +160,7 @@ impl Tree {
             "docs/decisions.md",
             "docs/bzzz.toml",
         ] {
-            if self
-                .files
-                .get(name)
-                .is_none_or(|text| text.trim().is_empty())
-            {
+            if self.files.get(name).is_none_or(|text| text.trim().is_empty()) {
                 problems.push(format!("{name}: is missing or empty"));
             }
         }
@@ -212,24 +192,16 @@ fn lengths(name: &str, text: &str, problems: &mut Vec<String>) {
             let columns = text.chars().count();
             if columns > COLUMNS {
                 let line = line + 1;
-                problems.push(format!(
-                    "{name}:{line}: {columns} columns, {COLUMNS} are allowed"
-                ));
+                problems.push(format!("{name}:{line}: {columns} columns, {COLUMNS} are allowed"));
             }
         }
     }
     let of_tests = name.ends_with("/tests.rs") || name.contains("/tests/");
     if rust && name.starts_with("src/") && !of_tests {
-        let allowed = if name.starts_with("src/kernel/") {
-            KERNEL_LINES
-        } else {
-            OTHER_LINES
-        };
+        let allowed = if name.starts_with("src/kernel/") { KERNEL_LINES } else { OTHER_LINES };
         let lines = lines_without_tests(text);
         if lines > allowed {
-            problems.push(format!(
-                "{name}: {lines} lines without tests, {allowed} are allowed"
-            ));
+            problems.push(format!("{name}: {lines} lines without tests, {allowed} are allowed"));
         }
     }
 }
@@ -254,16 +226,8 @@ fn lines_without_tests(text: &str) -> usize {
 /// Words that are a promise to come back, and paths of one machine.
 fn words(name: &str, text: &str, problems: &mut Vec<String>) {
     // In pieces, since this file is read as well.
-    let promises = [
-        concat!("TO", "DO"),
-        concat!("FIX", "ME"),
-        concat!("XX", "X"),
-    ];
-    let homes = [
-        concat!("/ro", "ot/"),
-        concat!("/Us", "ers/"),
-        concat!("/ho", "me/"),
-    ];
+    let promises = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
+    let homes = [concat!("/ro", "ot/"), concat!("/Us", "ers/"), concat!("/ho", "me/")];
     if name == "Cargo.lock" || name.starts_with("LICENSE-") {
         return;
     }
@@ -271,9 +235,7 @@ fn words(name: &str, text: &str, problems: &mut Vec<String>) {
         let line = line + 1;
         for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
             if promises.contains(&word) {
-                problems.push(format!(
-                    "{name}:{line}: {word} is a promise: do it, or file it"
-                ));
+                problems.push(format!("{name}:{line}: {word} is a promise: do it, or file it"));
             }
         }
         for home in homes {
@@ -303,60 +265,37 @@ mod made_up {
             "docs/decisions.md",
             "docs/bzzz.toml",
         ] {
-            all.entry(name.to_owned())
-                .or_insert_with(|| "text".to_owned());
+            all.entry(name.to_owned()).or_insert_with(|| "text".to_owned());
         }
         let readme = "# bzzz\n\nA paragraph.\n`tools/demo` `tools/test` bzzz-verify bzzz-replay";
-        all.entry("README.md".to_owned())
-            .or_insert_with(|| readme.to_owned());
+        all.entry("README.md".to_owned()).or_insert_with(|| readme.to_owned());
         let executable = executable.iter().map(|name| (*name).to_owned()).collect();
-        Tree {
-            files: all,
-            executable,
-        }
-        .problems()
+        Tree { files: all, executable }.problems()
     }
 
     #[track_caller]
     fn caught(name: &str, text: &str, problem: &str) {
         let said = problems(&[(name, text)], &[]);
-        assert!(
-            said.iter().any(|said| said.contains(problem)),
-            "{name}: {said:?}"
-        );
+        assert!(said.iter().any(|said| said.contains(problem)), "{name}: {said:?}");
     }
 
     #[track_caller]
     fn fine(name: &str, text: &str) {
-        assert_eq!(
-            problems(&[(name, text)], &[name]),
-            Vec::<String>::new(),
-            "{name}"
-        );
+        assert_eq!(problems(&[(name, text)], &[name]), Vec::<String>::new(), "{name}");
     }
 
     #[test]
     fn long_files_and_lines() {
         let lines = |count: usize| "// a line\n".repeat(count);
-        let kernel = [
-            ("src/kernel/log/mod.rs", lines(401)),
-            ("src/kernel/mod.rs", lines(400)),
-        ];
+        let kernel = [("src/kernel/log/mod.rs", lines(401)), ("src/kernel/mod.rs", lines(400))];
         let kernel = kernel.each_ref().map(|(name, text)| (*name, text.as_str()));
         assert_eq!(problems(&kernel, &[]).len(), 1);
-        caught(
-            "src/net.rs",
-            &lines(601),
-            "601 lines without tests, 600 are allowed",
-        );
+        caught("src/net.rs", &lines(601), "601 lines without tests, 600 are allowed");
         let tests = "#[cfg(test)]\nmod tests {\n    fn f() {\n    }\n}\n";
         fine("src/net.rs", &format!("{}{tests}", lines(600)));
         caught("src/net.rs", &format!("{tests}{}", lines(601)), "601 lines");
         assert_eq!(lines_without_tests("a\n#[cfg(test)]\nmod tests;\nb\n"), 2);
-        assert_eq!(
-            lines_without_tests("#[cfg(test)]\n#[path = \"x\"]\nuse a;\nb\nc\n"),
-            2
-        );
+        assert_eq!(lines_without_tests("#[cfg(test)]\n#[path = \"x\"]\nuse a;\nb\nc\n"), 2);
         caught("tests/a.rs", &"é".repeat(101), "a.rs:1: 101 columns");
         fine("tests/a.rs", &"é".repeat(100));
         fine("docs/a.md", &"a".repeat(200));
@@ -364,30 +303,12 @@ mod made_up {
 
     #[test]
     fn modules_and_tests_that_are_not_where_they_belong() {
-        caught(
-            "src/kernel/log/tile.rs",
-            "",
-            "src/kernel/log/tile.rs: its folder has no mod.rs",
-        );
-        let beside = [("src/net/mod.rs", ""), ("src/net.rs", "")];
-        assert_eq!(
-            problems(&beside, &[]),
-            ["src/net.rs: stands beside a folder of that name"]
-        );
-        caught(
-            "tests/it/claims.rs",
-            "",
-            "tests/it/main.rs has no `mod claims;`",
-        );
-        caught(
-            "tests/it/sim/mod.rs",
-            "",
-            "tests/it/main.rs has no `mod sim;`",
-        );
-        let listed = [
-            ("tests/it/claims.rs", ""),
-            ("tests/it/main.rs", "mod claims;"),
-        ];
+        caught("src/kernel/log/tile.rs", "", "src/kernel/log/tile.rs: its folder has no mod.rs");
+        let beside = [("src/net/mod.rs", ""), ("src/net/a.rs", ""), ("src/net.rs", "")];
+        assert_eq!(problems(&beside, &[]), ["src/net.rs: stands beside a folder of that name"]);
+        caught("tests/it/claims.rs", "", "tests/it/main.rs has no `mod claims;`");
+        caught("tests/it/sim/mod.rs", "", "tests/it/main.rs has no `mod sim;`");
+        let listed = [("tests/it/claims.rs", ""), ("tests/it/main.rs", "mod claims;")];
         assert_eq!(problems(&listed, &[]), Vec::<String>::new());
     }
 
@@ -396,53 +317,19 @@ mod made_up {
         let promise = concat!("// FIX", "ME: later");
         caught("src/net.rs", promise, "src/net.rs:1: FIX");
         fine("src/net.rs", "// mktemp /tmp/bzzz.XXXXXX, Todo");
-        caught(
-            "docs/a.md",
-            concat!("\nsee /ho", "me/ada/bzzz"),
-            "docs/a.md:2: ",
-        );
-        caught(
-            "tools/a",
-            concat!("#!/usr/bin/env bash\n# x\ncd /ro", "ot/x"),
-            "tools/a:3: ",
-        );
-        fine(
-            "docs/a.md",
-            concat!("HOME=/ho", "me/agent and root:/root:/bin/sh"),
-        );
+        caught("docs/a.md", concat!("\nsee /ho", "me/ada/bzzz"), "docs/a.md:2: ");
+        caught("tools/a", concat!("#!/usr/bin/env bash\n# x\ncd /ro", "ot/x"), "tools/a:3: ");
+        fine("docs/a.md", concat!("HOME=/ho", "me/agent and root:/root:/bin/sh"));
     }
 
     #[test]
     fn scripts_that_go_on_after_a_failure() {
-        caught(
-            "tools/a",
-            "#!/usr/bin/env bash\n# x\n",
-            "tools/a: has no `set -euo pipefail`",
-        );
-        caught(
-            "tools/a",
-            "#!/usr/bin/env bash\n# x\nset -euo pipefail\n",
-            "isn't executable",
-        );
-        caught(
-            "tools/a",
-            "#!/bin/sh\n# x\nset -euo pipefail\n",
-            "doesn't begin with bash",
-        );
-        caught(
-            ".ci/run",
-            "#!/usr/bin/env bash\nset -euo pipefail\n",
-            "what it is for",
-        );
-        caught(
-            "tools/lib.sh",
-            "# x\n",
-            "tools/lib.sh: has no `set -euo pipefail`",
-        );
-        fine(
-            "tools/a",
-            "#!/usr/bin/env bash\n# What it does.\nset -euo pipefail\n",
-        );
+        caught("tools/a", "#!/usr/bin/env bash\n# x\n", "tools/a: has no `set -euo pipefail`");
+        caught("tools/a", "#!/usr/bin/env bash\n# x\nset -euo pipefail\n", "isn't executable");
+        caught("tools/a", "#!/bin/sh\n# x\nset -euo pipefail\n", "doesn't begin with bash");
+        caught(".ci/run", "#!/usr/bin/env bash\nset -euo pipefail\n", "what it is for");
+        caught("tools/lib.sh", "# x\n", "tools/lib.sh: has no `set -euo pipefail`");
+        fine("tools/a", "#!/usr/bin/env bash\n# What it does.\nset -euo pipefail\n");
         fine("tools/sample/run.sh", "#!/bin/sh\n");
         fine("tools/sample-script.json", "{}");
     }
@@ -450,16 +337,8 @@ mod made_up {
     #[test]
     fn documents_that_are_missing() {
         caught("README.md", "bzzz\n", "README.md: begins with");
-        caught(
-            "README.md",
-            "# bzzz\n\n## Install\n",
-            "README.md: begins with",
-        );
-        caught(
-            "README.md",
-            "# bzzz\n\nIt is.\n",
-            "README.md: doesn't name tools/demo",
-        );
+        caught("README.md", "# bzzz\n\n## Install\n", "README.md: begins with");
+        caught("README.md", "# bzzz\n\nIt is.\n", "README.md: doesn't name tools/demo");
         caught("CHANGELOG.md", "\n", "CHANGELOG.md: is missing or empty");
         fine("docs/a.md", "text");
     }

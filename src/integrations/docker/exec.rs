@@ -157,9 +157,7 @@ impl Container {
         // It is gone for every later call, whatever becomes of the container; what is left of that
         // is an orphan.
         let _ = self.remove().await;
-        turn.gone = Some(format!(
-            "what ran in it could not be ended otherwise ({last})"
-        ));
+        turn.gone = Some(format!("what ran in it could not be ended otherwise ({last})"));
     }
 
     /// How the container itself ended, if it has.
@@ -170,17 +168,13 @@ impl Container {
                 if state.running == Some(true) {
                     return None;
                 }
-                let memory = if state.oom_killed == Some(true) {
-                    ", out of memory"
-                } else {
-                    ""
-                };
+                let memory = if state.oom_killed == Some(true) { ", out of memory" } else { "" };
                 let code = state.exit_code.unwrap_or(-1);
                 Some(format!("its container ended with code {code}{memory}"))
             }
-            Err(Error::DockerResponseServerError {
-                status_code: 404, ..
-            }) => Some("its container was removed".to_owned()),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => {
+                Some("its container was removed".to_owned())
+            }
             Err(_) => None,
         }
     }
@@ -188,10 +182,7 @@ impl Container {
     async fn refused(&self, turn: &mut Turn, error: Error) -> SandboxError {
         if let Some(why) = self.ended().await {
             turn.gone = Some(why.clone());
-            return SandboxError::Gone {
-                name: self.name.clone(),
-                reason: why,
-            };
+            return SandboxError::Gone { name: self.name.clone(), reason: why };
         }
         engine_error("starting a command", &error)
     }
@@ -211,10 +202,8 @@ impl Container {
                 kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
             let code = self.exit_code(&running.id).await;
-            let code = code.map_err(|reason| SandboxError::Engine {
-                what: "ending a helper",
-                reason,
-            })?;
+            let code =
+                code.map_err(|reason| SandboxError::Engine { what: "ending a helper", reason })?;
             Ok((code, String::from_utf8_lossy(&kept).into_owned()))
         };
         match timeout(HELPER_TIME, work).await {
@@ -255,11 +244,7 @@ impl Container {
     async fn exit_code(&self, id: &str) -> Result<i64, String> {
         let asked = async {
             loop {
-                let found = self
-                    .engine
-                    .inspect_exec(id)
-                    .await
-                    .map_err(|error| reason(&error))?;
+                let found = self.engine.inspect_exec(id).await.map_err(|error| reason(&error))?;
                 if let (Some(false), Some(code)) = (found.running, found.exit_code) {
                     return Ok(code);
                 }
@@ -267,9 +252,7 @@ impl Container {
             }
         };
         let late = "the engine does not say how the command ended";
-        timeout(CODE_TIME, asked)
-            .await
-            .unwrap_or_else(|_| Err(late.to_owned()))
+        timeout(CODE_TIME, asked).await.unwrap_or_else(|_| Err(late.to_owned()))
     }
 
     /// Copies the tree at `root` into the container. Returns the links that lead out of it.
@@ -327,15 +310,7 @@ impl Container {
         let (sender, receiver) = mpsc::channel::<Vec<u8>>(4);
         let target = dest.to_owned();
         let unpacker = tokio::task::spawn_blocking(move || {
-            unpack(
-                ChannelReader {
-                    receiver,
-                    current: Vec::new(),
-                    at: 0,
-                },
-                &target,
-                bounds,
-            )
+            unpack(ChannelReader { receiver, current: Vec::new(), at: 0 }, &target, bounds)
         });
         let work = async move {
             let mut running = self
@@ -358,8 +333,7 @@ impl Container {
                 }
             }
             drop(sender);
-            self.copied("copying files out", &running.id, Ok(said))
-                .await
+            self.copied("copying files out", &running.id, Ok(said)).await
         };
         let sent = within("copying files out", work).await;
         let unpacked = unpacker.await.map_err(|error| SandboxError::Engine {
@@ -431,10 +405,7 @@ async fn within<T>(
     work: impl Future<Output = Result<T, SandboxError>>,
 ) -> Result<T, SandboxError> {
     timeout(COPY_TIME, work).await.unwrap_or_else(|_| {
-        Err(SandboxError::Engine {
-            what,
-            reason: "it took longer than 10 minutes".to_owned(),
-        })
+        Err(SandboxError::Engine { what, reason: "it took longer than 10 minutes".to_owned() })
     })
 }
 

@@ -101,20 +101,13 @@ impl DockerSandbox {
         setup::check_engine(&engine, self.settings.runtime.as_deref()).await?;
         setup::check_image(&engine, image).await?;
         let body = setup::body(spec, image, self.settings.runtime.as_deref());
-        let options = CreateContainerOptionsBuilder::new()
-            .name(&spec.name)
-            .build();
-        let created = engine
-            .create_container(Some(options), body)
-            .await
-            .map_err(|e| match e {
-                Error::DockerResponseServerError {
-                    status_code: 409, ..
-                } => SandboxError::Exists {
-                    name: spec.name.clone(),
-                },
-                other => engine_error("making a container", &other),
-            })?;
+        let options = CreateContainerOptionsBuilder::new().name(&spec.name).build();
+        let created = engine.create_container(Some(options), body).await.map_err(|e| match e {
+            Error::DockerResponseServerError { status_code: 409, .. } => {
+                SandboxError::Exists { name: spec.name.clone() }
+            }
+            other => engine_error("making a container", &other),
+        })?;
         let mut container = Container {
             engine,
             name: spec.name.clone(),
@@ -136,10 +129,7 @@ impl DockerSandbox {
         let engine = self.connect().await?;
         let label = format!("{LABEL_OWNER}={owner}");
         let filters = [("label", vec![label.as_str()])].into_iter().collect();
-        let options = ListContainersOptionsBuilder::new()
-            .all(true)
-            .filters(&filters)
-            .build();
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         let found = engine
             .list_containers(Some(options))
             .await
@@ -164,10 +154,7 @@ impl DockerSandbox {
 
     async fn connect(&self) -> Result<Docker, SandboxError> {
         let host = &self.settings.host;
-        let unreachable = |reason: String| SandboxError::Unreachable {
-            host: host.clone(),
-            reason,
-        };
+        let unreachable = |reason: String| SandboxError::Unreachable { host: host.clone(), reason };
         let path = host.strip_prefix("unix://").unwrap_or(host);
         if !path.starts_with('/') {
             return Err(unreachable("it is no path of a Unix socket".to_owned()));
@@ -210,10 +197,7 @@ impl Container {
         let mut turn = self.turn.lock().await;
         self.ready(&mut turn).await?;
         turn.dirty = true;
-        let bounds = Bounds {
-            bytes: self.limits.disk_bytes,
-            links: Some(self.links.clone()),
-        };
+        let bounds = Bounds { bytes: self.limits.disk_bytes, links: Some(self.links.clone()) };
         let exported = self.copy_out(dest, bounds).await?;
         turn.dirty = false;
         Ok(exported)
@@ -232,10 +216,9 @@ impl Container {
         }
         match &turn.gone {
             None => Ok(()),
-            Some(reason) => Err(SandboxError::Gone {
-                name: self.name.clone(),
-                reason: reason.clone(),
-            }),
+            Some(reason) => {
+                Err(SandboxError::Gone { name: self.name.clone(), reason: reason.clone() })
+            }
         }
     }
 
@@ -246,26 +229,16 @@ impl Container {
 
 /// Removes a container with all that is in it; one that is gone already is fine.
 async fn remove(engine: &Docker, container: &str) -> Result<(), SandboxError> {
-    let options = RemoveContainerOptionsBuilder::new()
-        .force(true)
-        .v(true)
-        .build();
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     match engine.remove_container(container, Some(options)).await {
         // 409: another request is removing it.
-        Ok(())
-        | Err(Error::DockerResponseServerError {
-            status_code: 404 | 409,
-            ..
-        }) => Ok(()),
+        Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
         Err(error) => Err(engine_error("removing a container", &error)),
     }
 }
 
 fn engine_error(what: &'static str, error: &Error) -> SandboxError {
-    SandboxError::Engine {
-        what,
-        reason: reason(error),
-    }
+    SandboxError::Engine { what, reason: reason(error) }
 }
 
 /// What the engine said, without the client's wrapping, and no more than a few lines of it.

@@ -40,10 +40,7 @@ pub(super) async fn check_engine(
     engine: &Docker,
     runtime: Option<&str>,
 ) -> Result<String, SandboxError> {
-    let info = engine
-        .info()
-        .await
-        .map_err(|error| engine_error("describing itself", &error))?;
+    let info = engine.info().await.map_err(|error| engine_error("describing itself", &error))?;
     let enforced = [
         ("memory", info.memory_limit),
         ("memory and swap together", info.swap_limit),
@@ -58,10 +55,7 @@ pub(super) async fn check_engine(
     }
     if info.os_type.as_deref() != Some("linux") {
         let reason = format!("it runs {}", info.os_type.unwrap_or_default());
-        return Err(SandboxError::Unenforceable {
-            limit: "everything",
-            reason,
-        });
+        return Err(SandboxError::Unenforceable { limit: "everything", reason });
     }
     Ok(describe(&info, known_runtime(&info, runtime)?))
 }
@@ -80,20 +74,12 @@ fn known_runtime<'a>(
     let mut known: Vec<&str> = known.map(String::as_str).collect();
     known.sort_unstable();
     let reason = format!("it has no runtime {runtime}, only {}", known.join(", "));
-    Err(SandboxError::Engine {
-        what: "choosing the runtime",
-        reason,
-    })
+    Err(SandboxError::Engine { what: "choosing the runtime", reason })
 }
 
 fn describe(info: &SystemInfo, runtime: &str) -> String {
-    let version = info
-        .server_version
-        .as_deref()
-        .unwrap_or("of unknown version");
-    let groups = info
-        .cgroup_version
-        .map_or_else(|| "?".to_owned(), |v| v.to_string());
+    let version = info.server_version.as_deref().unwrap_or("of unknown version");
+    let groups = info.cgroup_version.map_or_else(|| "?".to_owned(), |v| v.to_string());
     format!("Docker {version}, runtime {runtime}, control groups v{groups}")
 }
 
@@ -101,11 +87,9 @@ fn describe(info: &SystemInfo, runtime: &str) -> String {
 pub(super) async fn check_image(engine: &Docker, image: &str) -> Result<(), SandboxError> {
     match engine.inspect_image(image).await {
         Ok(_) => Ok(()),
-        Err(Error::DockerResponseServerError {
-            status_code: 404, ..
-        }) => Err(SandboxError::ImageMissing {
-            image: image.to_owned(),
-        }),
+        Err(Error::DockerResponseServerError { status_code: 404, .. }) => {
+            Err(SandboxError::ImageMissing { image: image.to_owned() })
+        }
         Err(error) => Err(engine_error("looking at the image", &error)),
     }
 }
@@ -118,10 +102,7 @@ pub(super) fn check_warnings(warnings: Vec<String>) -> Result<(), SandboxError> 
     };
     match warnings.into_iter().find(dropped) {
         None => Ok(()),
-        Some(reason) => Err(SandboxError::Unenforceable {
-            limit: "resources",
-            reason,
-        }),
+        Some(reason) => Err(SandboxError::Unenforceable { limit: "resources", reason }),
     }
 }
 
@@ -131,29 +112,17 @@ pub(super) async fn check_inside(container: &Container) -> Result<(), SandboxErr
     let probe = "cat /proc/self/status /proc/self/mounts /proc/net/dev";
     let (code, text) = container.helper(probe).await?;
     let failed = |limit: &'static str, reason: &str| {
-        Err(SandboxError::Unenforceable {
-            limit,
-            reason: reason.to_owned(),
-        })
+        Err(SandboxError::Unenforceable { limit, reason: reason.to_owned() })
     };
     if code != 0 {
-        return failed(
-            "everything",
-            &format!("looking inside failed: {}", text.trim()),
-        );
+        return failed("everything", &format!("looking inside failed: {}", text.trim()));
     }
-    let field = |name: &str| {
-        text.lines()
-            .find_map(|line| line.strip_prefix(name))
-            .map_or("", str::trim)
-    };
+    let field =
+        |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map_or("", str::trim);
     if field("Uid:").split_whitespace().any(|uid| uid != "1000") {
         return failed("the user", "commands would run as another user than 1000");
     }
-    if ["CapEff:", "CapBnd:"]
-        .iter()
-        .any(|set| field(set).contains(is_nonzero))
-    {
+    if ["CapEff:", "CapBnd:"].iter().any(|set| field(set).contains(is_nonzero)) {
         return failed("capabilities", "some are left");
     }
     // Some runtimes' kernels do not report this one.
@@ -161,27 +130,18 @@ pub(super) async fn check_inside(container: &Container) -> Result<(), SandboxErr
         return failed("privileges", "new ones could be had");
     }
     let mount = |place: &str| {
-        text.lines()
-            .find(|line| line.split_whitespace().nth(1) == Some(place))
-            .unwrap_or("")
+        text.lines().find(|line| line.split_whitespace().nth(1) == Some(place)).unwrap_or("")
     };
-    if !mount("/")
-        .split_whitespace()
-        .nth(3)
-        .is_some_and(|o| o.split(',').any(|o| o == "ro"))
-    {
+    if !mount("/").split_whitespace().nth(3).is_some_and(|o| o.split(',').any(|o| o == "ro")) {
         return failed("the root file system", "it can be written");
     }
     if !mount(WORK).starts_with("tmpfs ") || !mount(WORK).contains("size=") {
         return failed("disk", "the work tree has no size of its own");
     }
-    let devices = text
-        .lines()
-        .filter_map(|line| line.trim().split_once(": "))
-        .filter(|(_, r)| {
-            let mut numbers = r.split_whitespace();
-            numbers.clone().count() == 16 && numbers.all(|n| n.bytes().all(|b| b.is_ascii_digit()))
-        });
+    let devices = text.lines().filter_map(|line| line.trim().split_once(": ")).filter(|(_, r)| {
+        let mut numbers = r.split_whitespace();
+        numbers.clone().count() == 16 && numbers.all(|n| n.bytes().all(|b| b.is_ascii_digit()))
+    });
     for (device, _) in devices {
         if device != "lo" {
             return failed("network", &format!("there is a device {device}"));
@@ -206,12 +166,7 @@ pub(super) fn body(spec: &SandboxSpec, image: &str, runtime: Option<&str>) -> Co
         working_dir: Some("/".to_owned()),
         network_disabled: Some(true),
         stop_signal: Some("SIGKILL".to_owned()),
-        labels: Some(
-            labels
-                .into_iter()
-                .map(|(k, v)| (k.to_owned(), v.clone()))
-                .collect(),
-        ),
+        labels: Some(labels.into_iter().map(|(k, v)| (k.to_owned(), v.clone())).collect()),
         host_config: Some(host_config(spec, runtime)),
         ..ContainerCreateBody::default()
     }
@@ -253,21 +208,14 @@ fn host_config(spec: &SandboxSpec, runtime: Option<&str>) -> HostConfig {
             name: Some(RestartPolicyNameEnum::NO),
             maximum_retry_count: None,
         }),
-        log_config: Some(HostConfigLogConfig {
-            typ: Some("none".to_owned()),
-            config: None,
-        }),
+        log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
         runtime: runtime.map(str::to_owned),
         ..HostConfig::default()
     }
 }
 
 fn ulimit(name: &str, value: i64) -> ResourcesUlimits {
-    ResourcesUlimits {
-        name: Some(name.to_owned()),
-        soft: Some(value),
-        hard: Some(value),
-    }
+    ResourcesUlimits { name: Some(name.to_owned()), soft: Some(value), hard: Some(value) }
 }
 
 /// The limits' ranges keep every sum of them far below the largest signed number.

@@ -32,10 +32,7 @@ struct Answer {
 impl Answer {
     fn push(&mut self, piece: &str) -> Result<(), ReasonerError> {
         if self.text.len() + piece.len() > MAX_ANSWER_BYTES {
-            return Err(ReasonerError::TooLong {
-                limit: MAX_ANSWER_BYTES,
-                of: "text",
-            });
+            return Err(ReasonerError::TooLong { limit: MAX_ANSWER_BYTES, of: "text" });
         }
         self.text.push_str(piece);
         Ok(())
@@ -93,9 +90,7 @@ impl Ollama {
                 return answer.finish(self.0.model());
             }
         }
-        Err(ReasonerError::Interrupted(
-            "its last part is missing".to_owned(),
-        ))
+        Err(ReasonerError::Interrupted("its last part is missing".to_owned()))
     }
 
     pub(super) async fn check(&self) -> Result<String, ReasonerError> {
@@ -104,11 +99,7 @@ impl Ollama {
         has_model(&self.0, &names, |name, asked| {
             name == asked || name.strip_suffix(":latest") == Some(asked)
         })?;
-        Ok(format!(
-            "Ollama at {}, model {}",
-            self.0.base(),
-            self.0.model()
-        ))
+        Ok(format!("Ollama at {}, model {}", self.0.base(), self.0.model()))
     }
 }
 
@@ -117,11 +108,7 @@ impl OpenAi {
     /// [`ReasonerError::Settings`] for an address or a model that cannot be used.
     pub fn new(server: ModelServer) -> Result<OpenAi, ReasonerError> {
         let http = Http::new(server)?;
-        let prefix = if http.base().path().ends_with("/v1/") {
-            ""
-        } else {
-            "v1/"
-        };
+        let prefix = if http.base().path().ends_with("/v1/") { "" } else { "v1/" };
         Ok(OpenAi { http, prefix })
     }
 
@@ -149,9 +136,7 @@ impl OpenAi {
         }
         let finished = self.streamed(&mut lines, &mut answer).await?;
         if !finished {
-            return Err(ReasonerError::Interrupted(
-                "its last part is missing".to_owned(),
-            ));
+            return Err(ReasonerError::Interrupted("its last part is missing".to_owned()));
         }
         answer.finish(self.http.model())
     }
@@ -188,11 +173,7 @@ impl OpenAi {
         let list = self.http.get(&format!("{}models", self.prefix)).await?;
         let names = names(&list["data"], &["id"])?;
         has_model(&self.http, &names, |name, asked| name == asked)?;
-        Ok(format!(
-            "OpenAI API at {}, model {}",
-            self.http.base(),
-            self.http.model()
-        ))
+        Ok(format!("OpenAI API at {}, model {}", self.http.base(), self.http.model()))
     }
 }
 
@@ -213,7 +194,8 @@ fn take_part(answer: &mut Answer, part: &Value, content: &str) -> Result<bool, R
 }
 
 fn messages(request: &ModelRequest) -> Value {
-    let message = |m: &super::Message| json!({ "role": m.role.name(), "content": m.content });
+    let message =
+        |m: &super::Message| json!({ "role": super::role_name(m.role), "content": m.content });
     request.messages.iter().map(message).collect()
 }
 
@@ -229,10 +211,7 @@ fn reported(part: &Value) -> Result<(), ReasonerError> {
 fn names(list: &Value, keys: &[&str]) -> Result<Vec<String>, ReasonerError> {
     let Some(list) = list.as_array() else {
         let place = "where its models are listed".to_owned();
-        return Err(ReasonerError::Malformed {
-            place,
-            reason: "there is no list".to_owned(),
-        });
+        return Err(ReasonerError::Malformed { place, reason: "there is no list".to_owned() });
     };
     let name = |model: &Value| keys.iter().find_map(|key| model[*key].as_str()).map(short);
     Ok(list.iter().filter_map(name).collect())
@@ -246,20 +225,11 @@ fn has_model(
     if names.iter().any(|name| same(name, http.model())) {
         return Ok(());
     }
-    let known = names
-        .iter()
-        .take(10)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
+    let known = names.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
     Err(ReasonerError::NoModel {
         url: http.base().to_string(),
         model: http.model().to_owned(),
-        known: if known.is_empty() {
-            "none".to_owned()
-        } else {
-            known
-        },
+        known: if known.is_empty() { "none".to_owned() } else { known },
     })
 }
 

@@ -51,15 +51,10 @@ impl Http {
         let mut base = Url::parse(&server.url)
             .map_err(|error| wrong(format!("the address {:?}: {error}", server.url)))?;
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
-            return Err(wrong(format!(
-                "the address {:?} is not http:// or https://",
-                server.url
-            )));
+            return Err(wrong(format!("the address {:?} is not http:// or https://", server.url)));
         }
         if !base.username().is_empty() || base.password().is_some() {
-            return Err(wrong(
-                "the address has a password in it; set a key instead".to_owned(),
-            ));
+            return Err(wrong("the address has a password in it; set a key instead".to_owned()));
         }
         if base.query().is_some() || base.fragment().is_some() {
             return Err(wrong("the address ends with a ? or # part".to_owned()));
@@ -78,11 +73,7 @@ impl Http {
             .connect_timeout(server.patience.connect)
             .build()
             .map_err(|error| wrong(format!("no HTTP client can be made: {}", causes(&error))))?;
-        Ok(Http {
-            client,
-            base,
-            server,
-        })
+        Ok(Http { client, base, server })
     }
 
     pub(super) fn model(&self) -> &str {
@@ -102,17 +93,14 @@ impl Http {
         let deadline = Instant::now() + self.server.patience.total;
         let url = self.url(path)?;
         let request = self.client.post(url.clone()).json(body);
-        self.send(request, url, self.server.patience.idle, deadline)
-            .await
+        self.send(request, url, self.server.patience.idle, deadline).await
     }
 
     /// Reads a small document.
     pub(super) async fn get(&self, path: &str) -> Result<serde_json::Value, ReasonerError> {
         let deadline = Instant::now() + LIST_TIME.min(self.server.patience.total);
         let url = self.url(path)?;
-        let lines = self
-            .send(self.client.get(url.clone()), url, LIST_TIME, deadline)
-            .await?;
+        let lines = self.send(self.client.get(url.clone()), url, LIST_TIME, deadline).await?;
         lines.document().await
     }
 
@@ -167,20 +155,15 @@ impl Lines {
     /// Whether the server says that the answer is one JSON document.
     pub(super) fn is_document(&self) -> bool {
         let kind = self.response.headers().get(reqwest::header::CONTENT_TYPE);
-        kind.and_then(|kind| kind.to_str().ok())
-            .is_some_and(|kind| {
-                kind.split(';')
-                    .next()
-                    .is_some_and(|kind| kind.trim() == "application/json")
-            })
+        kind.and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {
+            kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json")
+        })
     }
 
     /// The next line that isn't empty, without its end; `None` at the end of the response.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, ReasonerError> {
         loop {
-            let end = self.buffer[self.seen..]
-                .iter()
-                .position(|byte| *byte == b'\n');
+            let end = self.buffer[self.seen..].iter().position(|byte| *byte == b'\n');
             let mut line = match end {
                 Some(at) => {
                     let rest = self.buffer.split_off(self.seen + at + 1);
@@ -190,10 +173,7 @@ impl Lines {
                 None => {
                     self.seen = self.buffer.len();
                     if self.seen > MAX_LINE_BYTES {
-                        return Err(ReasonerError::TooLong {
-                            limit: MAX_LINE_BYTES,
-                            of: "a line",
-                        });
+                        return Err(ReasonerError::TooLong { limit: MAX_LINE_BYTES, of: "a line" });
                     }
                     self.ended = !self.fill().await?;
                     continue;
@@ -217,10 +197,7 @@ impl Lines {
     pub(super) async fn document(mut self) -> Result<serde_json::Value, ReasonerError> {
         while self.fill().await? {
             if self.buffer.len() > MAX_BODY_BYTES {
-                return Err(ReasonerError::TooLong {
-                    limit: MAX_BODY_BYTES,
-                    of: "a document",
-                });
+                return Err(ReasonerError::TooLong { limit: MAX_BODY_BYTES, of: "a document" });
             }
         }
         self.parse(&self.buffer)
@@ -233,29 +210,21 @@ impl Lines {
 
     pub(super) fn malformed(&self, reason: &str) -> ReasonerError {
         let place = format!("from {} at line {}", self.url, self.number.max(1));
-        ReasonerError::Malformed {
-            place,
-            reason: reason.to_owned(),
-        }
+        ReasonerError::Malformed { place, reason: reason.to_owned() }
     }
 
     /// Takes the next piece into the buffer; false at the end.
     async fn fill(&mut self) -> Result<bool, ReasonerError> {
         let next = timeout_at(self.deadline, timeout(self.idle, self.response.chunk())).await;
         match next {
-            Err(_) => Err(ReasonerError::TimedOut(
-                "the answer has not come to its end",
-            )),
+            Err(_) => Err(ReasonerError::TimedOut("the answer has not come to its end")),
             Ok(Err(_)) => Err(ReasonerError::TimedOut("it fell silent in the middle")),
             Ok(Ok(Err(error))) => Err(ReasonerError::Interrupted(causes(&error))),
             Ok(Ok(Ok(None))) => Ok(false),
             Ok(Ok(Ok(Some(piece)))) => {
                 self.read = self.read.saturating_add(piece.len());
                 if self.read > MAX_WIRE_BYTES {
-                    return Err(ReasonerError::TooLong {
-                        limit: MAX_WIRE_BYTES,
-                        of: "transfer",
-                    });
+                    return Err(ReasonerError::TooLong { limit: MAX_WIRE_BYTES, of: "transfer" });
                 }
                 self.buffer.extend_from_slice(&piece);
                 Ok(true)
@@ -269,10 +238,7 @@ fn not_sent(url: &Url, error: &reqwest::Error) -> ReasonerError {
         return ReasonerError::TimedOut("no connection was made");
     }
     if error.is_connect() {
-        return ReasonerError::Unreachable {
-            url: url.to_string(),
-            reason: causes(error),
-        };
+        return ReasonerError::Unreachable { url: url.to_string(), reason: causes(error) };
     }
     ReasonerError::Interrupted(causes(error))
 }

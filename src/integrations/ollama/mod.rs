@@ -14,69 +14,19 @@ use zeroize::Zeroizing;
 
 use super::scripted::Scripted;
 
+pub use crate::kernel::agent::{Message, ModelRequest, Role};
+pub use crate::kernel::event::kinds::Purpose;
 pub use dialect::{Ollama, OpenAi};
 
 /// The longest answer, in bytes. A model that talks on is cut off there.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// What a model is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Purpose {
-    /// A plan for a task.
-    Plan,
-    /// An opinion of somebody else's plan.
-    Review,
-    /// The next step of the work on a task.
-    Step,
-}
-
-/// Who says a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The node, about the rules.
-    System,
-    /// The node, about the task.
-    User,
-    /// The model, earlier.
-    Assistant,
-}
-
-impl Role {
-    fn name(self) -> &'static str {
-        match self {
-            Role::System => "system",
-            Role::User => "user",
-            Role::Assistant => "assistant",
-        }
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
     }
-}
-
-/// One message of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Who says it.
-    pub role: Role,
-    /// What is said.
-    pub content: String,
-}
-
-/// One question.
-#[derive(Debug, Clone)]
-pub struct ModelRequest {
-    /// What it is for.
-    pub purpose: Purpose,
-    /// The task's repository.
-    pub repository: String,
-    /// The task's number in it.
-    pub issue: u64,
-    /// How many answers for this purpose the task has had before in this epoch.
-    pub turn: u32,
-    /// The conversation so far.
-    pub messages: Vec<Message>,
-    /// The JSON schema of the answer.
-    pub schema: serde_json::Value,
-    /// The most tokens of the answer.
-    pub max_tokens: u32,
 }
 
 /// One answer.

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::{docker, process};
 
+pub use crate::kernel::event::kinds::{CommandStatus, Stream};
 pub use archive::{ArchiveError, Exported, MAX_ENTRIES};
 pub(crate) use archive::{Bounds, copy_tree, pack, unpack};
 pub(crate) use output::Collector;
@@ -69,21 +70,11 @@ impl Limits {
             ("processes", u64::from(self.processes), 8, 32_768),
             ("disk_bytes", self.disk_bytes, 1 << 20, TIB),
             ("output_bytes", self.output_bytes, 1 << 10, 64 << 20),
-            (
-                "command_seconds",
-                u64::from(self.command_seconds),
-                1,
-                86_400,
-            ),
+            ("command_seconds", u64::from(self.command_seconds), 1, 86_400),
         ];
         for (limit, value, least, most) in rows {
             if !(least..=most).contains(&value) {
-                return Err(SandboxError::Limit {
-                    limit,
-                    value,
-                    least,
-                    most,
-                });
+                return Err(SandboxError::Limit { limit, value, least, most });
             }
         }
         Ok(())
@@ -110,28 +101,13 @@ impl SandboxSpec {
     pub(crate) fn check(&self) -> Result<(), SandboxError> {
         for (what, value) in [("name", &self.name), ("owner", &self.owner)] {
             let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-            let starts = value
-                .as_bytes()
-                .first()
-                .is_some_and(u8::is_ascii_alphanumeric);
+            let starts = value.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
             if !starts || value.len() > MAX_NAME_BYTES || !value.bytes().all(good) {
-                return Err(SandboxError::Name {
-                    what,
-                    value: value.chars().take(80).collect(),
-                });
+                return Err(SandboxError::Name { what, value: value.chars().take(80).collect() });
             }
         }
         self.limits.check()
     }
-}
-
-/// One of a command's two outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
 }
 
 /// A piece of a command's output, at most 16 KiB, in the order of arrival.
@@ -143,20 +119,6 @@ pub struct Chunk {
     pub bytes: Vec<u8>,
     /// When it arrived, in milliseconds since the command's start.
     pub at_ms: u64,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommandStatus {
-    /// By itself, with this code.
-    Exited(i32),
-    /// It was still running when its time was over, and was killed.
-    TimedOut,
-    /// Something else killed it: the reason is "out of memory", "signal N", or how the sandbox
-    /// itself ended. The shell reports signal N as 128 + N, so `exit 137` reads as signal 9.
-    Killed(String),
-    /// The engine failed while it ran. Whether and how it ended is unknown.
-    Lost(String),
 }
 
 /// What is known of a command that has ended.
@@ -386,15 +348,9 @@ mod tests {
     #[test]
     fn limits_have_ranges() {
         assert!(Limits::default().check().is_ok());
-        let few = Limits {
-            processes: 7,
-            ..Limits::default()
-        };
+        let few = Limits { processes: 7, ..Limits::default() };
         let error = few.check().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "the sandbox limit processes is 7, and can only be from 8 to 32768"
-        );
+        assert_eq!(error, "the sandbox limit processes is 7, and can only be from 8 to 32768");
     }
 
     #[test]
@@ -415,14 +371,8 @@ mod tests {
     #[test]
     fn statuses() {
         assert_eq!(status_of(0, true), CommandStatus::Exited(0));
-        assert_eq!(
-            status_of(137, true),
-            CommandStatus::Killed("out of memory".to_owned())
-        );
-        assert_eq!(
-            status_of(137, false),
-            CommandStatus::Killed("signal 9".to_owned())
-        );
+        assert_eq!(status_of(137, true), CommandStatus::Killed("out of memory".to_owned()));
+        assert_eq!(status_of(137, false), CommandStatus::Killed("signal 9".to_owned()));
         assert_eq!(status_of(200, false), CommandStatus::Exited(200));
     }
 }

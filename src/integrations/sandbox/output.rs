@@ -44,11 +44,7 @@ impl Collector {
             if self.closed {
                 return;
             }
-            let chunk = Chunk {
-                stream,
-                bytes: piece.to_vec(),
-                at_ms: self.elapsed_ms(),
-            };
+            let chunk = Chunk { stream, bytes: piece.to_vec(), at_ms: self.elapsed_ms() };
             match self.sink.send(chunk).await {
                 Ok(()) => self.kept += length(piece),
                 Err(_) => self.closed = true,
@@ -99,13 +95,7 @@ mod tests {
         while let Some(chunk) = chunks.recv().await {
             kept.push((chunk.stream, chunk.bytes));
         }
-        assert_eq!(
-            kept,
-            [
-                (Stream::Stdout, b"abc".to_vec()),
-                (Stream::Stderr, b"de".to_vec())
-            ]
-        );
+        assert_eq!(kept, [(Stream::Stdout, b"abc".to_vec()), (Stream::Stderr, b"de".to_vec())]);
     }
 
     #[tokio::test]

@@ -8,7 +8,8 @@ use crate::kernel::event::Draft;
 use crate::kernel::event::kinds::{
     AnswerRefused, Escalated, ModelAsked, PlanAdopted, PlanProposed, PlanReviewed, Purpose, cut,
 };
-use crate::kernel::fold::{Answer, Ask, Epoch, Plan, SwarmState, Task, TaskStatus};
+use crate::kernel::fold::{Answer, Epoch, Plan, SwarmState, Task, TaskStatus};
+use crate::kernel::identity::AuthorId;
 use crate::kernel::log::Hash;
 
 /// The longest last message that is kept with a question, in bytes.
@@ -46,7 +47,7 @@ impl Agent {
             let error = ask.last_error.clone().unwrap_or_default();
             return Asked::GivenUp(error, ask.nonsense);
         }
-        let number = turns(epoch.asks.get(&self.me), purpose);
+        let number = turns(epoch, self.me, purpose);
         let messages = prompt::messages(turn.state, task, epoch, purpose, self.me, &self.config);
         let key = Key { task: task.id, what: What::Model };
         if let Some(ask) = ask.filter(|ask| ask.waiting) {
@@ -204,12 +205,15 @@ pub(super) fn give_up(task: &Task, epoch: &Epoch, error: &str, nonsense: bool) -
     Draft::about(task.id, Escalated { epoch: epoch.number, reason, question })
 }
 
-fn turns(ask: Option<&Ask>, purpose: Purpose) -> u32 {
-    ask.map_or(0, |ask| match purpose {
-        Purpose::Plan => ask.turns.0,
-        Purpose::Review => ask.turns.1,
-        Purpose::Step => ask.turns.2,
-    })
+/// The turn of a question: for a review, the revision that it is about; otherwise the number of
+/// answers that were had.
+fn turns(epoch: &Epoch, me: AuthorId, purpose: Purpose) -> u32 {
+    let ask = epoch.asks.get(&me);
+    match purpose {
+        Purpose::Plan => ask.map_or(0, |ask| ask.turns.0),
+        Purpose::Review => u32::try_from(epoch.plans.len().saturating_sub(1)).unwrap_or(u32::MAX),
+        Purpose::Step => ask.map_or(0, |ask| ask.turns.1),
+    }
 }
 
 fn hash(messages: &[super::effect::Message]) -> Hash {

@@ -38,6 +38,10 @@ pub enum RecordError {
     /// The mark that says whether the body is there is neither 0 nor 1.
     #[error("the mark of a present body is 0 or 1, not {0}")]
     Mark(u8),
+    /// An empty body is marked as absent. There is nothing to erase in it, and one record has one
+    /// encoding.
+    #[error("an empty body is marked as absent")]
+    EmptyBody,
     /// The body is not the one that the header commits to.
     #[error("the body's hash is not the one in the header")]
     BodyHash,
@@ -74,6 +78,9 @@ impl<'a> RecordRef<'a> {
         let body_len = record.body_len();
         if body_len > MAX_BODY {
             return Err(RecordError::Body(body_len));
+        }
+        if body_len == 0 && mark == 0 {
+            return Err(RecordError::EmptyBody);
         }
         let expected = header_end + if mark == 1 { body_len } else { 0 };
         if bytes.len() != expected {
@@ -222,6 +229,9 @@ mod tests {
         let mut long = good;
         long.push(0);
         assert!(matches!(parse(&long), Err(RecordError::Size { .. })));
+        let mut empty = Record::new(b"head", b"").unwrap().to_vec();
+        empty[2] = 0;
+        assert_eq!(parse(&empty), Err(RecordError::EmptyBody));
         assert_eq!(Record::new(b"", &[0; MAX_BODY + 1]), Err(RecordError::Body(MAX_BODY + 1)));
         assert_eq!(Record::new(&[0; MAX_HEADER], b""), Err(RecordError::Header(MAX_HEADER + 36)));
     }

@@ -186,12 +186,7 @@ impl Driver {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Request {
-                peer,
-                id,
-                bytes,
-                permit,
-            } => self.request(peer, id, bytes, permit),
+            Command::Request { peer, id, bytes, permit } => self.request(peer, id, bytes, permit),
             Command::Respond { channel, answer } => self.respond(channel, answer),
             Command::Publish { topic, bytes } => self.publish(&topic, bytes),
             Command::Subscribe(topic) => self.subscribe(&topic),
@@ -230,33 +225,16 @@ impl Driver {
                 return;
             }
         };
-        self.must(
-            Event::Response {
-                peer,
-                id,
-                result: Err(refusal),
-            },
-            Some(permit),
-        );
+        self.must(Event::Response { peer, id, result: Err(refusal) }, Some(permit));
     }
 
     fn waiting_for(&self, peer: PeerKey) -> u32 {
-        let count = self
-            .outbound
-            .values()
-            .filter(|waiting| waiting.peer == peer)
-            .count();
+        let count = self.outbound.values().filter(|waiting| waiting.peer == peer).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     fn respond(&mut self, to: ResponseHandle, answer: Answer) {
-        if self
-            .swarm
-            .behaviour_mut()
-            .sync
-            .send_response(to.channel, answer)
-            .is_err()
-        {
+        if self.swarm.behaviour_mut().sync.send_response(to.channel, answer).is_err() {
             count(&self.counters.responses_late);
         }
     }
@@ -301,10 +279,7 @@ impl Driver {
         if let Some(peer) = peer {
             self.swarm.behaviour_mut().limits.bypass_peer_id(&peer);
         }
-        if !self
-            .dialer
-            .add_explicit(address.clone(), peer, Instant::now())
-        {
+        if !self.dialer.add_explicit(address.clone(), peer, Instant::now()) {
             let reason = "too many addresses are to be kept dialled already".to_owned();
             self.may(Event::DialFailed { address, reason });
         }
@@ -387,10 +362,7 @@ impl Driver {
             Err(error) => {
                 self.dialer.postpone(attempt.target, now);
                 if let Some(address) = attempt.addresses.into_iter().next() {
-                    self.may(Event::DialFailed {
-                        address,
-                        reason: error.to_string(),
-                    });
+                    self.may(Event::DialFailed { address, reason: error.to_string() });
                 }
             }
         }
@@ -401,20 +373,14 @@ impl Driver {
         // remote address would be refused for as long as the first one lingers in the system.
         let opts = if let Some(peer) = attempt.peer {
             let addresses = attempt.addresses.clone();
-            DialOpts::peer_id(peer)
-                .addresses(addresses)
-                .allocate_new_port()
-                .build()
+            DialOpts::peer_id(peer).addresses(addresses).allocate_new_port().build()
         } else {
             // Without a peer's id only one address can be tried at a time: they take turns.
             let turn = attempt.failures as usize % attempt.addresses.len().max(1);
             let Some(address) = attempt.addresses.get(turn).cloned() else {
                 return self.dialer.postpone(attempt.target, now);
             };
-            DialOpts::unknown_peer_id()
-                .address(address)
-                .allocate_new_port()
-                .build()
+            DialOpts::unknown_peer_id().address(address).allocate_new_port().build()
         };
         let connection = opts.connection_id();
         match self.swarm.dial(opts) {
@@ -431,12 +397,8 @@ impl Driver {
         self.next_tick = now + TICK;
         self.swarm.behaviour_mut().gate.forget_ended(now);
         let silent = |p: &Peer| !p.announced && now - p.since > IDENTIFY_TIME;
-        let silent: Vec<PeerId> = self
-            .peers
-            .iter()
-            .filter(|(_, p)| silent(p))
-            .map(|(id, _)| *id)
-            .collect();
+        let silent: Vec<PeerId> =
+            self.peers.iter().filter(|(_, p)| silent(p)).map(|(id, _)| *id).collect();
         for peer in silent {
             self.refuse(peer, "it did not identify itself in time");
         }

@@ -62,9 +62,7 @@ enum Target {
 impl<'a> Checker<'a> {
     /// `path` is the file's, `base` the directory where relative paths start.
     pub(super) fn new(path: &'a Path, base: &'a Path) -> Self {
-        let sections = SECTIONS
-            .iter()
-            .map(|section| (section.name, Values::default()));
+        let sections = SECTIONS.iter().map(|section| (section.name, Values::default()));
         Self {
             path,
             base,
@@ -79,21 +77,13 @@ impl<'a> Checker<'a> {
 
     /// Notes a problem in the file.
     pub(super) fn in_file(&mut self, line: Option<u32>, key: impl Into<String>, fault: Fault) {
-        let place = Place::File {
-            path: self.path.to_owned(),
-            line,
-        };
+        let place = Place::File { path: self.path.to_owned(), line };
         self.note(place, key.into(), fault);
     }
 
     pub(super) fn note(&mut self, place: Place, key: String, fault: Fault) {
         let Fault { message, hint } = fault;
-        self.problems.push(Problem {
-            place,
-            key,
-            message,
-            hint,
-        });
+        self.problems.push(Problem { place, key, message, hint });
     }
 
     /// Notes a problem of a setting where the setting stands.
@@ -101,13 +91,8 @@ impl<'a> Checker<'a> {
         let path = self.path.to_owned();
         let place = match origin {
             Origin::Default => Place::File { path, line: None },
-            Origin::File { line } => Place::File {
-                path,
-                line: Some(*line),
-            },
-            Origin::Environment { variable } => Place::Environment {
-                variable: variable.clone(),
-            },
+            Origin::File { line } => Place::File { path, line: Some(*line) },
+            Origin::Environment { variable } => Place::Environment { variable: variable.clone() },
             Origin::Flag => Place::Flag,
         };
         self.note(place, key.into(), fault);
@@ -121,12 +106,7 @@ impl<'a> Checker<'a> {
 
     /// Takes in the file.
     pub(super) fn file(&mut self, text: &str) {
-        let Repaired {
-            document,
-            broken,
-            lost,
-            again,
-        } = repair::parse(text);
+        let Repaired { document, broken, lost, again } = repair::parse(text);
         let raw = document.raw().bytes().enumerate();
         let ends = raw.filter(|(_, byte)| *byte == b'\n');
         self.starts.extend(ends.map(|(end, _)| end + 1));
@@ -185,16 +165,9 @@ impl<'a> Checker<'a> {
             let hint = format!("it belongs below [{}]", home.name);
             return self.in_file(Some(line), quoted(name), fault.hint(hint));
         }
-        let names = SECTIONS
-            .iter()
-            .map(|section| section.name)
-            .chain([REPOSITORY.name]);
+        let names = SECTIONS.iter().map(|section| section.name).chain([REPOSITORY.name]);
         let near = nearest(name, names).filter(|_| !is_value);
-        let what = if is_value {
-            "unknown key"
-        } else {
-            "unknown section"
-        };
+        let what = if is_value { "unknown key" } else { "unknown section" };
         let fault = match near {
             Some(near) if near == REPOSITORY.name => {
                 Fault::new(what).hint(format!("did you mean [[{near}]]?"))
@@ -233,11 +206,7 @@ impl<'a> Checker<'a> {
             }
         } else {
             let fault = Fault::new("a repository is written with two pairs of brackets");
-            self.in_file(
-                Some(line),
-                REPOSITORY.name,
-                fault.hint("write [[repository]]"),
-            );
+            self.in_file(Some(line), REPOSITORY.name, fault.hint("write [[repository]]"));
             if let Some(table) = item.as_table_like() {
                 self.repository(table, line);
             }
@@ -254,11 +223,7 @@ impl<'a> Checker<'a> {
             return;
         }
         let (values, tried) = (Values::default(), BTreeSet::new());
-        self.repositories.push(Entry {
-            line,
-            values,
-            tried,
-        });
+        self.repositories.push(Entry { line, values, tried });
         self.table(&Target::Repository(index), table);
     }
 
@@ -293,10 +258,7 @@ impl<'a> Checker<'a> {
         };
         match read {
             Ok(value) => {
-                let setting = Setting {
-                    value,
-                    origin: Origin::File { line },
-                };
+                let setting = Setting { value, origin: Origin::File { line } };
                 match target {
                     Target::Section(section) => self.set(section, key, setting),
                     Target::Repository(index) => {
@@ -305,12 +267,7 @@ impl<'a> Checker<'a> {
                 }
             }
             Err(bad) => {
-                for Bad {
-                    element,
-                    span,
-                    fault,
-                } in bad
-                {
+                for Bad { element, span, fault } in bad {
                     let line = span.map_or(line, |span| self.line(Some(span)));
                     let label = element_label(self.label(target, key.name), element);
                     self.in_file(Some(line), label, fault);
@@ -369,10 +326,7 @@ impl<'a> Checker<'a> {
         for section in SECTIONS {
             let values = self.sections.entry(section.name).or_default();
             let missing = fill(section, values, self.base);
-            assert!(
-                missing.is_empty(),
-                "no key of a section that stands once is required"
-            );
+            assert!(missing.is_empty(), "no key of a section that stands once is required");
         }
         for index in 0..self.repositories.len() {
             let entry = &mut self.repositories[index];
@@ -408,10 +362,7 @@ impl<'a> Checker<'a> {
             let further = problems.len() - MAX_PROBLEMS;
             problems.truncate(MAX_PROBLEMS);
             problems.push(Problem {
-                place: Place::File {
-                    path: self.path.to_owned(),
-                    line: None,
-                },
+                place: Place::File { path: self.path.to_owned(), line: None },
                 key: String::new(),
                 message: format!("there are {further} further problems"),
                 hint: None,
@@ -435,16 +386,8 @@ pub(super) fn element_label(label: String, element: Option<usize>) -> String {
 /// Names under which people put secrets into configurations.
 fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase().replace(['-', '_'], "");
-    [
-        "key",
-        "apikey",
-        "token",
-        "password",
-        "secret",
-        "bearer",
-        "accesstoken",
-    ]
-    .contains(&name.as_str())
+    ["key", "apikey", "token", "password", "secret", "bearer", "accesstoken"]
+        .contains(&name.as_str())
 }
 
 /// Sets what nobody set. The names of keys that have no default and need a value.
@@ -457,10 +400,7 @@ fn fill(section: &Section, values: &mut Values, base: &Path) -> Vec<&'static str
         match key.spec.fallback {
             Fallback::Default(literal) => {
                 let value = from_default(key.spec.kind, literal, base);
-                let setting = Setting {
-                    value,
-                    origin: Origin::Default,
-                };
+                let setting = Setting { value, origin: Origin::Default };
                 values.0.insert(key.name, setting);
             }
             Fallback::Unset(_) => {}

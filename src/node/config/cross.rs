@@ -16,10 +16,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
 }
 
 fn setting<'a>(checker: &'a Checker<'_>, section: &str, key: &str) -> Option<&'a Setting> {
-    checker
-        .sections
-        .get(section)
-        .and_then(|values| values.get(key))
+    checker.sections.get(section).and_then(|values| values.get(key))
 }
 
 fn value<T: Typed>(checker: &Checker<'_>, section: &str, key: &str) -> Option<T> {
@@ -95,11 +92,7 @@ fn same_repository(checker: &mut Checker<'_>) {
     for key in ["name", "url"] {
         for index in 0..checker.repositories.len() {
             let entry = &checker.repositories[index];
-            let Some(Setting {
-                value: Value::Text(text),
-                origin,
-            }) = entry.values.get(key)
-            else {
+            let Some(Setting { value: Value::Text(text), origin }) = entry.values.get(key) else {
                 continue;
             };
             let earlier = checker.repositories[..index]
@@ -124,15 +117,7 @@ pub(super) fn dependent_defaults(checker: &mut Checker<'_>) {
     let ollama = value(checker, "reasoner", "kind") == Some(ReasonerKind::Ollama);
     if ollama && setting(checker, "reasoner", "url").is_none() {
         let value = Value::Text(OLLAMA_URL.to_owned());
-        let setting = Setting {
-            value,
-            origin: Origin::Default,
-        };
-        checker
-            .sections
-            .entry("reasoner")
-            .or_default()
-            .0
-            .insert("url", setting);
+        let setting = Setting { value, origin: Origin::Default };
+        checker.sections.entry("reasoner").or_default().0.insert("url", setting);
     }
 }

@@ -40,13 +40,7 @@ pub(super) fn write(values: &[(String, String)], repositories: &[Repository]) ->
     }
     for repository in repositories {
         out.push_str(&format!("\n[[{}]]\n", REPOSITORY.name));
-        let Repository {
-            name,
-            url,
-            branch,
-            board,
-            token_file,
-        } = repository;
+        let Repository { name, url, branch, board, token_file } = repository;
         let board = board.to_string_lossy();
         let token_file = token_file.as_ref().map(|path| path.to_string_lossy());
         for (key, text) in [("name", name), ("url", url), ("branch", branch)] {
@@ -64,9 +58,7 @@ pub(super) fn write(values: &[(String, String)], repositories: &[Repository]) ->
 pub(super) fn unknown(values: &[(String, String)]) -> Vec<Problem> {
     let known = |full: &str| {
         SECTIONS.iter().any(|section| {
-            let key = full
-                .strip_prefix(section.name)
-                .and_then(|rest| rest.strip_prefix('.'));
+            let key = full.strip_prefix(section.name).and_then(|rest| rest.strip_prefix('.'));
             key.is_some_and(|key| section.key(key).is_some())
         })
     };

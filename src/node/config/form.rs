@@ -31,11 +31,7 @@ pub(super) struct Bad {
 
 impl From<Fault> for Vec<Bad> {
     fn from(fault: Fault) -> Self {
-        vec![Bad {
-            element: None,
-            span: None,
-            fault,
-        }]
+        vec![Bad { element: None, span: None, fault }]
     }
 }
 
@@ -64,10 +60,7 @@ pub(super) fn from_toml(
 ) -> Result<Value, Vec<Bad>> {
     let wrong = |hint: Option<&str>| {
         let message = format!("expected {}, found {}", describe(kind), found(value));
-        Vec::from(Fault {
-            message,
-            hint: hint.map(str::to_owned),
-        })
+        Vec::from(Fault { message, hint: hint.map(str::to_owned) })
     };
     match kind {
         Kind::Flag => match value.as_bool() {
@@ -97,9 +90,7 @@ pub(super) fn from_toml(
         },
         Kind::List { min, form } => match value.as_array() {
             Some(array) => from_array(min, form, array, base),
-            None => Err(wrong(
-                value.as_str().map(|_| "put the text in square brackets"),
-            )),
+            None => Err(wrong(value.as_str().map(|_| "put the text in square brackets"))),
         },
     }
 }
@@ -145,13 +136,7 @@ fn from_array(
 /// Reads a value that stands in an environment variable or on the command line. The elements of a list are
 /// separated by commas.
 pub(super) fn from_text(kind: Kind, text: &str, base: &Path) -> Result<Value, Vec<Bad>> {
-    let wrong = || {
-        Fault::new(format!(
-            "expected {}, found `{}`",
-            describe(kind),
-            quoted(text)
-        ))
-    };
+    let wrong = || Fault::new(format!("expected {}, found `{}`", describe(kind), quoted(text)));
     match kind {
         Kind::Flag => match text {
             "true" => Ok(Value::Flag(true)),
@@ -174,15 +159,9 @@ pub(super) fn from_text(kind: Kind, text: &str, base: &Path) -> Result<Value, Ve
             }))
         }
         Kind::List { min, form } => {
-            let items = text
-                .split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty());
-            let items: Vec<_> = items
-                .take(MAX_ITEMS + 1)
-                .enumerate()
-                .map(|(n, item)| (n, None, item))
-                .collect();
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            let items: Vec<_> =
+                items.take(MAX_ITEMS + 1).enumerate().map(|(n, item)| (n, None, item)).collect();
             from_texts(min, form, &items, vec![], base)
         }
     }
@@ -206,11 +185,7 @@ fn from_texts(
     let mut items = vec![];
     for &(index, ref span, text) in texts {
         let mut fail = |fault| {
-            bad.push(Bad {
-                element: Some(index),
-                span: span.clone(),
-                fault,
-            });
+            bad.push(Bad { element: Some(index), span: span.clone(), fault });
         };
         match form.read(text, base) {
             _ if !seen.insert(text) => fail(Fault::new("the same element stands twice")),
@@ -219,19 +194,15 @@ fn from_texts(
             Err(fault) => fail(fault),
         }
     }
-    if bad.is_empty() {
-        Ok(Value::List(items))
-    } else {
-        Err(bad)
-    }
+    if bad.is_empty() { Ok(Value::List(items)) } else { Err(bad) }
 }
 
 /// The value of a default. Relative paths start at `base`.
 pub(super) fn from_default(kind: Kind, default: Literal, base: &Path) -> Value {
     match (kind, default) {
-        (Kind::Text(form), Literal::Text(text)) => form
-            .read(text, base)
-            .expect("a default has its form; a test reads them all"),
+        (Kind::Text(form), Literal::Text(text)) => {
+            form.read(text, base).expect("a default has its form; a test reads them all")
+        }
         (_, Literal::Flag(flag)) => Value::Flag(flag),
         (_, Literal::Integer(number)) => Value::Integer(number),
         (_, Literal::Text(text)) => Value::Text(text.to_owned()),
@@ -271,27 +242,17 @@ impl Form {
             ));
         }
         if text.len() > MAX_TEXT {
-            return Err(Fault::new(format!(
-                "the text is longer than {MAX_TEXT} bytes"
-            )));
+            return Err(Fault::new(format!("the text is longer than {MAX_TEXT} bytes")));
         }
         let wrong = || {
-            let found = if text.is_empty() {
-                "nothing".to_owned()
-            } else {
-                quote(text)
-            };
+            let found = if text.is_empty() { "nothing".to_owned() } else { quote(text) };
             Fault::new(format!("expected {}, found {found}", self.describe()))
         };
         if text.is_empty() || text.chars().any(char::is_control) {
             return Err(wrong());
         }
         let keep = |fine: bool| {
-            if fine {
-                Ok(Value::Text(text.to_owned()))
-            } else {
-                Err(wrong())
-            }
+            if fine { Ok(Value::Text(text.to_owned())) } else { Err(wrong()) }
         };
         match self {
             Form::Line => keep(text.chars().count() <= 100 && text.trim() == text),
@@ -343,18 +304,8 @@ fn is_branch(text: &str) -> bool {
 }
 
 /// How the keys and tokens of well-known services begin.
-const SECRET_STARTS: [&str; 10] = [
-    "sk-",
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "github_pat_",
-    "glpat-",
-    "hf_",
-    "xox",
-    "Bearer ",
-    "-----BEGIN",
-];
+const SECRET_STARTS: [&str; 10] =
+    ["sk-", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "hf_", "xox", "Bearer ", "-----BEGIN"];
 
 fn looks_secret(text: &str) -> bool {
     SECRET_STARTS.iter().any(|start| text.starts_with(start))
@@ -391,11 +342,7 @@ fn address(text: &str, peer: bool, wrong: Fault) -> Result<Value, Fault> {
         [at, Protocol::Udp(number), Protocol::QuicV1] => host(at) && port(*number),
         _ => false,
     };
-    if fine {
-        Ok(Value::Text(text.to_owned()))
-    } else {
-        Err(wrong.hint(example))
-    }
+    if fine { Ok(Value::Text(text.to_owned())) } else { Err(wrong.hint(example)) }
 }
 
 fn http(text: &str, wrong: Fault) -> Result<Value, Fault> {
@@ -408,10 +355,8 @@ fn http(text: &str, wrong: Fault) -> Result<Value, Fault> {
             .hint("put the key into a file of its own and name it in key_file"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(
-            Fault::new("the address goes on after its path, with ? or #")
-                .hint("write the server's address alone"),
-        );
+        return Err(Fault::new("the address goes on after its path, with ? or #")
+            .hint("write the server's address alone"));
     }
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(wrong);
@@ -426,16 +371,12 @@ fn remote(text: &str, base: &Path) -> Result<Value, Fault> {
             .hint("leave them out, put the token into a file of its own and name it in token_file")
     };
     if text.starts_with('-') {
-        return Err(Fault::new(
-            "a remote doesn't begin with a dash: git takes it for an option",
-        ));
+        return Err(Fault::new("a remote doesn't begin with a dash: git takes it for an option"));
     }
     if let Some((scheme, _)) = text.split_once("://") {
         if !matches!(scheme, "https" | "http" | "ssh" | "git" | "file") {
-            return Err(
-                Fault::new(format!("the scheme {} is not known here", quote(scheme)))
-                    .hint("take https, ssh, git, file or a path"),
-            );
+            return Err(Fault::new(format!("the scheme {} is not known here", quote(scheme)))
+                .hint("take https, ssh, git, file or a path"));
         }
         let Ok(url) = reqwest::Url::parse(text) else {
             return Err(Fault::new("the address is malformed"));
@@ -448,10 +389,10 @@ fn remote(text: &str, base: &Path) -> Result<Value, Fault> {
     }
     match text.split_once(':') {
         // `ext::` and its like make git run a program of the address's choice.
-        Some((helper, rest)) if rest.starts_with(':') && !helper.contains('/') => Err(Fault::new(
-            format!("the remote helper {} is not allowed", quote(helper)),
-        )
-        .hint("take https, ssh, git, file or a path")),
+        Some((helper, rest)) if rest.starts_with(':') && !helper.contains('/') => {
+            Err(Fault::new(format!("the remote helper {} is not allowed", quote(helper)))
+                .hint("take https, ssh, git, file or a path"))
+        }
         // user@host:path
         Some((host, rest)) if !host.contains('/') => {
             if rest.contains('@') && !host.contains('@') {
@@ -485,10 +426,9 @@ fn log_filter(text: &str, wrong: Fault) -> Result<Value, Fault> {
         None => Ok(Value::Text(text.to_owned())),
         Some(word) => Err(match nearest(word, LEVELS.into_iter()) {
             Some(level) => wrong.hint(format!("did you mean \"{level}\"?")),
-            None => wrong.hint(format!(
-                "write a level for a part, as in \"{}=debug\"",
-                quoted(word)
-            )),
+            None => {
+                wrong.hint(format!("write a level for a part, as in \"{}=debug\"", quoted(word)))
+            }
         }),
     }
 }

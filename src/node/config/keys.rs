@@ -97,10 +97,7 @@ pub(super) const SECTIONS: &[&Section] = &[
 pub(super) const REPOSITORY: &Section = &Repository::SECTION;
 
 pub(super) fn section(name: &str) -> Option<&'static Section> {
-    SECTIONS
-        .iter()
-        .copied()
-        .find(|section| section.name == name)
+    SECTIONS.iter().copied().find(|section| section.name == name)
 }
 
 words! {

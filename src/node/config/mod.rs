@@ -197,9 +197,7 @@ fn build(home: PathBuf, checker: &Checker<'_>) -> Config {
         sandbox: Sandbox::build(section(Sandbox::SECTION)),
         reasoner: Reasoner::build(section(Reasoner::SECTION)),
         limits: Limits::build(section(Limits::SECTION)),
-        repositories: repositories
-            .map(|entry| Repository::build(&entry.values))
-            .collect(),
+        repositories: repositories.map(|entry| Repository::build(&entry.values)).collect(),
     }
 }
 
@@ -226,18 +224,8 @@ fn show(checker: &Checker<'_>) -> Vec<Shown> {
 
 fn one(path: &Path, line: Option<u32>, fault: Fault) -> ConfigError {
     let Fault { message, hint } = fault;
-    let place = Place::File {
-        path: path.to_owned(),
-        line,
-    };
-    ConfigError {
-        problems: vec![Problem {
-            place,
-            key: String::new(),
-            message,
-            hint,
-        }],
-    }
+    let place = Place::File { path: path.to_owned(), line };
+    ConfigError { problems: vec![Problem { place, key: String::new(), message, hint }] }
 }
 
 fn too_long() -> Fault {
@@ -249,14 +237,7 @@ fn read(path: &Path) -> Result<String, (Option<u32>, Fault)> {
     let unreadable = |error: std::io::Error| {
         let fault = Fault::new(format!("the configuration cannot be read: {error}"));
         let missing = error.kind() == std::io::ErrorKind::NotFound;
-        (
-            None,
-            if missing {
-                fault.hint("`bzzz init` makes one")
-            } else {
-                fault
-            },
-        )
+        (None, if missing { fault.hint("`bzzz init` makes one") } else { fault })
     };
     // Opening a named pipe would wait for a writer.
     let about = std::fs::metadata(path).map_err(unreadable)?;
@@ -265,18 +246,13 @@ fn read(path: &Path) -> Result<String, (Option<u32>, Fault)> {
     }
     let mut bytes = vec![];
     let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) {
         return Err((None, too_long()));
     }
     String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-        (
-            u32::try_from(line).ok(),
-            Fault::new("the line is not UTF-8 text"),
-        )
+        (u32::try_from(line).ok(), Fault::new("the line is not UTF-8 text"))
     })
 }

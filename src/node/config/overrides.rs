@@ -23,18 +23,12 @@ impl Checker<'_> {
     /// Takes in the environment.
     pub(super) fn environment(&mut self, env: &BTreeMap<String, String>) {
         for (name, text) in env.iter().filter(|(name, _)| !is_foreign(name)) {
-            let place = Place::Environment {
-                variable: quoted(name),
-            };
-            let keys = SECTIONS
-                .iter()
-                .flat_map(|s| s.keys.iter().map(move |key| (*s, key)));
+            let place = Place::Environment { variable: quoted(name) };
+            let keys = SECTIONS.iter().flat_map(|s| s.keys.iter().map(move |key| (*s, key)));
             let all: Vec<_> = keys.map(|(s, key)| (variable(s, key), s, key)).collect();
             match all.iter().find(|(variable, ..)| variable == name) {
                 Some((_, section, key)) => {
-                    let origin = Origin::Environment {
-                        variable: name.clone(),
-                    };
+                    let origin = Origin::Environment { variable: name.clone() };
                     self.text(section, key, text, &place, &origin);
                 }
                 None => {
@@ -66,10 +60,7 @@ impl Checker<'_> {
                 continue;
             }
             let all = SECTIONS.iter().flat_map(|section| {
-                section
-                    .keys
-                    .iter()
-                    .map(|key| format!("{}.{}", section.name, key.name))
+                section.keys.iter().map(|key| format!("{}.{}", section.name, key.name))
             });
             let all: Vec<String> = all.collect();
             let fault = Fault::new("unknown key");
@@ -91,14 +82,7 @@ impl Checker<'_> {
     ) {
         self.tried.insert((section.name, key.name));
         match from_text(key.spec.kind, text, self.base) {
-            Ok(value) => self.set(
-                section,
-                key,
-                Setting {
-                    value,
-                    origin: origin.clone(),
-                },
-            ),
+            Ok(value) => self.set(section, key, Setting { value, origin: origin.clone() }),
             Err(bad) => {
                 for Bad { element, fault, .. } in bad {
                     let label = format!("{}.{}", section.name, key.name);

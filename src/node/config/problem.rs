@@ -59,10 +59,7 @@ pub enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::File {
-                path,
-                line: Some(line),
-            } => write!(f, "{}:{line}", path.display()),
+            Place::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
             Place::File { path, line: None } => write!(f, "{}", path.display()),
             Place::Environment { variable } => write!(f, "environment variable {variable}"),
             Place::Flag => write!(f, "command line"),
@@ -120,17 +117,11 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            hint: None,
-        }
+        Self { message: message.into(), hint: None }
     }
 
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
-        Self {
-            hint: Some(hint.into()),
-            ..self
-        }
+        Self { hint: Some(hint.into()), ..self }
     }
 }
 
@@ -139,11 +130,7 @@ const MAX_QUOTED: usize = 60;
 
 /// A piece of somebody's text, fit for a terminal: bounded, and control characters escaped.
 pub(super) fn quoted(text: &str) -> String {
-    let mut out: String = text
-        .chars()
-        .take(MAX_QUOTED)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut out: String = text.chars().take(MAX_QUOTED).flat_map(char::escape_debug).collect();
     if text.chars().nth(MAX_QUOTED).is_some() {
         out.push_str("...");
     }

@@ -110,17 +110,11 @@ pub(super) enum Literal {
 }
 
 pub(super) const fn flag(default: bool) -> Spec {
-    Spec {
-        kind: Kind::Flag,
-        fallback: Fallback::Default(Literal::Flag(default)),
-    }
+    Spec { kind: Kind::Flag, fallback: Fallback::Default(Literal::Flag(default)) }
 }
 
 pub(super) const fn integer(min: u64, max: u64, default: u64) -> Spec {
-    assert!(
-        min <= default && default <= max,
-        "the default is within the range"
-    );
+    assert!(min <= default && default <= max, "the default is within the range");
     Spec {
         kind: Kind::Integer { min, max },
         fallback: Fallback::Default(Literal::Integer(default)),
@@ -128,39 +122,24 @@ pub(super) const fn integer(min: u64, max: u64, default: u64) -> Spec {
 }
 
 pub(super) const fn text(form: Form, default: &'static str) -> Spec {
-    Spec {
-        kind: Kind::Text(form),
-        fallback: Fallback::Default(Literal::Text(default)),
-    }
+    Spec { kind: Kind::Text(form), fallback: Fallback::Default(Literal::Text(default)) }
 }
 
 pub(super) const fn optional(form: Form, example: &'static str) -> Spec {
-    Spec {
-        kind: Kind::Text(form),
-        fallback: Fallback::Unset(example),
-    }
+    Spec { kind: Kind::Text(form), fallback: Fallback::Unset(example) }
 }
 
 pub(super) const fn required(form: Form, example: &'static str) -> Spec {
-    Spec {
-        kind: Kind::Text(form),
-        fallback: Fallback::Required(example),
-    }
+    Spec { kind: Kind::Text(form), fallback: Fallback::Required(example) }
 }
 
 pub(super) const fn choice(words: &'static [&'static str]) -> Spec {
-    Spec {
-        kind: Kind::Choice(words),
-        fallback: Fallback::Default(Literal::Text(words[0])),
-    }
+    Spec { kind: Kind::Choice(words), fallback: Fallback::Default(Literal::Text(words[0])) }
 }
 
 pub(super) const fn list(form: Form, min: usize, default: &'static [&'static str]) -> Spec {
     assert!(default.len() >= min, "the default is long enough");
-    Spec {
-        kind: Kind::List { min, form },
-        fallback: Fallback::Default(Literal::List(default)),
-    }
+    Spec { kind: Kind::List { min, form }, fallback: Fallback::Default(Literal::List(default)) }
 }
 
 /// A checked value. Serialised as the plain value, a path as its text.
@@ -245,29 +224,19 @@ pub(super) trait Typed: Sized {
 
     /// The value of a key that has a default or is required.
     fn required(value: Option<&Value>) -> Self {
-        value
-            .and_then(Self::from_value)
-            .expect("the check and the table agree on the type")
+        value.and_then(Self::from_value).expect("the check and the table agree on the type")
     }
 }
 
 impl Typed for bool {
     fn from_value(value: &Value) -> Option<Self> {
-        if let Value::Flag(flag) = value {
-            Some(*flag)
-        } else {
-            None
-        }
+        if let Value::Flag(flag) = value { Some(*flag) } else { None }
     }
 }
 
 impl Typed for u64 {
     fn from_value(value: &Value) -> Option<Self> {
-        if let Value::Integer(number) = value {
-            Some(*number)
-        } else {
-            None
-        }
+        if let Value::Integer(number) = value { Some(*number) } else { None }
     }
 }
 
@@ -279,21 +248,13 @@ impl Typed for u32 {
 
 impl Typed for String {
     fn from_value(value: &Value) -> Option<Self> {
-        if let Value::Text(text) = value {
-            Some(text.clone())
-        } else {
-            None
-        }
+        if let Value::Text(text) = value { Some(text.clone()) } else { None }
     }
 }
 
 impl Typed for PathBuf {
     fn from_value(value: &Value) -> Option<Self> {
-        if let Value::Path(path) = value {
-            Some(path.clone())
-        } else {
-            None
-        }
+        if let Value::Path(path) = value { Some(path.clone()) } else { None }
     }
 }
 
@@ -305,11 +266,7 @@ impl Typed for SocketAddr {
 
 impl Typed for Vec<String> {
     fn from_value(value: &Value) -> Option<Self> {
-        if let Value::List(items) = value {
-            Some(items.clone())
-        } else {
-            None
-        }
+        if let Value::List(items) = value { Some(items.clone()) } else { None }
     }
 }
 

@@ -71,12 +71,7 @@ pub(super) fn writable(path: &Path, swarm: Option<&SwarmId>) -> Result<Opened, S
         (None, Some(swarm)) => create(&db, swarm)?,
         (None, None) => return Err(nothing(path)),
     };
-    Ok(Opened {
-        db,
-        swarm,
-        sure,
-        acknowledged,
-    })
+    Ok(Opened { db, swarm, sure, acknowledged })
 }
 
 fn lock(path: &Path) -> Result<Acknowledged, StoreError> {
@@ -176,10 +171,7 @@ fn look(path: &Path) -> Result<Found, StoreError> {
     let tables = names.iter().any(|name| name.ends_with(".sst"));
     let promised = acknowledged::read(path).map_err(|error| failed(OPEN, path, &error))?;
     if tables || promised.is_some() {
-        let cause = format!(
-            "{} has lost its file CURRENT; restore it from a copy",
-            path.display()
-        );
+        let cause = format!("{} has lost its file CURRENT; restore it from a copy", path.display());
         return Err(StoreError::Io { what: OPEN, cause });
     }
     match names.iter().find(|name| !of_an_interrupted_creation(name)) {
@@ -192,14 +184,7 @@ fn look(path: &Path) -> Result<Found, StoreError> {
 }
 
 fn of_an_interrupted_creation(name: &str) -> bool {
-    let starts = [
-        acknowledged::NAME,
-        "LOG",
-        "LOCK",
-        "IDENTITY",
-        "MANIFEST-",
-        "OPTIONS-",
-    ];
+    let starts = [acknowledged::NAME, "LOG", "LOCK", "IDENTITY", "MANIFEST-", "OPTIONS-"];
     starts.iter().any(|start| name.starts_with(start)) || name.ends_with(".dbtmp")
 }
 
@@ -225,17 +210,12 @@ fn complete(path: &Path, db: &DB, promised: Option<u64>) -> Result<(), StoreErro
         path.display(),
         acknowledged::path(path).display()
     );
-    Err(StoreError::Io {
-        what: "recover all that it had acknowledged",
-        cause,
-    })
+    Err(StoreError::Io { what: "recover all that it had acknowledged", cause })
 }
 
 fn format(path: &Path, db: &DB) -> Result<Option<SwarmId>, StoreError> {
     let meta = db.cf_handle(keys::META).expect("the families were opened");
-    let bytes = db
-        .get_cf(meta, keys::FORMAT)
-        .map_err(|error| opening(path, &error))?;
+    let bytes = db.get_cf(meta, keys::FORMAT).map_err(|error| opening(path, &error))?;
     let Some(bytes) = bytes else {
         return Ok(None);
     };
@@ -267,17 +247,11 @@ fn nothing(path: &Path) -> StoreError {
 }
 
 fn not_ours(path: &Path) -> StoreError {
-    StoreError::Foreign(format!(
-        "{} holds a database of another program",
-        path.display()
-    ))
+    StoreError::Foreign(format!("{} holds a database of another program", path.display()))
 }
 
 fn other_swarm(path: &Path, found: SwarmId, expected: SwarmId) -> StoreError {
-    StoreError::Foreign(format!(
-        "{} belongs to swarm {found}, not to {expected}",
-        path.display()
-    ))
+    StoreError::Foreign(format!("{} belongs to swarm {found}, not to {expected}", path.display()))
 }
 
 fn failed(what: &'static str, path: &Path, error: &std::io::Error) -> StoreError {

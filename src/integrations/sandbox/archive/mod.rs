@@ -112,9 +112,7 @@ pub(crate) fn pack(
         } else if meta.is_symlink() {
             let target = fs::read_link(&host).map_err(failed("read", &host))?;
             let mut header = header(EntryType::Symlink, 0, 0o777, &meta);
-            builder
-                .append_link(&mut header, &path, &target)
-                .map_err(failed("pack", &host))?;
+            builder.append_link(&mut header, &path, &target).map_err(failed("pack", &host))?;
             if leads_out(&path, &target) {
                 outward.insert(path, target);
             }
@@ -130,8 +128,7 @@ pub(crate) fn pack(
         }
     }
     let out = builder.into_inner().map_err(failed("pack", root))?;
-    out.into_inner()
-        .map_err(|error| failed("pack", root)(error.into_error()))?;
+    out.into_inner().map_err(|error| failed("pack", root)(error.into_error()))?;
     Ok(outward)
 }
 
@@ -177,19 +174,10 @@ fn append_file(
     if meta.len() > room {
         return Err(None);
     }
-    let mode = if meta.mode() & 0o111 == 0 {
-        0o644
-    } else {
-        0o755
-    };
+    let mode = if meta.mode() & 0o111 == 0 { 0o644 } else { 0o755 };
     let mut header = header(EntryType::Regular, meta.len(), mode, &meta);
-    let exact = Exact {
-        file,
-        left: meta.len(),
-    };
-    builder
-        .append_data(&mut header, path, exact)
-        .map_err(failed("pack", host))?;
+    let exact = Exact { file, left: meta.len() };
+    builder.append_data(&mut header, path, exact).map_err(failed("pack", host))?;
     Ok(meta.len())
 }
 
@@ -201,18 +189,13 @@ struct Exact {
 
 impl Read for Exact {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         if most == 0 {
             return Ok(0);
         }
         let count = self.file.read(&mut buffer[..most])?;
         if count == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the file has shrunk",
-            ));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has shrunk"));
         }
         self.left -= u64::try_from(count).unwrap_or(u64::MAX);
         Ok(count)
@@ -239,12 +222,7 @@ pub(crate) fn unpack(
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let is_dir = fs::symlink_metadata(dest).is_ok_and(|meta| meta.is_dir());
-            if !is_dir
-                || fs::read_dir(dest)
-                    .map_err(failed("list", dest))?
-                    .next()
-                    .is_some()
-            {
+            if !is_dir || fs::read_dir(dest).map_err(failed("list", dest))?.next().is_some() {
                 return Err(ArchiveError::Destination(dest.to_owned()));
             }
         }
@@ -301,10 +279,7 @@ impl<'a> Unpacker<'a> {
                         .take()
                         .unwrap_or_else(|| entry.header().path_bytes().into_owned());
                     let link = long_link.take().or_else(|| {
-                        entry
-                            .header()
-                            .link_name_bytes()
-                            .map(std::borrow::Cow::into_owned)
+                        entry.header().link_name_bytes().map(std::borrow::Cow::into_owned)
                     });
                     self.entry(kind, &name, link, &mut entry)?;
                 }
@@ -315,9 +290,7 @@ impl<'a> Unpacker<'a> {
 
     fn count(&self) -> u64 {
         let directories = u64::try_from(self.directories.len()).unwrap_or(u64::MAX);
-        directories
-            .saturating_add(self.done.files)
-            .saturating_add(self.done.links)
+        directories.saturating_add(self.done.files).saturating_add(self.done.links)
     }
 
     fn entry(
@@ -350,9 +323,7 @@ impl<'a> Unpacker<'a> {
             EntryType::Char | EntryType::Block => Err(not_safe(&path, "a device")),
             other => {
                 let kind = other.as_byte();
-                Err(ArchiveError::Format(format!(
-                    "{path:?} is an entry of kind {kind}"
-                )))
+                Err(ArchiveError::Format(format!("{path:?} is an entry of kind {kind}")))
             }
         }
     }
@@ -423,20 +394,14 @@ impl<'a> Unpacker<'a> {
     fn hard_link(&mut self, path: PathBuf, target: &[u8]) -> Result<(), ArchiveError> {
         let source = inside(target)?;
         let Some(&size) = self.files.get(&source) else {
-            return Err(not_safe(
-                &path,
-                "a hard link to something that is no file in it",
-            ));
+            return Err(not_safe(&path, "a hard link to something that is no file in it"));
         };
         self.take_room(size)?;
         let from = self.dest.join(&source);
         let mut reader = File::open(&from).map_err(failed("read", &from))?;
         let meta = reader.metadata().map_err(failed("read", &from))?;
         let mut options = OpenOptions::new();
-        options
-            .write(true)
-            .create_new(true)
-            .mode(meta.mode() & 0o777);
+        options.write(true).create_new(true).mode(meta.mode() & 0o777);
         let mut file = self.create(&path, |host| options.open(host))?;
         io::copy(&mut reader, &mut file).map_err(failed("write", &path))?;
         self.files.insert(path, size);
@@ -447,9 +412,7 @@ impl<'a> Unpacker<'a> {
     fn take_room(&mut self, size: u64) -> Result<(), ArchiveError> {
         let bytes = self.done.bytes.saturating_add(size);
         if bytes > self.bounds.bytes {
-            return Err(ArchiveError::TooLarge {
-                limit: self.bounds.bytes,
-            });
+            return Err(ArchiveError::TooLarge { limit: self.bounds.bytes });
         }
         self.done.bytes = bytes;
         Ok(())
@@ -481,9 +444,7 @@ pub(crate) fn copy_tree(
         let packer = scope.spawn(move || pack(from, limit, writer));
         let unpacked = unpack(reader, to, bounds);
         let packed = packer.join().unwrap_or_else(|_| {
-            Err(ArchiveError::Format(
-                "the thread that packed it failed".to_owned(),
-            ))
+            Err(ArchiveError::Format("the thread that packed it failed".to_owned()))
         });
         match (packed, unpacked) {
             (Ok(links), Ok(exported)) => Ok((exported, links)),
@@ -569,18 +530,11 @@ fn unreadable(error: io::Error) -> ArchiveError {
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ArchiveError {
-    move |source| ArchiveError::Io {
-        what,
-        path: path.to_owned(),
-        source,
-    }
+    move |source| ArchiveError::Io { what, path: path.to_owned(), source }
 }
 
 fn not_safe(path: &Path, what: &'static str) -> ArchiveError {
-    ArchiveError::Unsafe {
-        path: path.to_string_lossy().into_owned(),
-        what,
-    }
+    ArchiveError::Unsafe { path: path.to_string_lossy().into_owned(), what }
 }
 
 #[cfg(test)]

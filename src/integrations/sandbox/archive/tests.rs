@@ -5,10 +5,7 @@ fn tree() -> tempfile::TempDir {
 }
 
 fn none() -> Bounds {
-    Bounds {
-        bytes: 1 << 20,
-        links: Some(BTreeMap::new()),
-    }
+    Bounds { bytes: 1 << 20, links: Some(BTreeMap::new()) }
 }
 
 /// Writes an entry with a name and link target that the library itself would refuse.
@@ -35,11 +32,7 @@ fn unpacked(entries: &[(EntryType, &str, &str, &[u8])]) -> Result<Exported, Arch
     let dir = tree();
     let dest = dir.path().join("out");
     let result = unpack(&bytes[..], &dest, none());
-    assert_eq!(
-        dest.exists(),
-        result.is_ok(),
-        "an error leaves nothing behind"
-    );
+    assert_eq!(dest.exists(), result.is_ok(), "an error leaves nothing behind");
     result
 }
 
@@ -67,10 +60,7 @@ fn a_tree_survives_the_way_there_and_back() {
     assert!(outward.is_empty());
     assert_eq!(fs::read(dest.join("a/far")).unwrap(), [0, 255, 10]);
     assert_eq!(fs::read(dest.join("a/link")).unwrap(), b"#!/bin/sh\n");
-    assert_eq!(
-        fs::metadata(dest.join("run")).unwrap().mode() & 0o111,
-        0o111
-    );
+    assert_eq!(fs::metadata(dest.join("run")).unwrap().mode() & 0o111, 0o111);
     assert!(!dest.join(".git").exists());
 }
 
@@ -81,10 +71,7 @@ fn names_stay_inside() {
     assert!(refusal(&[(T::Regular, "a/../../x", "", b"")]).contains("a name with .. in it"));
     assert!(refusal(&[(T::Directory, "..", "", b"")]).contains("a name with .. in it"));
     assert!(refusal(&[(T::Char, "null", "", b"")]).contains("a device"));
-    let twice = [
-        (T::Regular, "x", "", &b"1"[..]),
-        (T::Regular, "./x", "", b"2"),
-    ];
+    let twice = [(T::Regular, "x", "", &b"1"[..]), (T::Regular, "./x", "", b"2")];
     assert!(refusal(&twice).contains("which is in the archive twice"));
 }
 
@@ -93,29 +80,17 @@ fn links_stay_inside_and_nothing_is_written_through_them() {
     use EntryType as T;
     for target in ["/etc/passwd", "..", "../x", "a/../../x", "sub/.."] {
         let refused = refusal(&[(T::Symlink, "l", target, b"")]);
-        assert!(
-            refused.contains("a link that leads out of it"),
-            "{target}: {refused}"
-        );
+        assert!(refused.contains("a link that leads out of it"), "{target}: {refused}");
     }
-    let fine = [
-        (T::Symlink, "d/e/l", "../../x", &b""[..]),
-        (T::Symlink, "d/m", "e/l", b""),
-    ];
+    let fine = [(T::Symlink, "d/e/l", "../../x", &b""[..]), (T::Symlink, "d/m", "e/l", b"")];
     assert_eq!(unpacked(&fine).unwrap().links, 2);
-    let through = [
-        (T::Symlink, "d", "e", &b""[..]),
-        (T::Regular, "d/x", "", b"1"),
-    ];
+    let through = [(T::Symlink, "d", "e", &b""[..]), (T::Regular, "d/x", "", b"1")];
     assert!(refusal(&through).contains("twice"));
     let hard = [(T::Link, "h", "../../etc/passwd", &b""[..])];
     assert!(refusal(&hard).contains(".."));
     let hard = [(T::Symlink, "s", "x", &b""[..]), (T::Link, "h", "s", b"")];
     assert!(refusal(&hard).contains("a hard link to something that is no file in it"));
-    let hard = [
-        (T::Regular, "f", "", &b"12"[..]),
-        (T::Link, "h", "./f", b""),
-    ];
+    let hard = [(T::Regular, "f", "", &b"12"[..]), (T::Link, "h", "./f", b"")];
     assert_eq!(unpacked(&hard).unwrap().bytes, 4);
 }
 
@@ -124,16 +99,10 @@ fn links_out_that_came_in_may_go_out() {
     let from = tree();
     std::os::unix::fs::symlink("/dev/null", from.path().join("l")).unwrap();
     let dir = tree();
-    let any = Bounds {
-        bytes: 9,
-        links: None,
-    };
+    let any = Bounds { bytes: 9, links: None };
     let (_, outward) = copy_tree(from.path(), &dir.path().join("in"), any).unwrap();
     assert_eq!(outward.len(), 1);
-    let known = Bounds {
-        bytes: 9,
-        links: Some(outward),
-    };
+    let known = Bounds { bytes: 9, links: Some(outward) };
     let (exported, _) = copy_tree(&dir.path().join("in"), &dir.path().join("out"), known).unwrap();
     assert_eq!(exported.links, 1);
     let error = copy_tree(from.path(), &dir.path().join("no"), none()).unwrap_err();
@@ -143,16 +112,10 @@ fn links_out_that_came_in_may_go_out() {
 #[test]
 fn sizes_are_bounded_before_they_exist() {
     let from = tree();
-    fs::File::create(from.path().join("huge"))
-        .unwrap()
-        .set_len(1 << 40)
-        .unwrap();
+    fs::File::create(from.path().join("huge")).unwrap().set_len(1 << 40).unwrap();
     let dir = tree();
     let error = copy_tree(from.path(), &dir.path().join("out"), none()).unwrap_err();
-    assert!(
-        matches!(error, ArchiveError::TooLarge { limit: 1_048_576 }),
-        "{error}"
-    );
+    assert!(matches!(error, ArchiveError::TooLarge { limit: 1_048_576 }), "{error}");
 
     // A header that promises a terabyte, and a long name that promises as much.
     for kind in [EntryType::Regular, EntryType::GNULongName] {

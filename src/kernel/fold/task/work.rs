@@ -40,8 +40,8 @@ pub struct Ask {
     pub last_error: Option<String>,
     /// Whether the last failure was an answer in the wrong form, not a model out of reach.
     pub nonsense: bool,
-    /// How many answers of each purpose were had in this attempt: plan, review, step.
-    pub turns: (u32, u32, u32),
+    /// How many plans were answered in this epoch, and how many steps in this attempt.
+    pub turns: (u32, u32),
 }
 
 /// A model's answer.
@@ -170,7 +170,7 @@ impl Epoch {
             failures: before.map_or(0, |ask| ask.failures),
             last_error: before.and_then(|ask| ask.last_error.clone()),
             nonsense: before.is_some_and(|ask| ask.nonsense),
-            turns: before.map_or((0, 0, 0), |ask| ask.turns),
+            turns: before.map_or((0, 0), |ask| ask.turns),
         };
         self.asks.insert(event.author, ask);
         Ok(())
@@ -185,12 +185,11 @@ impl Epoch {
         let ask = self.waiting(&event.author, &answered.ask)?;
         ask.waiting = false;
         ask.answer = Some(Answer { event: event.id, text: answered.text.clone() });
-        let turns = match ask.purpose {
-            Purpose::Plan => &mut ask.turns.0,
-            Purpose::Review => &mut ask.turns.1,
-            Purpose::Step => &mut ask.turns.2,
-        };
-        *turns += 1;
+        match ask.purpose {
+            Purpose::Plan => ask.turns.0 += 1,
+            Purpose::Review => {}
+            Purpose::Step => ask.turns.1 += 1,
+        }
         if self.owned_by(&event.author).is_ok() {
             let spent = &mut self.work.spent;
             spent.answers += 1;
@@ -255,7 +254,7 @@ impl Epoch {
         if let Some(ask) = self.asks.get_mut(&event.author) {
             ask.answer = None;
             ask.waiting = false;
-            ask.turns.2 = 0;
+            ask.turns.1 = 0;
         }
         Ok(())
     }

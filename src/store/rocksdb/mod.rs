@@ -53,10 +53,7 @@ impl RocksStore {
     /// anything that it had acknowledged. [`StoreError::Corrupt`] if what it knows of a log is damaged.
     pub fn open(path: &Path, swarm: Option<&SwarmId>) -> Result<Self, StoreError> {
         let opened = open::writable(path, swarm)?;
-        let mut writer = Writer {
-            poisoned: false,
-            acknowledged: opened.acknowledged,
-        };
+        let mut writer = Writer { poisoned: false, acknowledged: opened.acknowledged };
         if !opened.sure {
             // What was computed from the logs may be ahead of what is left of them. No name in
             // UTF-8 has a byte of 0xff.
@@ -83,12 +80,7 @@ impl RocksStore {
     /// As [`RocksStore::open`], except that another process may have it open.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         let (db, swarm) = open::read_only(path)?;
-        Ok(Self {
-            logs: RwLock::new(read_logs(&db)?),
-            db,
-            swarm,
-            writer: None,
-        })
+        Ok(Self { logs: RwLock::new(read_logs(&db)?), db, swarm, writer: None })
     }
 
     /// The swarm that the store belongs to.
@@ -162,10 +154,8 @@ impl RocksStore {
 impl LogStore for RocksStore {
     fn logs(&self) -> Result<Vec<LogInfo>, StoreError> {
         let logs = self.logs.read().unwrap_or_else(PoisonError::into_inner);
-        let info = |(author, log): (&AuthorId, &Log)| LogInfo {
-            author: *author,
-            length: log.length,
-        };
+        let info =
+            |(author, log): (&AuthorId, &Log)| LogInfo { author: *author, length: log.length };
         Ok(logs.iter().map(info).collect())
     }
 
@@ -211,9 +201,7 @@ impl LogStore for RocksStore {
         let mut heads = Vec::new();
         let mut bounds = ReadOptions::default();
         bounds.set_iterate_upper_bound(keys::at(log.number, log.length + 1));
-        let mut at = self
-            .db
-            .raw_iterator_cf_opt(self.family(keys::HEADS), bounds);
+        let mut at = self.db.raw_iterator_cf_opt(self.family(keys::HEADS), bounds);
         at.seek(keys::at(log.number, above + 1));
         while let Some((key, value)) = at.item().filter(|_| heads.len() < limit) {
             let head = read_head(author, value).map_err(|what| corrupt(author, above, what))?;
@@ -223,8 +211,7 @@ impl LogStore for RocksStore {
             heads.push(head);
             at.next();
         }
-        at.status()
-            .map_err(|error| broken(author, above, "read heads", &error))?;
+        at.status().map_err(|error| broken(author, above, "read heads", &error))?;
         Ok(heads)
     }
 
@@ -251,19 +238,14 @@ impl LogStore for RocksStore {
         };
         let mut bounds = ReadOptions::default();
         bounds.set_iterate_upper_bound(keys::at(log.number, log.length));
-        let mut at = self
-            .db
-            .raw_iterator_cf_opt(self.family(keys::RECORDS), bounds);
+        let mut at = self.db.raw_iterator_cf_opt(self.family(keys::RECORDS), bounds);
         if from < log.length {
             at.seek(keys::at(log.number, from));
         }
         for index in from..log.length {
-            let item = at
-                .item()
-                .filter(|(key, _)| *key == keys::at(log.number, index));
+            let item = at.item().filter(|(key, _)| *key == keys::at(log.number, index));
             let Some((_, value)) = item else {
-                at.status()
-                    .map_err(|error| broken(author, index, "read a record", &error))?;
+                at.status().map_err(|error| broken(author, index, "read a record", &error))?;
                 return Err(corrupt(author, index, "the record is not there"));
             };
             let record = RecordRef::parse(value).map_err(|what| corrupt(author, index, what))?;
@@ -300,11 +282,7 @@ impl LogStore for RocksStore {
         let bytes = bytes.map_err(|error| broken(author, index, "read a tree node", &error))?;
         let hash = |bytes: &[u8]| match bytes.try_into() {
             Ok(hash) => Ok(Hash(hash)),
-            Err(_) => Err(corrupt(
-                author,
-                index,
-                "a tree node over it has another size",
-            )),
+            Err(_) => Err(corrupt(author, index, "a tree node over it has another size")),
         };
         bytes.as_deref().map(hash).transpose()
     }
@@ -312,15 +290,11 @@ impl LogStore for RocksStore {
     fn group(&self, group: &[u8; 32]) -> Result<Vec<[u8; 48]>, StoreError> {
         let mut bounds = ReadOptions::default();
         bounds.set_iterate_range(PrefixRange(&group[..]));
-        let mut at = self
-            .db
-            .raw_iterator_cf_opt(self.family(keys::GROUPS), bounds);
+        let mut at = self.db.raw_iterator_cf_opt(self.family(keys::GROUPS), bounds);
         at.seek(group);
         let mut places = Vec::new();
         while let Some(key) = at.key() {
-            let place = key
-                .strip_prefix(&group[..])
-                .and_then(|place| place.try_into().ok());
+            let place = key.strip_prefix(&group[..]).and_then(|place| place.try_into().ok());
             places.push(place.ok_or_else(|| StoreError::Io {
                 what: "read a group",
                 cause: format!("a key of {} bytes", key.len()),
@@ -338,12 +312,10 @@ impl LogStore for RocksStore {
 
     fn put_cache(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         let mut writer = self.writer()?;
-        self.db
-            .put_cf(self.family(keys::CACHE), name, value)
-            .map_err(|error| {
-                writer.poisoned = true;
-                io("write to its cache", &error)
-            })
+        self.db.put_cf(self.family(keys::CACHE), name, value).map_err(|error| {
+            writer.poisoned = true;
+            io("write to its cache", &error)
+        })
     }
 }
 
@@ -384,9 +356,7 @@ fn read_logs(db: &DB) -> Result<BTreeMap<AuthorId, Log>, StoreError> {
     at.seek(keys::LOG);
     let mut logs = BTreeMap::new();
     while let Some((key, value)) = at.item() {
-        let author = key
-            .strip_prefix(keys::LOG)
-            .and_then(|author| author.try_into().ok());
+        let author = key.strip_prefix(keys::LOG).and_then(|author| author.try_into().ok());
         let (Some(author), Ok(number)) = (author, value.try_into()) else {
             return Err(StoreError::Io {
                 what: "read its list of logs",
@@ -398,8 +368,7 @@ fn read_logs(db: &DB) -> Result<BTreeMap<AuthorId, Log>, StoreError> {
         logs.insert(author, Log { number, length });
         at.next();
     }
-    at.status()
-        .map_err(|error| io("read its list of logs", &error))?;
+    at.status().map_err(|error| io("read its list of logs", &error))?;
     Ok(logs)
 }
 
@@ -407,8 +376,7 @@ fn read_length(db: &DB, author: &AuthorId, number: u32) -> Result<u64, StoreErro
     let mut at = db.raw_iterator_cf(family(db, keys::HEADS));
     at.seek_for_prev(keys::at(number, u64::MAX));
     let Some((key, value)) = at.item() else {
-        at.status()
-            .map_err(|error| broken(author, 0, "read heads", &error))?;
+        at.status().map_err(|error| broken(author, 0, "read heads", &error))?;
         return Err(corrupt(author, 0, "the log has no head"));
     };
     let head = read_head(author, value).map_err(|what| corrupt(author, 0, what))?;
@@ -427,11 +395,7 @@ fn read_head(author: &AuthorId, bytes: &[u8]) -> Result<SignedHead, String> {
 }
 
 fn corrupt(author: &AuthorId, index: u64, what: impl ToString) -> StoreError {
-    StoreError::Corrupt {
-        author: *author,
-        index,
-        what: what.to_string(),
-    }
+    StoreError::Corrupt { author: *author, index, what: what.to_string() }
 }
 
 /// What RocksDB says of one place of a log.
@@ -443,8 +407,5 @@ fn broken(author: &AuthorId, index: u64, what: &'static str, error: &rocksdb::Er
 }
 
 fn io(what: &'static str, error: &rocksdb::Error) -> StoreError {
-    StoreError::Io {
-        what,
-        cause: error.to_string(),
-    }
+    StoreError::Io { what, cause: error.to_string() }
 }
