@@ -66,10 +66,7 @@ pub fn schema(purpose: Purpose) -> Value {
         ),
         Purpose::Review => object(
             &[
-                (
-                    "verdict",
-                    &json!({"type": "string", "enum": ["support", "object"]}),
-                ),
+                ("verdict", &json!({"type": "string", "enum": ["support", "object"]})),
                 ("blocking", &json!({"type": "boolean"})),
                 ("reason", &text),
             ],
@@ -78,10 +75,7 @@ pub fn schema(purpose: Purpose) -> Value {
         Purpose::Step => object(
             &[
                 ("reasoning", &text),
-                (
-                    "action",
-                    &json!({"type": "string", "enum": ["command", "done", "help"]}),
-                ),
+                ("action", &json!({"type": "string", "enum": ["command", "done", "help"]})),
                 ("command", &text),
                 ("summary", &text),
                 ("question", &text),
@@ -92,10 +86,8 @@ pub fn schema(purpose: Purpose) -> Value {
 }
 
 fn object(properties: &[(&str, &Value)], required: &[&str]) -> Value {
-    let properties: Map<String, Value> = properties
-        .iter()
-        .map(|(name, form)| ((*name).to_owned(), (*form).clone()))
-        .collect();
+    let properties: Map<String, Value> =
+        properties.iter().map(|(name, form)| ((*name).to_owned(), (*form).clone())).collect();
     json!({
         "type": "object",
         "properties": properties,
@@ -123,20 +115,14 @@ pub(super) fn plan(text: &str) -> Result<PlanAnswer, String> {
 /// Reads a verdict.
 pub(super) fn review(text: &str) -> Result<ReviewAnswer, String> {
     let fields = fields(text)?;
-    let blocking = fields
-        .get("blocking")
-        .and_then(Value::as_bool)
-        .unwrap_or(false);
+    let blocking = fields.get("blocking").and_then(Value::as_bool).unwrap_or(false);
     let verdict = match (needed(&fields, "verdict", 16)?.as_str(), blocking) {
         ("support", _) => Verdict::Support,
         ("object", true) => Verdict::Object,
         ("object", false) => Verdict::Advise,
         (other, _) => return Err(format!("`verdict` is support or object, not {other:?}")),
     };
-    Ok(ReviewAnswer {
-        verdict,
-        reason: needed(&fields, "reason", MAX_TEXT)?,
-    })
+    Ok(ReviewAnswer { verdict, reason: needed(&fields, "reason", MAX_TEXT)? })
 }
 
 /// Reads a step.
@@ -153,20 +139,11 @@ pub(super) fn step(text: &str) -> Result<StepAnswer, String> {
         }
         "done" => {
             let summary = optional(&fields, "summary", MAX_TEXT)?;
-            Ok(StepAnswer::Done {
-                summary: if summary.is_empty() {
-                    reasoning
-                } else {
-                    summary
-                },
-            })
+            Ok(StepAnswer::Done { summary: if summary.is_empty() { reasoning } else { summary } })
         }
         "help" => {
             let question = optional(&fields, "question", MAX_TEXT)?;
-            Ok(StepAnswer::Help {
-                reasoning,
-                question,
-            })
+            Ok(StepAnswer::Help { reasoning, question })
         }
         other => Err(format!("`action` is command, done or help, not {other:?}")),
     }
@@ -175,10 +152,7 @@ pub(super) fn step(text: &str) -> Result<StepAnswer, String> {
 /// The object in the answer. Models like to wrap it into a fenced block.
 fn fields(text: &str) -> Result<Map<String, Value>, String> {
     let text = text.trim();
-    let text = text
-        .strip_prefix("```json")
-        .or_else(|| text.strip_prefix("```"))
-        .unwrap_or(text);
+    let text = text.strip_prefix("```json").or_else(|| text.strip_prefix("```")).unwrap_or(text);
     let text = text.strip_suffix("```").unwrap_or(text).trim();
     match serde_json::from_str(text) {
         Ok(Value::Object(fields)) => Ok(fields),
@@ -190,10 +164,9 @@ fn fields(text: &str) -> Result<Map<String, Value>, String> {
 fn optional(fields: &Map<String, Value>, name: &str, max: usize) -> Result<String, String> {
     match fields.get(name) {
         None | Some(Value::Null) => Ok(String::new()),
-        Some(Value::String(text)) if name == "command" && text.len() > max => Err(format!(
-            "`{name}` has {} bytes; at most {max} are allowed",
-            text.len()
-        )),
+        Some(Value::String(text)) if name == "command" && text.len() > max => {
+            Err(format!("`{name}` has {} bytes; at most {max} are allowed", text.len()))
+        }
         Some(Value::String(text)) => Ok(cut(text.trim(), max)),
         Some(_) => Err(format!("`{name}` is not a text")),
     }
@@ -243,20 +216,14 @@ mod tests {
             (r#"{"action":"dance"}"#, "not \"dance\""),
             (r#"{"action":"command"}"#, "`command` is missing"),
             (r#"{"action":"command","command":7}"#, "not a text"),
-            (
-                "{\"action\":\"command\",\"command\":\"a\\u0000b\"}",
-                "zero byte",
-            ),
+            ("{\"action\":\"command\",\"command\":\"a\\u0000b\"}", "zero byte"),
         ];
         for (text, reason) in bad {
             let error = step(text).unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");
         }
         assert!(plan(r#"{"summary":"s","steps":[]}"#).is_err());
-        let long = format!(
-            r#"{{"action":"command","command":"{}"}}"#,
-            "x".repeat(20_000)
-        );
+        let long = format!(r#"{{"action":"command","command":"{}"}}"#, "x".repeat(20_000));
         assert!(step(&long).unwrap_err().contains("20000 bytes"));
     }
 }

@@ -20,12 +20,8 @@ impl Agent {
                 Some((at, false)) => turn.now.mono_ms >= at.saturating_add(self.config.poll_ms),
             };
             if due {
-                self.local
-                    .polls
-                    .insert(repository.clone(), (turn.now.mono_ms, true));
-                turn.effects.push(Effect::Poll {
-                    repository: repository.clone(),
-                });
+                self.local.polls.insert(repository.clone(), (turn.now.mono_ms, true));
+                turn.effects.push(Effect::Poll { repository: repository.clone() });
             }
         }
     }
@@ -38,25 +34,13 @@ impl Agent {
             for (event, epoch, intent) in self.pending(task) {
                 busy += 1;
                 let claim = self.claim_of(task, epoch, *event, intent);
-                let key = Key {
-                    task: task.id,
-                    what: What::Claim,
-                };
+                let key = Key { task: task.id, what: What::Claim };
                 let expected = intent.previous.clone();
-                self.ask_for(
-                    turn,
-                    key.clone(),
-                    Effect::PushClaim {
-                        key,
-                        claim,
-                        expected,
-                    },
-                );
+                self.ask_for(turn, key.clone(), Effect::PushClaim { key, claim, expected });
             }
         }
         if self.config.works && busy < self.config.max_tasks && turn.drafts.is_empty() {
-            turn.drafts
-                .extend(self.intend(state, turn.now, turn.entropy));
+            turn.drafts.extend(self.intend(state, turn.now, turn.entropy));
         }
     }
 
@@ -151,10 +135,7 @@ impl Agent {
     /// Whether and how the task can be claimed now.
     fn is_free(&self, state: &SwarmState, task: &Task, now: Now) -> Option<Free> {
         let wanted = self.config.labels.is_empty()
-            || task
-                .labels
-                .iter()
-                .any(|label| self.config.labels.contains(label));
+            || task.labels.iter().any(|label| self.config.labels.contains(label));
         let left_alone = self.local.left_alone.get(&task.id);
         let ready = task.open
             && wanted
@@ -163,62 +144,35 @@ impl Agent {
             && self.config.repositories.contains_key(&task.repository)
             && left_alone.is_none_or(|(_, until)| now.mono_ms >= *until)
             && matches!(state.dependencies(task), Dependencies::Ready(_));
-        if !ready
-            || task
-                .current()
-                .is_some_and(|e| self.is_mine(e) && e.is_active())
-        {
+        if !ready || task.current().is_some_and(|e| self.is_mine(e) && e.is_active()) {
             return None;
         }
         let above = task.current().map_or(0, |epoch| epoch.number);
         let Some(watched) = self.local.refs.get(&task.id) else {
-            return Some(Free {
-                epoch: above + 1,
-                previous: None,
-                expired: None,
-            });
+            return Some(Free { epoch: above + 1, previous: None, expired: None });
         };
         let previous = Some(watched.read.commit.clone());
         let unmoved_ms = now.mono_ms.saturating_sub(watched.since_ms);
         let Some(claim) = &watched.read.claim else {
             // The ref holds something that no member signed. It is left standing for a lease.
             let old = unmoved_ms >= self.config.lease_ms;
-            return old.then_some(Free {
-                epoch: above + 1,
-                previous,
-                expired: None,
-            });
+            return old.then_some(Free { epoch: above + 1, previous, expired: None });
         };
         let epoch = above.max(claim.epoch).saturating_add(1);
         match claim.status {
             status if is_settled(status) => None,
-            ClaimStatus::Released => Some(Free {
-                epoch,
-                previous,
-                expired: None,
-            }),
-            _ if claim.author == self.me => Some(Free {
-                epoch,
-                previous,
-                expired: None,
-            }),
+            ClaimStatus::Released => Some(Free { epoch, previous, expired: None }),
+            _ if claim.author == self.me => Some(Free { epoch, previous, expired: None }),
             _ if unmoved_ms >= claim.lease_ms => {
                 let expired = Some((watched.clone(), claim.clone()));
-                Some(Free {
-                    epoch,
-                    previous,
-                    expired,
-                })
+                Some(Free { epoch, previous, expired })
             }
             _ => None,
         }
     }
 
     fn is_mine(&self, epoch: &Epoch) -> bool {
-        epoch
-            .winner
-            .as_ref()
-            .is_some_and(|win| win.author == self.me)
+        epoch.winner.as_ref().is_some_and(|win| win.author == self.me)
     }
 
     /// Renews the claim when a third of its lease is over.
@@ -240,20 +194,9 @@ impl Agent {
         status: ClaimStatus,
     ) {
         let claim = self.next_claim(task, epoch.number, win, status);
-        let key = Key {
-            task: task.id,
-            what: What::Claim,
-        };
+        let key = Key { task: task.id, what: What::Claim };
         let expected = Some(win.commit.clone());
-        self.ask_for(
-            turn,
-            key.clone(),
-            Effect::PushClaim {
-                key,
-                claim,
-                expected,
-            },
-        );
+        self.ask_for(turn, key.clone(), Effect::PushClaim { key, claim, expected });
     }
 }
 

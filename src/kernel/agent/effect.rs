@@ -225,10 +225,7 @@ pub enum Push {
 }
 
 /// What came of an effect.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one at a time is handed over, none is stored"
-)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is handed over, none is stored")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// Of [`Effect::PushClaim`] and [`Effect::Publish`]; the claim that was pushed comes back.
@@ -298,10 +295,7 @@ pub enum Outcome {
 }
 
 /// What the agent is told.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one at a time is handed over, none is stored"
-)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is handed over, none is stored")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// Time went on, or the state changed.

@@ -46,9 +46,7 @@ impl Local {
 
     /// Whether an effect must wait after a failure.
     pub(super) fn waits(&self, key: &Key, mono_ms: u64) -> bool {
-        self.waits
-            .get(key)
-            .is_some_and(|(_, until)| mono_ms < *until)
+        self.waits.get(key).is_some_and(|(_, until)| mono_ms < *until)
     }
 
     pub(super) fn in_flight(&self, key: &Key) -> bool {
@@ -63,9 +61,7 @@ impl Local {
             return 0;
         }
         let (failures, until) = self.waits.entry(key.clone()).or_default();
-        let wait = FIRST_WAIT_MS
-            .saturating_mul(1 << (*failures).min(10))
-            .min(LONGEST_WAIT_MS);
+        let wait = FIRST_WAIT_MS.saturating_mul(1 << (*failures).min(10)).min(LONGEST_WAIT_MS);
         *failures += 1;
         *until = mono_ms.saturating_add(wait);
         *failures
@@ -76,10 +72,7 @@ impl Local {
         match read {
             None => drop(self.refs.remove(&task)),
             Some(read) => {
-                let same = self
-                    .refs
-                    .get(&task)
-                    .filter(|seen| seen.read.commit == read.commit);
+                let same = self.refs.get(&task).filter(|seen| seen.read.commit == read.commit);
                 let since_ms = same.map_or(mono_ms, |seen| seen.since_ms);
                 self.refs.insert(task, Watched { read, since_ms });
             }
@@ -97,7 +90,6 @@ impl Local {
     pub(super) fn forget(&mut self, task: TaskId) {
         self.renewed.remove(&task);
         self.parts.remove(&task);
-        self.waits
-            .retain(|key, _| key.task != task || key.what == What::Close);
+        self.waits.retain(|key, _| key.task != task || key.what == What::Close);
     }
 }

@@ -64,13 +64,7 @@ impl Agent {
     /// An agent that has just started.
     #[must_use]
     pub fn new(me: AuthorId, swarm: SwarmId, process: u64, config: AgentConfig) -> Self {
-        Self {
-            me,
-            swarm,
-            process,
-            config,
-            local: Local::default(),
-        }
+        Self { me, swarm, process, config, local: Local::default() }
     }
 
     /// What the node says when it starts.
@@ -83,20 +77,10 @@ impl Agent {
             works: self.config.works,
             capabilities: self.config.capabilities.clone(),
         })];
-        drafts.extend(
-            self.config
-                .repositories
-                .iter()
-                .map(|(repository, (url, branch))| {
-                    let (repository, url, branch) =
-                        (repository.clone(), url.clone(), branch.clone());
-                    Draft::general(RepositorySeen {
-                        repository,
-                        url,
-                        branch,
-                    })
-                }),
-        );
+        drafts.extend(self.config.repositories.iter().map(|(repository, (url, branch))| {
+            let (repository, url, branch) = (repository.clone(), url.clone(), branch.clone());
+            Draft::general(RepositorySeen { repository, url, branch })
+        }));
         drafts
     }
 
@@ -111,22 +95,12 @@ impl Agent {
         now: Now,
         entropy: u64,
     ) -> Vec<Effect> {
-        let mut turn = Turn {
-            state,
-            now,
-            entropy,
-            drafts: Vec::new(),
-            effects: Vec::new(),
-        };
+        let mut turn = Turn { state, now, entropy, drafts: Vec::new(), effects: Vec::new() };
         turn.drafts = self.take_in(state, input, now);
         if turn.drafts.is_empty() {
             self.decide(&mut turn);
         }
-        let Turn {
-            drafts,
-            mut effects,
-            ..
-        } = turn;
+        let Turn { drafts, mut effects, .. } = turn;
         if !drafts.is_empty() {
             effects.insert(0, Effect::Append(drafts));
         }
@@ -148,11 +122,7 @@ impl Agent {
         self.poll(turn);
         let state = turn.state;
         let owned: Vec<_> = self.own(state).collect();
-        let lost = self
-            .local
-            .sandboxes
-            .iter()
-            .filter(|id| owned.iter().all(|(t, _)| t.id != **id));
+        let lost = self.local.sandboxes.iter().filter(|id| owned.iter().all(|(t, _)| t.id != **id));
         for task in lost.copied().collect::<Vec<_>>() {
             self.close_sandbox(turn, task);
         }
@@ -177,9 +147,6 @@ impl Agent {
 
     /// Whether a claim operation of the task is under way.
     fn claim_in_flight(&self, task: TaskId) -> bool {
-        self.local.in_flight(&Key {
-            task,
-            what: What::Claim,
-        })
+        self.local.in_flight(&Key { task, what: What::Claim })
     }
 }

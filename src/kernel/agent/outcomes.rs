@@ -25,39 +25,21 @@ impl Agent {
         match input {
             Input::Tick => Vec::new(),
             Input::Issues { repository, issues } => {
-                self.local
-                    .polls
-                    .insert(repository.clone(), (now.mono_ms, false));
-                issues
-                    .into_iter()
-                    .filter_map(|issue| seen(state, &repository, issue))
-                    .collect()
+                self.local.polls.insert(repository.clone(), (now.mono_ms, false));
+                issues.into_iter().filter_map(|issue| seen(state, &repository, issue)).collect()
             }
             Input::Claims { repository, refs } => self.refs_read(state, repository, refs, now),
             Input::PollFailed { repository } => {
                 self.local.polls.insert(repository, (now.mono_ms, false));
                 Vec::new()
             }
-            Input::Output {
-                task,
-                command,
-                stream,
-                at_ms,
-                bytes,
-            } => {
+            Input::Output { task, command, stream, at_ms, bytes } => {
                 let Some(epoch) = self.own_epoch(state, task) else {
                     return Vec::new();
                 };
                 let part = self.local.parts.entry(task).or_default();
                 let epoch = epoch.number;
-                let output = CommandOutput {
-                    epoch,
-                    command,
-                    part: *part,
-                    stream,
-                    at_ms,
-                    bytes,
-                };
+                let output = CommandOutput { epoch, command, part: *part, stream, at_ms, bytes };
                 *part += 1;
                 vec![Draft::about(task, output).because([command])]
             }
@@ -68,12 +50,7 @@ impl Agent {
     /// The epoch of a task that this node won last.
     fn own_epoch<'a>(&self, state: &'a SwarmState, task: TaskId) -> Option<&'a Epoch> {
         let epochs = state.tasks.get(&task)?.epochs.values();
-        epochs.rev().find(|epoch| {
-            epoch
-                .winner
-                .as_ref()
-                .is_some_and(|win| win.author == self.me)
-        })
+        epochs.rev().find(|epoch| epoch.winner.as_ref().is_some_and(|win| win.author == self.me))
     }
 
     fn refs_read(
@@ -85,15 +62,8 @@ impl Agent {
     ) -> Vec<Draft> {
         let mut drafts = Vec::new();
         let ids = |task: &crate::kernel::fold::Task| task.repository == repository;
-        let held: Vec<TaskId> = refs
-            .iter()
-            .map(|r| TaskId::of(&repository, r.issue))
-            .collect();
-        let known = state
-            .tasks
-            .values()
-            .filter(|task| ids(task))
-            .map(|task| task.id);
+        let held: Vec<TaskId> = refs.iter().map(|r| TaskId::of(&repository, r.issue)).collect();
+        let known = state.tasks.values().filter(|task| ids(task)).map(|task| task.id);
         for gone in known.filter(|id| !held.contains(id)).collect::<Vec<_>>() {
             self.local.watch(gone, None, now.mono_ms);
         }
@@ -122,37 +92,13 @@ impl Agent {
         {
             let holder = Some((claim.author, claim.epoch));
             let (epoch, commit) = (epoch.number, Some(read.commit));
-            return Some(Draft::about(
-                task,
-                ClaimLost {
-                    epoch,
-                    commit,
-                    holder,
-                },
-            ));
+            return Some(Draft::about(task, ClaimLost { epoch, commit, holder }));
         }
         let epoch = known.epochs.get(&claim.epoch)?;
-        let told = epoch
-            .seen
-            .get(&claim.author)
-            .is_some_and(|by| by.contains(&self.me));
-        let Claim {
-            author: holder,
-            epoch,
-            status,
-            ..
-        } = claim;
-        (!told).then(|| {
-            Draft::about(
-                task,
-                ClaimSeen {
-                    holder,
-                    epoch,
-                    commit: read.commit,
-                    status,
-                },
-            )
-        })
+        let told = epoch.seen.get(&claim.author).is_some_and(|by| by.contains(&self.me));
+        let Claim { author: holder, epoch, status, .. } = claim;
+        (!told)
+            .then(|| Draft::about(task, ClaimSeen { holder, epoch, commit: read.commit, status }))
     }
 
     fn outcome(&mut self, state: &SwarmState, key: &Key, outcome: Outcome, now: Now) -> Vec<Draft> {
@@ -190,23 +136,11 @@ impl Agent {
         let draft = match (outcome, &key.what) {
             (Outcome::Opened { sandbox, base }, _) => {
                 let process = self.process;
-                Draft::about(
-                    task,
-                    SandboxOpened {
-                        epoch,
-                        process,
-                        sandbox,
-                        base,
-                    },
-                )
+                Draft::about(task, SandboxOpened { epoch, process, sandbox, base })
             }
-            (Outcome::Failed(error), What::Open) => Draft::about(
-                task,
-                SandboxFailed {
-                    epoch,
-                    error: cut(&error, MAX_REASON),
-                },
-            ),
+            (Outcome::Failed(error), What::Open) => {
+                Draft::about(task, SandboxFailed { epoch, error: cut(&error, MAX_REASON) })
+            }
             (
                 Outcome::Ended {
                     command,
@@ -244,30 +178,16 @@ impl Agent {
             let epochs = state.tasks.get(&task)?.epochs.values();
             let mut asks =
                 epochs.filter_map(|epoch| Some((epoch.number, epoch.asks.get(&self.me)?)));
-            asks.find(|(_, found)| found.event == ask)
-                .map(|(epoch, found)| (epoch, found.purpose))
+            asks.find(|(_, found)| found.event == ask).map(|(epoch, found)| (epoch, found.purpose))
         };
         match outcome {
-            Outcome::Answered {
-                ask,
-                model,
-                text,
-                tokens_in,
-                tokens_out,
-            } => {
+            Outcome::Answered { ask, model, text, tokens_in, tokens_out } => {
                 let Some((epoch, purpose)) = asked(ask) else {
                     return Vec::new();
                 };
                 let (model, text) = (cut(&model, 256), cut(&text, MAX_ANSWER));
-                let answered = ModelAnswered {
-                    ask,
-                    epoch,
-                    purpose,
-                    model,
-                    text,
-                    tokens_in,
-                    tokens_out,
-                };
+                let answered =
+                    ModelAnswered { ask, epoch, purpose, model, text, tokens_in, tokens_out };
                 vec![Draft::about(task, answered).because([ask])]
             }
             Outcome::NoAnswer { ask, error } => {
@@ -275,18 +195,7 @@ impl Agent {
                     return Vec::new();
                 };
                 let error = cut(&error, MAX_REASON);
-                vec![
-                    Draft::about(
-                        task,
-                        ModelFailed {
-                            ask,
-                            epoch,
-                            purpose,
-                            error,
-                        },
-                    )
-                    .because([ask]),
-                ]
+                vec![Draft::about(task, ModelFailed { ask, epoch, purpose, error }).because([ask])]
             }
             _ => Vec::new(),
         }
@@ -302,19 +211,13 @@ impl Agent {
         failures: u32,
         now: Now,
     ) -> Vec<Draft> {
-        let own = self
-            .own_epoch(state, task)
-            .filter(|own| own.number == pushed.epoch);
+        let own = self.own_epoch(state, task).filter(|own| own.number == pushed.epoch);
         let own = own.filter(|own| own.is_active());
         let push = mine(push, pushed);
         if let Push::Won(commit) = &push {
             let claim = Some(pushed.clone());
             let issue = state.tasks.get(&task).map_or(0, |task| task.issue);
-            let read = RefRead {
-                issue,
-                commit: commit.clone(),
-                claim,
-            };
+            let read = RefRead { issue, commit: commit.clone(), claim };
             self.local.watch(task, Some(read), now.mono_ms);
             self.local.renewed.insert(task, now.mono_ms);
         }
@@ -325,28 +228,13 @@ impl Agent {
         }
         let (epoch, intent) = (pushed.epoch, pushed.event);
         let draft = match (push, own) {
-            (Push::Won(commit), None) => Draft::about(
-                task,
-                ClaimWon {
-                    intent,
-                    epoch,
-                    commit,
-                },
-            )
-            .because([intent]),
+            (Push::Won(commit), None) => {
+                Draft::about(task, ClaimWon { intent, epoch, commit }).because([intent])
+            }
             (Push::Won(commit), Some(_)) => {
                 let (renewal, status) = (pushed.renewal, pushed.status);
                 let reason = String::new();
-                Draft::about(
-                    task,
-                    ClaimMoved {
-                        epoch,
-                        renewal,
-                        commit,
-                        status,
-                        reason,
-                    },
-                )
+                Draft::about(task, ClaimMoved { epoch, renewal, commit, status, reason })
             }
             (Push::Lost(current), _) => {
                 self.local.watch(task, current.clone(), now.mono_ms);
@@ -354,18 +242,9 @@ impl Agent {
                 Draft::about(task, lost).because([intent])
             }
             (Push::Failed(error), None) if failures > self.config.budget.retries => {
-                self.local
-                    .leave_alone(task, now.mono_ms, self.config.lease_ms);
+                self.local.leave_alone(task, now.mono_ms, self.config.lease_ms);
                 let error = cut(&error, MAX_REASON);
-                Draft::about(
-                    task,
-                    ClaimFailed {
-                        intent,
-                        epoch,
-                        error,
-                    },
-                )
-                .because([intent])
+                Draft::about(task, ClaimFailed { intent, epoch, error }).because([intent])
             }
             (Push::Failed(_), _) => return Vec::new(),
         };
@@ -389,12 +268,7 @@ impl Agent {
         let (branch, commit) = (publish.branch.clone(), publish.commit.clone());
         match mine(push, pushed) {
             Push::Won(claim) => {
-                let published = Published {
-                    epoch,
-                    branch,
-                    commit,
-                    claim,
-                };
+                let published = Published { epoch, branch, commit, claim };
                 vec![Draft::about(task, published).because([publish.intent])]
             }
             Push::Lost(Some(current)) if ours(own, &current).is_some() => {
@@ -431,12 +305,7 @@ fn end_outcome(
         (Outcome::Committed { commit, changed }, _) => {
             let issue = state.tasks.get(&task).map_or(0, |task| task.issue);
             let branch = format!("bzzz/issue-{issue}");
-            let intended = PublishIntended {
-                epoch,
-                branch,
-                commit,
-                changed,
-            };
+            let intended = PublishIntended { epoch, branch, commit, changed };
             vec![Draft::about(task, intended).because(because)]
         }
         (Outcome::Unpublishable(reason), _) => {
@@ -444,25 +313,11 @@ fn end_outcome(
             vec![Draft::about(task, PublishRefused { epoch, reason }).because(because)]
         }
         (Outcome::PullOpened { number, place }, _) => {
-            vec![Draft::about(
-                task,
-                PullRequestOpened {
-                    epoch,
-                    number,
-                    place,
-                },
-            )]
+            vec![Draft::about(task, PullRequestOpened { epoch, number, place })]
         }
         (Outcome::Done, What::Report(status)) => {
             let (target, status) = ("board".to_owned(), (*status).to_owned());
-            vec![Draft::about(
-                task,
-                Reported {
-                    epoch,
-                    target,
-                    status,
-                },
-            )]
+            vec![Draft::about(task, Reported { epoch, target, status })]
         }
         _ => Vec::new(),
     }
@@ -471,11 +326,9 @@ fn end_outcome(
 /// A ref that holds just what was pushed was won, whoever's answer got lost on the way.
 fn mine(push: Push, pushed: &Claim) -> Push {
     match push {
-        Push::Lost(Some(RefRead {
-            commit,
-            claim: Some(claim),
-            ..
-        })) if claim == *pushed => Push::Won(commit),
+        Push::Lost(Some(RefRead { commit, claim: Some(claim), .. })) if claim == *pushed => {
+            Push::Won(commit)
+        }
         other => other,
     }
 }
@@ -497,11 +350,7 @@ fn ours(own: &Epoch, current: &RefRead) -> Option<ClaimMoved> {
 fn lost(epoch: u64, current: Option<RefRead>) -> ClaimLost {
     let holder = current.as_ref().and_then(|read| read.claim.as_ref());
     let holder = holder.map(|claim| (claim.author, claim.epoch));
-    ClaimLost {
-        epoch,
-        commit: current.map(|read| read.commit),
-        holder,
-    }
+    ClaimLost { epoch, commit: current.map(|read| read.commit), holder }
 }
 
 /// What is to be said of an issue, if it reads otherwise than before.
@@ -511,20 +360,12 @@ fn seen(state: &SwarmState, repository: &str, issue: IssueRead) -> Option<Draft>
         issue: issue.number,
         title: cut(&issue.title, 512),
         body: cut(&issue.body, MAX_ISSUE_TEXT),
-        labels: issue
-            .labels
-            .iter()
-            .take(32)
-            .map(|label| cut(label, 128))
-            .collect(),
+        labels: issue.labels.iter().take(32).map(|label| cut(label, 128)).collect(),
         depends_on: issue.depends_on.into_iter().take(32).collect(),
         open: issue.open,
     };
     let id = TaskId::of(repository, seen.issue);
-    let known = state
-        .tasks
-        .get(&id)
-        .is_some_and(|task| task.reads_as(&seen));
+    let known = state.tasks.get(&id).is_some_and(|task| task.reads_as(&seen));
     (!known).then(|| Draft::about(id, seen))
 }
 

@@ -8,7 +8,8 @@ use crate::kernel::event::Draft;
 use crate::kernel::event::kinds::{
     AnswerRefused, Escalated, ModelAsked, PlanAdopted, PlanProposed, PlanReviewed, Purpose, cut,
 };
-use crate::kernel::fold::{Answer, Ask, Epoch, Plan, SwarmState, Task, TaskStatus};
+use crate::kernel::fold::{Answer, Epoch, Plan, SwarmState, Task, TaskStatus};
+use crate::kernel::identity::AuthorId;
 use crate::kernel::log::Hash;
 
 /// The longest last message that is kept with a question, in bytes.
@@ -36,29 +37,19 @@ impl Agent {
         epoch: &'a Epoch,
         purpose: Purpose,
     ) -> Asked<'a> {
-        let ask = epoch
-            .asks
-            .get(&self.me)
-            .filter(|ask| ask.purpose == purpose);
+        let ask = epoch.asks.get(&self.me).filter(|ask| ask.purpose == purpose);
         if let Some(answer) = ask.and_then(|ask| ask.answer.as_ref()) {
             return Asked::Answer(answer);
         }
         let failures = ask.map_or(0, |ask| ask.failures);
-        let allowed = if purpose == Purpose::Review {
-            1
-        } else {
-            self.config.budget.retries
-        };
+        let allowed = if purpose == Purpose::Review { 1 } else { self.config.budget.retries };
         if let Some(ask) = ask.filter(|ask| !ask.waiting && failures > allowed) {
             let error = ask.last_error.clone().unwrap_or_default();
             return Asked::GivenUp(error, ask.nonsense);
         }
-        let number = turns(epoch.asks.get(&self.me), purpose);
+        let number = turns(epoch, self.me, purpose);
         let messages = prompt::messages(turn.state, task, epoch, purpose, self.me, &self.config);
-        let key = Key {
-            task: task.id,
-            what: What::Model,
-        };
+        let key = Key { task: task.id, what: What::Model };
         if let Some(ask) = ask.filter(|ask| ask.waiting) {
             let request = ModelRequest {
                 purpose,
@@ -69,24 +60,12 @@ impl Agent {
                 schema: schema(purpose),
                 max_tokens: self.config.max_tokens,
             };
-            let effect = Effect::AskModel {
-                key: key.clone(),
-                ask: ask.event,
-                request,
-            };
+            let effect = Effect::AskModel { key: key.clone(), ask: ask.event, request };
             self.ask_for(turn, key, effect);
         } else if !self.local.waits(&key, turn.now.mono_ms) {
-            let last = messages
-                .last()
-                .map_or("", |message| message.content.as_str());
+            let last = messages.last().map_or("", |message| message.content.as_str());
             let (last, prompt) = (cut(last, MAX_LAST), hash(&messages));
-            let asked = ModelAsked {
-                epoch: epoch.number,
-                purpose,
-                turn: number,
-                prompt,
-                last,
-            };
+            let asked = ModelAsked { epoch: epoch.number, purpose, turn: number, prompt, last };
             turn.drafts.push(Draft::about(task.id, asked));
         }
         Asked::Underway
@@ -102,12 +81,7 @@ impl Agent {
         reason: &str,
     ) -> Draft {
         let (reason, epoch) = (cut(reason, 1024), epoch.number);
-        let refused = AnswerRefused {
-            answer: answer.event,
-            epoch,
-            purpose,
-            reason,
-        };
+        let refused = AnswerRefused { answer: answer.event, epoch, purpose, reason };
         Draft::about(task.id, refused).because([answer.event])
     }
 
@@ -122,10 +96,7 @@ impl Agent {
                 return self.propose(turn, task, epoch);
             }
             let reason = "blocking objections stand against the last revision of the plan";
-            let question = objections
-                .iter()
-                .map(|o| o.reason.as_str())
-                .collect::<Vec<_>>();
+            let question = objections.iter().map(|o| o.reason.as_str()).collect::<Vec<_>>();
             turn.drafts.push(
                 Draft::about(
                     task.id,
@@ -141,13 +112,8 @@ impl Agent {
             let considered: Vec<_> = plan.reviews.iter().map(|review| review.event).collect();
             let causes = std::iter::once(plan.event).chain(considered.iter().copied());
             let causes: Vec<_> = causes.collect();
-            let adopted = PlanAdopted {
-                epoch: epoch.number,
-                plan: plan.event,
-                considered,
-            };
-            turn.drafts
-                .push(Draft::about(task.id, adopted).because(causes));
+            let adopted = PlanAdopted { epoch: epoch.number, plan: plan.event, considered };
+            turn.drafts.push(Draft::about(task.id, adopted).because(causes));
         }
     }
 
@@ -168,8 +134,7 @@ impl Agent {
             }
             Asked::Answer(answer) => match answer::plan(&answer.text) {
                 Err(reason) => {
-                    turn.drafts
-                        .push(self.refuse(task, epoch, Purpose::Plan, answer, &reason));
+                    turn.drafts.push(self.refuse(task, epoch, Purpose::Plan, answer, &reason));
                 }
                 Ok(plan) => {
                     let proposed = PlanProposed {
@@ -178,8 +143,7 @@ impl Agent {
                         plan,
                         deadline_ms: turn.now.wall_ms.saturating_add(self.config.plan_window_ms),
                     };
-                    turn.drafts
-                        .push(Draft::about(task.id, proposed).because([answer.event]));
+                    turn.drafts.push(Draft::about(task.id, proposed).because([answer.event]));
                 }
             },
         }
@@ -190,15 +154,11 @@ impl Agent {
         let mut underway = 0;
         let state = turn.state;
         for task in state.tasks.values() {
-            let Some(epoch) = task
-                .current()
-                .filter(|_| task.status() == TaskStatus::Claimed)
+            let Some(epoch) = task.current().filter(|_| task.status() == TaskStatus::Claimed)
             else {
                 continue;
             };
-            let Some(plan) = epoch
-                .plan()
-                .filter(|plan| self.may_review(epoch, plan, turn.now))
+            let Some(plan) = epoch.plan().filter(|plan| self.may_review(epoch, plan, turn.now))
             else {
                 continue;
             };
@@ -228,10 +188,7 @@ impl Agent {
     fn may_review(&self, epoch: &Epoch, plan: &Plan, now: Now) -> bool {
         plan.adopted.is_none()
             && now.wall_ms < plan.deadline_ms
-            && epoch
-                .winner
-                .as_ref()
-                .is_some_and(|win| win.author != self.me)
+            && epoch.winner.as_ref().is_some_and(|win| win.author != self.me)
             && plan.reviews.iter().all(|review| review.author != self.me)
     }
 }
@@ -245,22 +202,18 @@ pub(super) fn give_up(task: &Task, epoch: &Epoch, error: &str, nonsense: bool) -
         "the model could not be asked"
     };
     let (reason, question) = (reason.to_owned(), error.to_owned());
-    Draft::about(
-        task.id,
-        Escalated {
-            epoch: epoch.number,
-            reason,
-            question,
-        },
-    )
+    Draft::about(task.id, Escalated { epoch: epoch.number, reason, question })
 }
 
-fn turns(ask: Option<&Ask>, purpose: Purpose) -> u32 {
-    ask.map_or(0, |ask| match purpose {
-        Purpose::Plan => ask.turns.0,
-        Purpose::Review => ask.turns.1,
-        Purpose::Step => ask.turns.2,
-    })
+/// The turn of a question: for a review, the revision that it is about; otherwise the number of
+/// answers that were had.
+fn turns(epoch: &Epoch, me: AuthorId, purpose: Purpose) -> u32 {
+    let ask = epoch.asks.get(&me);
+    match purpose {
+        Purpose::Plan => ask.map_or(0, |ask| ask.turns.0),
+        Purpose::Review => u32::try_from(epoch.plans.len().saturating_sub(1)).unwrap_or(u32::MAX),
+        Purpose::Step => ask.map_or(0, |ask| ask.turns.1),
+    }
 }
 
 fn hash(messages: &[super::effect::Message]) -> Hash {

@@ -48,10 +48,7 @@ pub(super) fn messages(
     let last = match purpose {
         Purpose::Plan => plan_question(epoch),
         Purpose::Review => {
-            let plan = epoch
-                .plan()
-                .map(|plan| plan_text(&plan.text))
-                .unwrap_or_default();
+            let plan = epoch.plan().map(|plan| plan_text(&plan.text)).unwrap_or_default();
             format!("{REVIEW}\n\n{plan}")
         }
         Purpose::Step => {
@@ -60,17 +57,12 @@ pub(super) fn messages(
                 messages.push(message(Role::User, format!("The adopted plan:\n\n{plan}")));
             }
             let used: usize = messages.iter().map(|message| message.content.len()).sum();
-            let room = config
-                .context_bytes
-                .saturating_sub(used + STEP.len() + 1024);
+            let room = config.context_bytes.saturating_sub(used + STEP.len() + 1024);
             messages.push(message(Role::User, history(&epoch.work.commands, room)));
             STEP.to_owned()
         }
     };
-    let ask = epoch
-        .asks
-        .get(&me)
-        .filter(|ask| ask.purpose == purpose && ask.nonsense);
+    let ask = epoch.asks.get(&me).filter(|ask| ask.purpose == purpose && ask.nonsense);
     let repair = ask.and_then(|ask| ask.last_error.as_ref());
     messages.push(message(
         Role::User,
@@ -87,16 +79,10 @@ fn message(role: Role, content: String) -> Message {
 }
 
 fn issue(state: &SwarmState, task: &Task) -> String {
-    let mut text = format!(
-        "Issue {}: {}\n\n{}",
-        task.name(),
-        task.title,
-        cut(&task.body, MAX_ISSUE)
-    );
+    let mut text =
+        format!("Issue {}: {}\n\n{}", task.name(), task.title, cut(&task.body, MAX_ISSUE));
     for issue in &task.depends_on {
-        let work = state
-            .task(&task.repository, *issue)
-            .and_then(Task::published);
+        let work = state.task(&task.repository, *issue).and_then(Task::published);
         if let Some(work) = work {
             text.push_str(&format!(
                 "\n\nIt depends on #{issue}, whose work is there already (branch {}).",
@@ -111,10 +97,8 @@ fn plan_question(epoch: &Epoch) -> String {
     let Some(plan) = epoch.plan() else {
         return PLAN.to_owned();
     };
-    let mut text = format!(
-        "{PLAN}\n\nYour last plan:\n\n{}\n\nObjections:\n",
-        plan_text(&plan.text)
-    );
+    let mut text =
+        format!("{PLAN}\n\nYour last plan:\n\n{}\n\nObjections:\n", plan_text(&plan.text));
     for objection in plan.objections() {
         text.push_str(&format!("- {}\n", objection.reason));
     }
@@ -179,11 +163,7 @@ fn ended(status: Option<&CommandStatus>) -> String {
 
 /// The message of the work's commit.
 pub(super) fn commit_message(task: &Task, epoch: &Epoch) -> String {
-    let summary = epoch
-        .work
-        .done
-        .as_ref()
-        .map_or("", |(_, summary)| summary.as_str());
+    let summary = epoch.work.done.as_ref().map_or("", |(_, summary)| summary.as_str());
     format!(
         "{}\n\n{}\n\nIssue: {}\nEpoch: {}\n",
         cut(task.title.trim(), 72),
@@ -224,10 +204,7 @@ pub(super) fn pull_body(state: &SwarmState, task: &Task, epoch: &Epoch) -> Strin
     if spent.unknown > 0 {
         text.push_str(&format!(" (and {} answers of unknown cost)", spent.unknown));
     }
-    text.push_str(&format!(
-        "\n\nTask `{}`, epoch {}.\n",
-        task.id, epoch.number
-    ));
+    text.push_str(&format!("\n\nTask `{}`, epoch {}.\n", task.id, epoch.number));
     text
 }
 
@@ -235,23 +212,13 @@ pub(super) fn pull_body(state: &SwarmState, task: &Task, epoch: &Epoch) -> Strin
 pub(super) fn report(task: &Task, epoch: &Epoch, status: &str) -> String {
     match (status, &epoch.escalation, &epoch.pull, &epoch.publish) {
         ("escalated", Some(escalation), ..) => {
-            format!(
-                "I need help. {}\n\n{}",
-                escalation.reason, escalation.question
-            )
+            format!("I need help. {}\n\n{}", escalation.reason, escalation.question)
         }
         ("published", _, Some(pull), Some(publish)) => {
-            format!(
-                "Pull request {} is open: branch {}.",
-                pull.number, publish.branch
-            )
+            format!("Pull request {} is open: branch {}.", pull.number, publish.branch)
         }
         ("released", ..) => {
-            let error = epoch
-                .work
-                .last_error
-                .as_deref()
-                .unwrap_or("I could not go on");
+            let error = epoch.work.last_error.as_deref().unwrap_or("I could not go on");
             format!("I gave {} back: {error}.", task.name())
         }
         _ => format!("I work on {} (epoch {}).", task.name(), epoch.number),

@@ -12,20 +12,13 @@ impl Agent {
     pub(super) fn commit(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch) {
         if let Some(error) = &epoch.work.last_error {
             let (reason, question) = ("the work cannot be published".to_owned(), error.clone());
-            let escalated = Escalated {
-                epoch: epoch.number,
-                reason,
-                question,
-            };
+            let escalated = Escalated { epoch: epoch.number, reason, question };
             return turn.drafts.push(Draft::about(task.id, escalated));
         }
         let Some(sandbox) = &epoch.work.sandbox else {
             return;
         };
-        let key = Key {
-            task: task.id,
-            what: What::Commit,
-        };
+        let key = Key { task: task.id, what: What::Commit };
         let (base, message) = (sandbox.base.clone(), prompt::commit_message(task, epoch));
         self.ask_for(turn, key.clone(), Effect::Commit { key, base, message });
     }
@@ -41,20 +34,13 @@ impl Agent {
     ) {
         if let Some(refused) = &publish.refused {
             let (reason, question) = ("the push was refused".to_owned(), refused.clone());
-            let escalated = Escalated {
-                epoch: epoch.number,
-                reason,
-                question,
-            };
+            let escalated = Escalated { epoch: epoch.number, reason, question };
             return turn.drafts.push(Draft::about(task.id, escalated));
         }
         if self.claim_in_flight(task.id) {
             return;
         }
-        let key = Key {
-            task: task.id,
-            what: What::Publish,
-        };
+        let key = Key { task: task.id, what: What::Publish };
         let effect = Effect::Publish {
             key: key.clone(),
             branch: publish.branch.clone(),
@@ -73,10 +59,7 @@ impl Agent {
             self.close_sandbox(turn, task.id);
         }
         if epoch.pull.is_none() {
-            let key = Key {
-                task: task.id,
-                what: What::Pull,
-            };
+            let key = Key { task: task.id, what: What::Pull };
             let effect = Effect::OpenPull {
                 key: key.clone(),
                 branch: publish.branch.clone(),
@@ -112,13 +95,7 @@ impl Agent {
         if told && !self.local.sandboxes.contains(&task.id) {
             self.local.forget(task.id);
             let (number, outcome) = (epoch.number, outcome.to_owned());
-            turn.drafts.push(Draft::about(
-                task.id,
-                TaskFinished {
-                    epoch: number,
-                    outcome,
-                },
-            ));
+            turn.drafts.push(Draft::about(task.id, TaskFinished { epoch: number, outcome }));
         }
     }
 
@@ -133,24 +110,14 @@ impl Agent {
         if epoch.reported.contains(&format!("board:{status}")) {
             return;
         }
-        let key = Key {
-            task: task.id,
-            what: What::Report(status),
-        };
+        let key = Key { task: task.id, what: What::Report(status) };
         let text = prompt::report(task, epoch, status);
-        let report = Report {
-            status,
-            epoch: epoch.number,
-            text,
-        };
+        let report = Report { status, epoch: epoch.number, text };
         self.ask_for(turn, key.clone(), Effect::Report { key, report });
     }
 
     pub(super) fn close_sandbox(&mut self, turn: &mut Turn<'_>, task: TaskId) {
-        let key = Key {
-            task,
-            what: What::Close,
-        };
+        let key = Key { task, what: What::Close };
         self.ask_for(turn, key.clone(), Effect::CloseSandbox { key });
     }
 }

@@ -15,26 +15,15 @@ use crate::kernel::log::Hash;
 impl Agent {
     pub(super) fn work_on(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch) {
         let Some(win) = &epoch.winner else { return };
-        let newer = task
-            .current()
-            .filter(|current| current.number > epoch.number);
+        let newer = task.current().filter(|current| current.number > epoch.number);
         if let Some(winner) = newer.and_then(|newer| newer.winner.as_ref()) {
             let holder = newer.map(|newer| (winner.author, newer.number));
             let commit = Some(winner.commit.clone());
-            turn.drafts.push(Draft::about(
-                task.id,
-                ClaimLost {
-                    epoch: epoch.number,
-                    commit,
-                    holder,
-                },
-            ));
+            turn.drafts
+                .push(Draft::about(task.id, ClaimLost { epoch: epoch.number, commit, holder }));
             return;
         }
-        let published = epoch
-            .publish
-            .as_ref()
-            .is_some_and(|publish| publish.claim.is_some());
+        let published = epoch.publish.as_ref().is_some_and(|publish| publish.claim.is_some());
         if published {
             return self.after_publication(turn, task, epoch);
         }
@@ -52,11 +41,7 @@ impl Agent {
         let planned = epoch.plan().is_some_and(|plan| plan.adopted.is_some());
         if let Some(over) = self.over_budget(epoch, win, turn.now) {
             let question = "Should more be spent on this task, and how?".to_owned();
-            let escalated = Escalated {
-                epoch: epoch.number,
-                reason: over,
-                question,
-            };
+            let escalated = Escalated { epoch: epoch.number, reason: over, question };
             turn.drafts.push(Draft::about(task.id, escalated));
         } else if !planned {
             self.plan(turn, task, epoch);
@@ -72,17 +57,11 @@ impl Agent {
     /// Which limit is reached, if any. A command that runs is not counted against the time.
     fn over_budget(&self, epoch: &Epoch, win: &Win, now: Now) -> Option<String> {
         let (budget, spent) = (&self.config.budget, &epoch.work.spent);
-        let running = epoch
-            .work
-            .commands
-            .last()
-            .is_some_and(|command| command.status.is_none());
+        let running = epoch.work.commands.last().is_some_and(|command| command.status.is_none());
         if running || epoch.work.done.is_some() {
             return None;
         }
-        let unknown = spent
-            .unknown
-            .saturating_mul(u64::from(self.config.max_tokens));
+        let unknown = spent.unknown.saturating_mul(u64::from(self.config.max_tokens));
         let tokens = spent.tokens.saturating_add(unknown);
         let wall_ms = now.wall_ms.saturating_sub(win.at.ms());
         let limits = [
@@ -98,21 +77,12 @@ impl Agent {
 
     /// Whether the sandbox of this attempt is one of this process.
     fn has_sandbox(&self, epoch: &Epoch, task: &Task) -> bool {
-        let ours = epoch
-            .work
-            .sandbox
-            .as_ref()
-            .is_some_and(|s| s.process == self.process);
+        let ours = epoch.work.sandbox.as_ref().is_some_and(|s| s.process == self.process);
         ours && self.local.sandboxes.contains(&task.id)
     }
 
     fn open_sandbox(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch, win: &Win) {
-        if let Some(command) = epoch
-            .work
-            .commands
-            .last()
-            .filter(|last| last.status.is_none())
-        {
+        if let Some(command) = epoch.work.commands.last().filter(|last| last.status.is_none()) {
             let reason = "the node was restarted while the command ran";
             turn.drafts.push(lost_command(task, epoch, command, reason));
             return;
@@ -123,15 +93,8 @@ impl Agent {
         let Dependencies::Ready(base) = turn.state.dependencies(task) else {
             return;
         };
-        let key = Key {
-            task: task.id,
-            what: What::Open,
-        };
-        let effect = Effect::OpenSandbox {
-            key: key.clone(),
-            epoch: epoch.number,
-            base,
-        };
+        let key = Key { task: task.id, what: What::Open };
+        let effect = Effect::OpenSandbox { key: key.clone(), epoch: epoch.number, base };
         self.ask_for(turn, key, effect);
     }
 
@@ -145,31 +108,16 @@ impl Agent {
         if self.local.sandboxes.contains(&task.id) {
             return self.close_sandbox(turn, task.id);
         }
-        self.local
-            .leave_alone(task.id, turn.now.mono_ms, self.config.lease_ms);
+        self.local.leave_alone(task.id, turn.now.mono_ms, self.config.lease_ms);
         self.local.forget(task.id);
         let outcome = "released".to_owned();
-        turn.drafts.push(Draft::about(
-            task.id,
-            TaskFinished {
-                epoch: epoch.number,
-                outcome,
-            },
-        ));
+        turn.drafts.push(Draft::about(task.id, TaskFinished { epoch: epoch.number, outcome }));
     }
 
     /// One turn of the work loop.
     fn step_on(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch) {
-        if let Some(command) = epoch
-            .work
-            .commands
-            .last()
-            .filter(|last| last.status.is_none())
-        {
-            let key = Key {
-                task: task.id,
-                what: What::Command,
-            };
+        if let Some(command) = epoch.work.commands.last().filter(|last| last.status.is_none()) {
+            let key = Key { task: task.id, what: What::Command };
             let effect = Effect::Run {
                 key: key.clone(),
                 command: command.event,
@@ -191,35 +139,15 @@ impl Agent {
             Ok(StepAnswer::Command { reasoning, command }) => {
                 let step = u32::try_from(epoch.work.commands.len()).unwrap_or(u32::MAX);
                 let seconds = self.config.command_seconds;
-                let intended = CommandIntended {
-                    epoch: number,
-                    step,
-                    reasoning,
-                    command,
-                    seconds,
-                };
+                let intended = CommandIntended { epoch: number, step, reasoning, command, seconds };
                 Draft::about(task.id, intended)
             }
-            Ok(StepAnswer::Done { summary }) => Draft::about(
-                task.id,
-                WorkDone {
-                    epoch: number,
-                    summary,
-                },
-            ),
-            Ok(StepAnswer::Help {
-                reasoning,
-                question,
-            }) => {
+            Ok(StepAnswer::Done { summary }) => {
+                Draft::about(task.id, WorkDone { epoch: number, summary })
+            }
+            Ok(StepAnswer::Help { reasoning, question }) => {
                 let reason = cut(&reasoning, 2048);
-                Draft::about(
-                    task.id,
-                    Escalated {
-                        epoch: number,
-                        reason,
-                        question,
-                    },
-                )
+                Draft::about(task.id, Escalated { epoch: number, reason, question })
             }
         };
         turn.drafts.push(draft.because([answer.event]));

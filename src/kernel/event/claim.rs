@@ -95,10 +95,7 @@ impl SignedClaim {
     /// # Errors
     /// [`ClaimError`].
     pub fn read(swarm: &SwarmId, bytes: &[u8]) -> Result<Self, ClaimError> {
-        let split = bytes
-            .len()
-            .checked_sub(64)
-            .filter(|_| bytes.len() <= CLAIM_LIMIT);
+        let split = bytes.len().checked_sub(64).filter(|_| bytes.len() <= CLAIM_LIMIT);
         let (body, signature) = bytes.split_at(split.ok_or(ClaimError::Size(bytes.len()))?);
         let claim: Claim = decode(body)?;
         if claim.format != 1 {
@@ -109,10 +106,7 @@ impl SignedClaim {
         }
         let signature = Signature(signature.try_into().expect("64 bytes"));
         claim.author.verify(Context::Claim, body, &signature)?;
-        Ok(Self {
-            claim,
-            bytes: bytes.to_vec(),
-        })
+        Ok(Self { claim, bytes: bytes.to_vec() })
     }
 
     /// The claim.

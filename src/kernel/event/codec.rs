@@ -27,11 +27,7 @@ pub enum CodecError {
 pub fn encode<T: bincode::Encode>(value: &T) -> Result<Vec<u8>, CodecError> {
     let bytes = bincode::encode_to_vec(value, config::legacy())
         .map_err(|error| CodecError::Decode(error.to_string()))?;
-    if bytes.len() > MAX_BODY {
-        Err(CodecError::TooLong(bytes.len()))
-    } else {
-        Ok(bytes)
-    }
+    if bytes.len() > MAX_BODY { Err(CodecError::TooLong(bytes.len())) } else { Ok(bytes) }
 }
 
 /// The payload of exactly these bytes. No length in them is believed beyond [`MAX_BODY`].
@@ -58,10 +54,7 @@ mod tests {
     #[test]
     fn a_value_has_one_encoding() {
         let bytes = encode(&(true, 7u16, "x".to_owned(), Some(1u8))).unwrap();
-        assert_eq!(
-            hex::encode(&bytes),
-            "010700010000000000000078 0101".replace(' ', "")
-        );
+        assert_eq!(hex::encode(&bytes), "010700010000000000000078 0101".replace(' ', ""));
         type T = (bool, u16, String, Option<u8>);
         assert!(decode::<T>(&bytes).is_ok());
         let mut bad = bytes.clone();

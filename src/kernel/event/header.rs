@@ -7,7 +7,7 @@ use super::codec::CodecError;
 use super::kinds::Payload;
 use super::task::TaskId;
 use crate::kernel::identity::{AuthorId, SwarmId, bytes32};
-use crate::kernel::log::{Cursor, CursorError, Record, RecordError, RecordRef};
+use crate::kernel::log::{Cursor, CursorError, MAX_HEADER, Record, RecordError, RecordRef};
 
 /// The format version that this program writes.
 pub const FORMAT: u16 = 1;
@@ -131,14 +131,7 @@ impl Header {
         let causes = causes.iter().map(|cause| EventId(*cause)).collect();
         cursor.take(crate::kernel::log::BODY_COMMITMENT_BYTES)?;
         cursor.end()?;
-        Ok(Self {
-            format,
-            kind,
-            seq,
-            clock,
-            task,
-            causes,
-        })
+        Ok(Self { format, kind, seq, clock, task, causes })
     }
 }
 
@@ -146,21 +139,13 @@ impl Draft {
     /// A draft about a task.
     #[must_use]
     pub fn about(task: TaskId, payload: impl Into<Payload>) -> Self {
-        Self {
-            task: Some(task),
-            causes: Vec::new(),
-            payload: payload.into(),
-        }
+        Self { task: Some(task), causes: Vec::new(), payload: payload.into() }
     }
 
     /// A draft about no task.
     #[must_use]
     pub fn general(payload: impl Into<Payload>) -> Self {
-        Self {
-            task: None,
-            causes: Vec::new(),
-            payload: payload.into(),
-        }
+        Self { task: None, causes: Vec::new(), payload: payload.into() }
     }
 
     /// The same draft, led to by these events.
@@ -171,20 +156,53 @@ impl Draft {
         self
     }
 
+    /// Encodes the draft, so that only index and time are missing.
+    ///
+    /// # Errors
+    /// [`EventError::Codec`] if the payload is too long.
+    pub fn prepare(&self) -> Result<Prepared, EventError> {
+        let header = Header {
+            format: FORMAT,
+            kind: self.payload.kind(),
+            seq: 0,
+            clock: Hlc(0),
+            task: self.task,
+            causes: self.causes.iter().copied().take(MAX_CAUSES).collect(),
+        };
+        Ok(Prepared { header, body: self.payload.to_bytes()? })
+    }
+
     /// The record of the draft at an index and a time.
     ///
     /// # Errors
     /// [`EventError`] if the payload is too long.
     pub fn record(&self, seq: u64, clock: Hlc) -> Result<Record, EventError> {
-        let header = Header {
-            format: FORMAT,
-            kind: self.payload.kind(),
-            seq,
-            clock,
-            task: self.task,
-            causes: self.causes.iter().copied().take(MAX_CAUSES).collect(),
-        };
-        Ok(Record::new(&header.to_bytes(), &self.payload.to_bytes()?)?)
+        self.prepare()?.record(seq, clock)
+    }
+}
+
+/// A draft whose payload is encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    header: Header,
+    body: Vec<u8>,
+}
+
+impl Prepared {
+    /// No record of it is larger than this, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.body.len() + MAX_HEADER + 8
+    }
+
+    /// The record at an index and a time.
+    ///
+    /// # Errors
+    /// [`EventError::Record`] if the payload is too long.
+    pub fn record(mut self, seq: u64, clock: Hlc) -> Result<Record, EventError> {
+        self.header.seq = seq;
+        self.header.clock = clock;
+        Ok(Record::new(&self.header.to_bytes(), &self.body)?)
     }
 }
 
@@ -197,10 +215,7 @@ impl Event {
     pub fn read(author: AuthorId, index: u64, record: RecordRef<'_>) -> Result<Self, EventError> {
         let header = Header::read(record)?;
         if header.seq != index {
-            return Err(EventError::Seq {
-                expected: index,
-                found: header.seq,
-            });
+            return Err(EventError::Seq { expected: index, found: header.seq });
         }
         let body = match record.body() {
             None => Body::Absent,
@@ -211,12 +226,7 @@ impl Event {
                 Err(error) => Body::Malformed(error.to_string()),
             },
         };
-        Ok(Self {
-            id: EventId(record.leaf(&author).0),
-            author,
-            header,
-            body,
-        })
+        Ok(Self { id: EventId(record.leaf(&author).0), author, header, body })
     }
 
     /// The payload, if this program can read it.

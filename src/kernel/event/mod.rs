@@ -14,7 +14,9 @@ pub use claim::{CLAIM_LIMIT, Claim, ClaimError, ClaimStatus, SignedClaim};
 pub use clock::{Clock, ClockError, Hlc, MAX_AHEAD_MS};
 pub use codec::{CodecError, decode, encode};
 pub use commit::{CommitId, NotACommitId};
-pub use header::{Body, Draft, Event, EventError, EventId, FORMAT, Header, MAX_CAUSES, swarm_id};
+pub use header::{
+    Body, Draft, Event, EventError, EventId, FORMAT, Header, MAX_CAUSES, Prepared, swarm_id,
+};
 pub use kinds::Payload;
 pub use proof::{SignedEvent, SignedEventError};
 pub use task::{MAX_REPOSITORY_NAME, TaskId};

@@ -70,11 +70,7 @@ impl SignedEvent {
         let inclusion = Inclusion::read(&mut cursor)?;
         let head = SignedHead::from_bytes(cursor.take(HEAD_BYTES)?)?;
         cursor.end()?;
-        Ok(Self {
-            record,
-            inclusion,
-            head,
-        })
+        Ok(Self { record, inclusion, head })
     }
 
     /// Verifies body, path and signature, and reads the event.

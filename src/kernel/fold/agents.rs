@@ -20,10 +20,6 @@ pub struct Agent {
 impl Agent {
     pub(super) fn apply(before: Option<&Self>, event: &Event, started: &AgentStarted) -> Self {
         let starts = before.map_or(0, |agent| agent.starts) + 1;
-        Self {
-            started: started.clone(),
-            at: event.header.clock,
-            starts,
-        }
+        Self { started: started.clone(), at: event.header.clock, starts }
     }
 }

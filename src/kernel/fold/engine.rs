@@ -60,11 +60,7 @@ impl Fold {
     /// Before any event.
     #[must_use]
     pub fn new(swarm: SwarmId) -> Self {
-        Self {
-            state: SwarmState::new(swarm),
-            last: BTreeMap::new(),
-            frontier: BTreeMap::new(),
-        }
+        Self { state: SwarmState::new(swarm), last: BTreeMap::new(), frontier: BTreeMap::new() }
     }
 
     /// The state.
@@ -102,11 +98,7 @@ impl Fold {
         if let Some(before) = before {
             self.refold_changed(&before, source)?;
         }
-        Ok(if in_order {
-            Applied::InOrder(aggregate)
-        } else {
-            Applied::Refolded(aggregate)
-        })
+        Ok(if in_order { Applied::InOrder(aggregate) } else { Applied::Refolded(aggregate) })
     }
 
     fn refold(&mut self, aggregate: Aggregate, source: &dyn EventSource) -> Result<(), FoldError> {

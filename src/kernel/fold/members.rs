@@ -44,46 +44,32 @@ impl Members {
     /// Nobody yet.
     #[must_use]
     pub fn new(swarm: SwarmId) -> Self {
-        Self {
-            swarm,
-            founded: None,
-            members: BTreeMap::new(),
-            refusals: Refusals::default(),
-        }
+        Self { swarm, founded: None, members: BTreeMap::new(), refusals: Refusals::default() }
     }
 
     /// Whether the event at this index of the author's log stands: the author was admitted, and
     /// not revoked below it.
     #[must_use]
     pub fn stands(&self, author: &AuthorId, seq: u64) -> bool {
-        self.members
-            .get(author)
-            .is_some_and(|m| m.revoked_at.is_none_or(|length| seq < length))
+        self.members.get(author).is_some_and(|m| m.revoked_at.is_none_or(|length| seq < length))
     }
 
     /// What decides whether events of an author stand.
     pub(super) fn standing(&self, author: &AuthorId) -> Option<(&Role, Option<u64>)> {
-        self.members
-            .get(author)
-            .map(|member| (&member.role, member.revoked_at))
+        self.members.get(author).map(|member| (&member.role, member.revoked_at))
     }
 
     /// Who belongs to the swarm now.
     #[must_use]
     pub fn present(&self) -> BTreeSet<AuthorId> {
-        let present = self
-            .members
-            .iter()
-            .filter(|(_, member)| member.revoked_at.is_none());
+        let present = self.members.iter().filter(|(_, member)| member.revoked_at.is_none());
         present.map(|(author, _)| *author).collect()
     }
 
     /// Who belongs to the swarm now and may work on tasks.
     #[must_use]
     pub fn may_act(&self, author: &AuthorId) -> bool {
-        self.members
-            .get(author)
-            .is_some_and(|m| m.revoked_at.is_none() && m.role == Role::Agent)
+        self.members.get(author).is_some_and(|m| m.revoked_at.is_none() && m.role == Role::Agent)
     }
 
     pub(super) fn authorize(&self, event: &Event) -> Result<(), Reason> {
@@ -138,25 +124,13 @@ impl Members {
                 for author in &founding.administrators {
                     let name = "administrator".to_owned();
                     let (role, administrator) = (Role::Agent, true);
-                    let member = Member {
-                        name,
-                        role,
-                        administrator,
-                        since,
-                        revoked_at: None,
-                    };
+                    let member = Member { name, role, administrator, since, revoked_at: None };
                     self.members.insert(*author, member);
                 }
             }
             Some(Payload::MemberAdmitted(admitted)) => {
                 let (name, role) = (admitted.name.clone(), admitted.role.clone());
-                let member = Member {
-                    name,
-                    role,
-                    administrator: false,
-                    since,
-                    revoked_at: None,
-                };
+                let member = Member { name, role, administrator: false, since, revoked_at: None };
                 self.members.insert(admitted.member, member);
             }
             Some(Payload::MemberRevoked(revoked)) => {

@@ -22,11 +22,7 @@ impl Place {
     /// The place of an event.
     #[must_use]
     pub fn of(event: &Event) -> Self {
-        Self {
-            clock: event.header.clock,
-            author: event.author,
-            seq: event.header.seq,
-        }
+        Self { clock: event.header.clock, author: event.author, seq: event.header.seq }
     }
 
     /// Bytes that sort as places do.
@@ -44,11 +40,7 @@ impl Place {
     pub fn from_bytes(bytes: &[u8; 48]) -> Self {
         let number = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
         let author = AuthorId(bytes[8..40].try_into().expect("32 bytes"));
-        Self {
-            clock: Hlc(number(0)),
-            author,
-            seq: number(40),
-        }
+        Self { clock: Hlc(number(0)), author, seq: number(40) }
     }
 }
 
@@ -98,9 +90,6 @@ impl Aggregate {
     /// The index entry of an event of this aggregate.
     #[must_use]
     pub fn entry(&self, place: Place) -> IndexEntry {
-        IndexEntry {
-            group: self.group(),
-            place: place.to_bytes(),
-        }
+        IndexEntry { group: self.group(), place: place.to_bytes() }
     }
 }

@@ -28,9 +28,5 @@ pub(super) fn check(seen: &RepositorySeen, known: usize) -> Result<(), Reason> {
     if seen.repository.len() > MAX_REPOSITORY_NAME || seen.url.len() > 2048 {
         return Err(Reason::Content);
     }
-    if known >= MAX_REPOSITORIES {
-        Err(Reason::Limit)
-    } else {
-        Ok(())
-    }
+    if known >= MAX_REPOSITORIES { Err(Reason::Limit) } else { Ok(()) }
 }

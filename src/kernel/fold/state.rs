@@ -73,9 +73,7 @@ impl SwarmState {
     pub fn dependencies(&self, task: &Task) -> Dependencies {
         let mut base = None;
         for issue in &task.depends_on {
-            let published = self
-                .task(&task.repository, *issue)
-                .and_then(Task::published);
+            let published = self.task(&task.repository, *issue).and_then(Task::published);
             match published {
                 None => return Dependencies::Waiting(*issue),
                 Some(work) => base = base.or(Some((work.branch.clone(), work.commit.clone()))),
@@ -87,15 +85,8 @@ impl SwarmState {
     /// Authorises an event, then applies it to its aggregate. What was refused is kept there.
     pub(super) fn fold(&mut self, aggregate: Aggregate, event: &Event) {
         if let Err(reason) = self.authorize(aggregate, event) {
-            let Event {
-                id, author, header, ..
-            } = event;
-            let refusal = Refusal {
-                event: *id,
-                author: *author,
-                seq: header.seq,
-                reason,
-            };
+            let Event { id, author, header, .. } = event;
+            let refusal = Refusal { event: *id, author: *author, seq: header.seq, reason };
             self.refuse(aggregate, refusal);
         }
     }
@@ -130,18 +121,14 @@ impl SwarmState {
                 let (url, branch) = (seen.url.clone(), seen.branch.clone());
                 let nodes = [event.author].into();
                 let repository = Repository { url, branch, nodes };
-                self.repositories
-                    .insert(seen.repository.clone(), repository);
+                self.repositories.insert(seen.repository.clone(), repository);
             }
             (Aggregate::Task(id), _) => {
                 let member = self.members.members.get(&event.author);
                 if member.is_none_or(|member| member.role != Role::Agent) {
                     return Err(Reason::Role);
                 }
-                self.tasks
-                    .entry(id)
-                    .or_insert_with(|| Task::new(id))
-                    .fold(event, payload)?;
+                self.tasks.entry(id).or_insert_with(|| Task::new(id)).fold(event, payload)?;
             }
             _ => return Err(Reason::Content),
         }
@@ -152,11 +139,7 @@ impl SwarmState {
         match aggregate {
             Aggregate::Members => self.members.refusals.push(refusal),
             Aggregate::Task(id) => {
-                self.tasks
-                    .entry(id)
-                    .or_insert_with(|| Task::new(id))
-                    .refusals
-                    .push(refusal);
+                self.tasks.entry(id).or_insert_with(|| Task::new(id)).refusals.push(refusal);
             }
             Aggregate::Agent(_) | Aggregate::Repositories => {
                 self.repository_refusals.push(refusal);

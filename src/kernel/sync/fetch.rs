@@ -34,14 +34,7 @@ impl Sync {
                 self.forget_request(id);
                 self.frontier_came(peer, frontier, out);
             }
-            (
-                What::Fetch {
-                    author,
-                    from,
-                    max_bytes,
-                },
-                Ok(Response::Range(range)),
-            ) => {
+            (What::Fetch { author, from, max_bytes }, Ok(Response::Range(range))) => {
                 self.forget_request(id);
                 match unasked(&range, author, from, max_bytes) {
                     Some(reason) => self.penalise(peer, reason, out),
@@ -201,10 +194,7 @@ impl Sync {
         let start = self.turn.map_or(Unbounded, Excluded);
         let later = self.wanted.range((start, Unbounded));
         let earlier = self.turn.map(|turn| self.wanted.range(..=turn));
-        let turns: Vec<AuthorId> = later
-            .chain(earlier.into_iter().flatten())
-            .copied()
-            .collect();
+        let turns: Vec<AuthorId> = later.chain(earlier.into_iter().flatten()).copied().collect();
         for author in turns {
             if free == 0 {
                 return;
@@ -228,26 +218,15 @@ impl Sync {
         let busy = self.logs.values().filter(|log| log.doing != Doing::Nothing);
         let ours = self.config.fetches.saturating_sub(busy.count());
         let most = self.config.asked_per_peer;
-        let theirs = self
-            .peers
-            .values()
-            .map(|peer| most.saturating_sub(peer.asked));
+        let theirs = self.peers.values().map(|peer| most.saturating_sub(peer.asked));
         ours.min(theirs.sum())
     }
 
     fn fetch(&mut self, peer: AuthorId, author: AuthorId, out: &mut Vec<Output>) {
         let from = self.logs.get(&author).map_or(0, |log| log.length);
         let max_bytes = self.peers.get(&peer).map_or(1, |peer| peer.fetch_bytes);
-        let request = Request::Fetch {
-            author,
-            from,
-            max_bytes,
-        };
-        let what = What::Fetch {
-            author,
-            from,
-            max_bytes,
-        };
+        let request = Request::Fetch { author, from, max_bytes };
+        let what = What::Fetch { author, from, max_bytes };
         let id = self.ask(peer, what, &request, out);
         if let (Some(log), Some(id)) = (self.logs.get_mut(&author), id) {
             log.doing = Doing::Fetching(id);
@@ -276,11 +255,7 @@ impl Sync {
             };
             let waits = claim.not_before_ms > self.now_ms;
             if waits || peer.asked >= self.config.asked_per_peer || !self.members.contains(id) {
-                choice = if best.is_none() {
-                    Choice::Later
-                } else {
-                    choice
-                };
+                choice = if best.is_none() { Choice::Later } else { choice };
                 continue;
             }
             // Who only passed on a head may not hold the records yet, unless it is the author.
@@ -310,10 +285,7 @@ enum Choice {
 /// In which way a range is not what was asked for.
 fn unasked(range: &Range, author: AuthorId, from: u64, max_bytes: u32) -> Option<String> {
     if range.author != author {
-        return Some(format!(
-            "its range is of log {:?} and not {author:?}",
-            range.author
-        ));
+        return Some(format!("its range is of log {:?} and not {author:?}", range.author));
     }
     if range.from != from {
         let start = range.from;
@@ -322,9 +294,7 @@ fn unasked(range: &Range, author: AuthorId, from: u64, max_bytes: u32) -> Option
     // A single append is sent whole, however long it is.
     let bytes: usize = range.records.iter().map(|record| record.len()).sum();
     if bytes as u64 > u64::from(max_bytes) && range.heads.len() > 1 {
-        return Some(format!(
-            "its range has {bytes} bytes of records; {max_bytes} were asked for"
-        ));
+        return Some(format!("its range has {bytes} bytes of records; {max_bytes} were asked for"));
     }
     None
 }

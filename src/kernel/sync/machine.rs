@@ -102,11 +102,7 @@ pub(super) struct Asked {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum What {
     Frontier,
-    Fetch {
-        author: AuthorId,
-        from: u64,
-        max_bytes: u32,
-    },
+    Fetch { author: AuthorId, from: u64, max_bytes: u32 },
 }
 
 /// How far a log is behind what peers say.
@@ -155,17 +151,11 @@ impl Sync {
             Input::Response { peer, id, result } => self.response(peer, id, result, &mut out),
             Input::ReadDone { peer, id, result } => self.read_done(peer, id, result, &mut out),
             Input::Local { author, length } => self.local(author, length),
-            Input::Ingested {
-                peer,
-                author,
-                result,
-            } => self.ingested(peer, author, result, &mut out),
+            Input::Ingested { peer, author, result } => {
+                self.ingested(peer, author, result, &mut out)
+            }
             Input::Members { peers, logs } => self.new_members(peers, &logs),
-            Input::Heard {
-                peer,
-                author,
-                length,
-            } => self.heard(peer, author, length),
+            Input::Heard { peer, author, length } => self.heard(peer, author, length),
             Input::Tick => self.tick(),
         }
         self.exchange_frontiers(&mut out);
@@ -177,18 +167,11 @@ impl Sync {
     #[must_use]
     pub fn lag(&self) -> Vec<Lag> {
         let lag = |(author, log): (&AuthorId, &Log)| {
-            let claims = self
-                .peers
-                .values()
-                .filter_map(|peer| peer.claims.get(author));
+            let claims = self.peers.values().filter_map(|peer| peer.claims.get(author));
             let claimed = claims.map(|claim| claim.length.min(log.stands)).max();
             let claimed = claimed.unwrap_or(0);
             let (author, length) = (*author, log.length);
-            Lag {
-                author,
-                length,
-                claimed,
-            }
+            Lag { author, length, claimed }
         };
         self.logs.iter().map(lag).collect()
     }
@@ -196,21 +179,14 @@ impl Sync {
     /// The peers that are connected and members.
     #[must_use]
     pub fn peers(&self) -> BTreeSet<AuthorId> {
-        let members = self
-            .peers
-            .keys()
-            .filter(|peer| self.members.contains(*peer));
+        let members = self.peers.keys().filter(|peer| self.members.contains(*peer));
         members.copied().collect()
     }
 
     fn connected(&mut self, peer: AuthorId, out: &mut Vec<Output>) {
         if let Some(seconds) = self.penalised_for_s(&peer) {
             let reason = "it is still penalised for what it did before".to_owned();
-            out.push(Output::Penalise {
-                peer,
-                reason,
-                seconds,
-            });
+            out.push(Output::Penalise { peer, reason, seconds });
             return;
         }
         let room = self.peers.len() < MAX_PEERS || self.members.contains(&peer);
@@ -236,10 +212,7 @@ impl Sync {
             peer.asked -= 1;
         }
         if let What::Fetch { author, .. } = asked.what
-            && self
-                .logs
-                .get(&author)
-                .is_some_and(|log| log.doing == Doing::Fetching(id))
+            && self.logs.get(&author).is_some_and(|log| log.doing == Doing::Fetching(id))
         {
             self.idle(author);
         }
@@ -289,10 +262,7 @@ impl Sync {
     }
 
     fn tick(&mut self) {
-        let late = self
-            .asked
-            .iter()
-            .filter(|(_, asked)| asked.deadline_ms <= self.now_ms);
+        let late = self.asked.iter().filter(|(_, asked)| asked.deadline_ms <= self.now_ms);
         let late: Vec<u64> = late.map(|(id, _)| *id).collect();
         for id in late {
             self.request_failed(id, true);
@@ -333,11 +303,7 @@ impl Sync {
         self.peers.get_mut(&peer)?.asked += 1;
         self.next_id += 1;
         let deadline_ms = self.now_ms.saturating_add(self.config.request_timeout_ms);
-        let asked = Asked {
-            peer,
-            what,
-            deadline_ms,
-        };
+        let asked = Asked { peer, what, deadline_ms };
         self.asked.insert(id, asked);
         let bytes = request.to_bytes();
         out.push(Output::Request { peer, id, bytes });
@@ -358,11 +324,7 @@ impl Sync {
         } else {
             self.config.penalty_s
         };
-        out.push(Output::Penalise {
-            peer,
-            reason,
-            seconds,
-        });
+        out.push(Output::Penalise { peer, reason, seconds });
     }
 
     /// For how many seconds more a peer is penalised.

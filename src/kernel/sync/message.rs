@@ -144,11 +144,7 @@ impl Request {
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Frontier(frontier) => frontier.to_bytes(FRONTIER),
-            Self::Fetch {
-                author,
-                from,
-                max_bytes,
-            } => {
+            Self::Fetch { author, from, max_bytes } => {
                 let mut bytes = vec![VERSION, FETCH];
                 bytes.extend_from_slice(&author.0);
                 bytes.extend_from_slice(&from.to_le_bytes());
@@ -175,11 +171,7 @@ impl Request {
                 if !(1..=MAX_FETCH_BYTES).contains(&max_bytes) {
                     return Err(MessageError::FetchBytes(max_bytes));
                 }
-                Self::Fetch {
-                    author,
-                    from,
-                    max_bytes,
-                }
+                Self::Fetch { author, from, max_bytes }
             }
             other => return Err(MessageError::Type(other)),
         };
@@ -320,18 +312,11 @@ mod tests {
 
     fn frontier(count: u8) -> Frontier {
         let logs = (0..count).map(|n| (AuthorId([n; 32]), u64::from(n) + 1));
-        Frontier {
-            swarm: SwarmId([9; 32]),
-            logs: logs.collect(),
-        }
+        Frontier { swarm: SwarmId([9; 32]), logs: logs.collect() }
     }
 
     fn fetch() -> Request {
-        Request::Fetch {
-            author: AuthorId([7; 32]),
-            from: 3,
-            max_bytes: 4,
-        }
+        Request::Fetch { author: AuthorId([7; 32]), from: 3, max_bytes: 4 }
     }
 
     #[test]
@@ -346,10 +331,7 @@ mod tests {
             let longer = [bytes, vec![0]].concat();
             assert!(Request::from_bytes(&longer).is_err());
         }
-        let mut responses = vec![
-            Response::Frontier(frontier(3)),
-            Response::Nothing { length: 5 },
-        ];
+        let mut responses = vec![Response::Frontier(frontier(3)), Response::Nothing { length: 5 }];
         let refusals = (1..=8).map(|number| Response::Refused(Refusal::of(number).unwrap()));
         responses.extend(refusals);
         for response in responses {
@@ -425,9 +407,6 @@ mod tests {
         // Without a head it is no range, and the error says so.
         let bytes = Response::Range(range).to_bytes();
         let refused = Response::from_bytes(&bytes);
-        assert!(matches!(
-            refused,
-            Err(MessageError::Range(RangeError::Empty { .. }))
-        ));
+        assert!(matches!(refused, Err(MessageError::Range(RangeError::Empty { .. }))));
     }
 }

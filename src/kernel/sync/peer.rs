@@ -112,12 +112,7 @@ impl Peer {
 
 impl Claim {
     fn none() -> Self {
-        Self {
-            length: 0,
-            own: false,
-            failures: 0,
-            not_before_ms: 0,
-        }
+        Self { length: 0, own: false, failures: 0, not_before_ms: 0 }
     }
 }
 

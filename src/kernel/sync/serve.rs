@@ -19,11 +19,9 @@ impl Sync {
         }
         match Request::from_bytes(bytes) {
             Ok(Request::Frontier(frontier)) => self.frontier_asked(peer, id, frontier, out),
-            Ok(Request::Fetch {
-                author,
-                from,
-                max_bytes,
-            }) => self.fetch_asked((peer, id), author, from, max_bytes, out),
+            Ok(Request::Fetch { author, from, max_bytes }) => {
+                self.fetch_asked((peer, id), author, from, max_bytes, out)
+            }
             // A later version of this program may ask what this one does not know: no offence.
             Err(MessageError::Version(_) | MessageError::Type(_)) => {
                 respond(peer, id, &Response::Refused(Refusal::Unknown), out);
@@ -48,10 +46,7 @@ impl Sync {
     pub(super) fn frontier_for(&mut self, peer: &AuthorId) -> Frontier {
         let told = self.peers.get(peer).and_then(|peer| peer.told);
         let start = told.map_or(Unbounded, Excluded);
-        let held = self
-            .logs
-            .range((start, Unbounded))
-            .filter(|(_, log)| log.length > 0);
+        let held = self.logs.range((start, Unbounded)).filter(|(_, log)| log.length > 0);
         let mut held = held.map(|(author, log)| (*author, log.length));
         let logs: Vec<_> = held.by_ref().take(MAX_FRONTIER_LOGS).collect();
         let more = held.next().is_some();
@@ -85,13 +80,7 @@ impl Sync {
         };
         if self.reads.insert((peer, id)) {
             reader.reading += 1;
-            out.push(Output::Read {
-                peer,
-                id,
-                author,
-                from,
-                max_bytes,
-            });
+            out.push(Output::Read { peer, id, author, from, max_bytes });
         }
     }
 

@@ -30,12 +30,7 @@ fn range(author: u8, from: u64, appends: u64) -> Range {
         }
         tip = append.tip().clone();
     }
-    Range {
-        author: id(author),
-        from,
-        records,
-        heads,
-    }
+    Range { author: id(author), from, records, heads }
 }
 
 fn members(all: impl Iterator<Item = u8>) -> Input {
@@ -59,10 +54,7 @@ impl Node {
         for peer in peers {
             let out = node.on(Input::Connected(id(*peer)));
             let ask = asked(&out).remove(0);
-            assert!(
-                matches!(ask.2, Request::Frontier(_)),
-                "a frontier is asked for on connect"
-            );
+            assert!(matches!(ask.2, Request::Frontier(_)), "a frontier is asked for on connect");
             assert_eq!(node.answer(*peer, ask.1, &frontier(&[])), []);
         }
         node
@@ -78,36 +70,22 @@ impl Node {
 
     fn raw(&mut self, peer: u8, request: u64, bytes: Vec<u8>) -> Vec<Output> {
         let result = Ok(bytes);
-        self.on(Input::Response {
-            peer: id(peer),
-            id: request,
-            result,
-        })
+        self.on(Input::Response { peer: id(peer), id: request, result })
     }
 
     fn ask(&mut self, peer: u8, request: &Request) -> Vec<Output> {
         let bytes = request.to_bytes();
-        self.on(Input::Request {
-            peer: id(peer),
-            id: 77,
-            bytes,
-        })
+        self.on(Input::Request { peer: id(peer), id: 77, bytes })
     }
 
     /// A peer says how long logs are, by asking us.
     fn told(&mut self, peer: u8, logs: &[(u8, u64)]) -> Vec<Output> {
-        let Response::Frontier(logs) = frontier(logs) else {
-            unreachable!("a frontier")
-        };
+        let Response::Frontier(logs) = frontier(logs) else { unreachable!("a frontier") };
         self.ask(peer, &Request::Frontier(logs))
     }
 
     fn stored(&mut self, peer: u8, author: u8, result: Result<u64, IngestError>) -> Vec<Output> {
-        self.on(Input::Ingested {
-            peer: id(peer),
-            author: id(author),
-            result,
-        })
+        self.on(Input::Ingested { peer: id(peer), author: id(author), result })
     }
 
     fn wait(&mut self, ms: u64) -> Vec<Output> {
@@ -134,12 +112,10 @@ fn asked(out: &[Output]) -> Vec<(AuthorId, u64, Request)> {
 
 /// The one fetch: whom, the request's id, whose log, from where.
 fn fetched(out: &[Output]) -> (AuthorId, u64, AuthorId, u64) {
-    let mut fetches = asked(out)
-        .into_iter()
-        .filter_map(|(peer, id, request)| match request {
-            Request::Fetch { author, from, .. } => Some((peer, id, author, from)),
-            Request::Frontier(_) => None,
-        });
+    let mut fetches = asked(out).into_iter().filter_map(|(peer, id, request)| match request {
+        Request::Fetch { author, from, .. } => Some((peer, id, author, from)),
+        Request::Frontier(_) => None,
+    });
     let first = fetches.next().expect("a fetch");
     assert_eq!(fetches.next(), None, "one fetch");
     first
@@ -160,11 +136,7 @@ fn responses(out: &[Output]) -> Vec<Response> {
 
 fn penalised(out: &[Output]) -> Option<(AuthorId, String, u64)> {
     out.iter().find_map(|output| match output {
-        Output::Penalise {
-            peer,
-            reason,
-            seconds,
-        } => Some((*peer, reason.clone(), *seconds)),
+        Output::Penalise { peer, reason, seconds } => Some((*peer, reason.clone(), *seconds)),
         _ => None,
     })
 }
@@ -178,20 +150,11 @@ fn a_range_is_asked_for_stored_and_followed_by_the_next() {
     assert_eq!((peer, author, from), (id(2), id(3), 0));
     let part = range(3, 0, 3);
     let out = node.answer(2, request, &Response::Range(part.clone()));
-    let ingest = Output::Ingest {
-        peer: id(2),
-        range: part,
-    };
+    let ingest = Output::Ingest { peer: id(2), range: part };
     assert_eq!(out, [ingest]);
     let (_, _, author, from) = fetched(&node.stored(2, 3, Ok(3)));
     assert_eq!((author, from), (id(3), 3));
-    assert_eq!(
-        node.sync.lag()[..]
-            .iter()
-            .filter(|lag| lag.claimed > lag.length)
-            .count(),
-        1
-    );
+    assert_eq!(node.sync.lag()[..].iter().filter(|lag| lag.claimed > lag.length).count(), 1);
 }
 
 #[test]
@@ -233,34 +196,12 @@ fn no_peer_is_asked_for_more_than_the_limit() {
 fn only_members_are_asked_served_and_believed() {
     let mut node = Node::with(&[2]);
     let refused = |refusal| vec![Response::Refused(refusal)];
-    assert_eq!(
-        asked(&node.on(Input::Connected(id(9)))),
-        [],
-        "no frontier for a stranger"
-    );
-    assert_eq!(
-        responses(&node.told(9, &[(9, 1)])),
-        refused(Refusal::NotAMember)
-    );
-    assert_eq!(
-        fetches(&node.told(2, &[(9, 1)])),
-        0,
-        "a stranger's log is not asked for"
-    );
-    let fetch = Request::Fetch {
-        author: id(9),
-        from: 0,
-        max_bytes: 1,
-    };
-    assert_eq!(
-        responses(&node.ask(2, &fetch)),
-        refused(Refusal::UnknownLog)
-    );
-    let heard = Input::Heard {
-        peer: id(2),
-        author: id(9),
-        length: 1,
-    };
+    assert_eq!(asked(&node.on(Input::Connected(id(9)))), [], "no frontier for a stranger");
+    assert_eq!(responses(&node.told(9, &[(9, 1)])), refused(Refusal::NotAMember));
+    assert_eq!(fetches(&node.told(2, &[(9, 1)])), 0, "a stranger's log is not asked for");
+    let fetch = Request::Fetch { author: id(9), from: 0, max_bytes: 1 };
+    assert_eq!(responses(&node.ask(2, &fetch)), refused(Refusal::UnknownLog));
+    let heard = Input::Heard { peer: id(2), author: id(9), length: 1 };
     assert_eq!(node.on(heard), []);
     // Once it is a member, everybody is asked again, it among them.
     let out = node.on(members((1..=5).chain([9])));
@@ -268,10 +209,7 @@ fn only_members_are_asked_served_and_believed() {
     // And once it is none, its logs are nothing to us.
     assert_eq!(fetches(&node.told(2, &[(9, 4)])), 1);
     assert_eq!(node.on(members(1..=5)), []);
-    assert_eq!(
-        responses(&node.ask(2, &fetch)),
-        refused(Refusal::UnknownLog)
-    );
+    assert_eq!(responses(&node.ask(2, &fetch)), refused(Refusal::UnknownLog));
     assert!(node.sync.lag().iter().all(|lag| lag.author != id(9)));
 }
 
@@ -285,11 +223,7 @@ fn a_former_members_log_is_held_as_far_as_it_stands() {
     let (_, request, author, from) = fetched(&node.told(2, &[(5, 9)]));
     assert_eq!((author, from), (id(5), 0));
     let _ = node.answer(2, request, &Response::Range(range(5, 0, 3)));
-    assert_eq!(
-        fetches(&node.stored(2, 5, Ok(3))),
-        0,
-        "the rest does not stand"
-    );
+    assert_eq!(fetches(&node.stored(2, 5, Ok(3))), 0, "the rest does not stand");
     let out = node.told(5, &[]);
     assert_eq!(responses(&out), [Response::Refused(Refusal::NotAMember)]);
 }
@@ -311,11 +245,7 @@ fn frontiers_are_exchanged_again_and_again_but_one_at_a_time() {
 #[test]
 fn gossip_leads_to_a_fetch_and_may_be_early() {
     let mut node = Node::with(&[2, 3]);
-    let heard = |peer| Input::Heard {
-        peer: id(peer),
-        author: id(3),
-        length: 4,
-    };
+    let heard = |peer| Input::Heard { peer: id(peer), author: id(3), length: 4 };
     let (peer, request, ..) = fetched(&node.on(heard(2)));
     assert_eq!(peer, id(3), "the author holds its own log");
     let _ = node.answer(3, request, &Response::Range(range(3, 0, 4)));
@@ -326,11 +256,7 @@ fn gossip_leads_to_a_fetch_and_may_be_early() {
     assert_eq!(peer, id(2));
     let out = node.answer(2, request, &Response::Nothing { length: 0 });
     assert_eq!(out, [], "no offence: it only passed a head on");
-    assert_eq!(
-        fetches(&node.wait(1_000)),
-        1,
-        "it may hold the records by now"
-    );
+    assert_eq!(fetches(&node.wait(1_000)), 1, "it may hold the records by now");
 }
 
 #[test]
@@ -346,10 +272,7 @@ fn a_range_that_does_not_verify_costs_connection_and_score() {
     assert!(reason.contains("does not verify: index 1"), "{reason}");
     assert_eq!(fetched(&out).0, id(3), "the other peer is asked at once");
     // It is not served and not taken back while the penalty lasts.
-    assert_eq!(
-        responses(&node.told(2, &[])),
-        [Response::Refused(Refusal::Penalised)]
-    );
+    assert_eq!(responses(&node.told(2, &[])), [Response::Refused(Refusal::Penalised)]);
     assert!(penalised(&node.on(Input::Connected(id(2)))).is_some());
     node.now_ms += 60_000;
     let (_, request, _) = asked(&node.on(Input::Connected(id(2)))).remove(0);
@@ -362,39 +285,22 @@ fn a_range_that_does_not_verify_costs_connection_and_score() {
 fn what_was_not_asked_for_is_an_offence() {
     let other_log = range(5, 0, 2);
     let other_start = range(4, 1, 2);
-    let fetch_answers = [
-        Response::Range(other_log),
-        Response::Range(other_start),
-        frontier(&[]),
-    ];
+    let fetch_answers = [Response::Range(other_log), Response::Range(other_start), frontier(&[])];
     for answer in fetch_answers {
         let mut node = Node::with(&[2]);
         let (_, request, ..) = fetched(&node.told(2, &[(4, 9)]));
         let out = node.answer(2, request, &answer);
         assert!(penalised(&out).is_some(), "{answer:?}");
-        assert!(
-            !out.iter()
-                .any(|output| matches!(output, Output::Ingest { .. }))
-        );
+        assert!(!out.iter().any(|output| matches!(output, Output::Ingest { .. })));
     }
     let mut node = Node::with(&[2]);
-    assert!(
-        penalised(&node.answer(2, 9999, &frontier(&[]))).is_some(),
-        "no such request"
-    );
+    assert!(penalised(&node.answer(2, 9999, &frontier(&[]))).is_some(), "no such request");
     let mut node = Node::with(&[2, 3]);
     let (_, request, ..) = fetched(&node.told(2, &[(4, 9)]));
     let out = node.answer(3, request, &Response::Nothing { length: 0 });
-    assert_eq!(
-        penalised(&out).map(|p| p.0),
-        Some(id(3)),
-        "another's request"
-    );
+    assert_eq!(penalised(&out).map(|p| p.0), Some(id(3)), "another's request");
     let out = node.answer(2, request, &Response::Range(range(4, 0, 9)));
-    assert!(
-        matches!(out[..], [Output::Ingest { .. }]),
-        "which still counts"
-    );
+    assert!(matches!(out[..], [Output::Ingest { .. }]), "which still counts");
 }
 
 #[test]
@@ -410,12 +316,7 @@ fn longer_than_asked_is_an_offence_unless_it_is_one_append() {
             heads.extend(append.heads().iter().map(|head| (**head).clone()));
             tip = append.tip().clone();
         }
-        Response::Range(Range {
-            author: id(4),
-            from: 0,
-            records,
-            heads,
-        })
+        Response::Range(Range { author: id(4), from: 0, records, heads })
     };
     for (appends, offence) in [(1, false), (2, true)] {
         let mut node = Node::with(&[2]);
@@ -432,11 +333,7 @@ fn twice_half_and_huge() {
     let whole = Response::Range(range(4, 0, 3));
     let out = node.answer(2, request, &whole);
     assert!(matches!(out[..], [Output::Ingest { .. }]));
-    assert_eq!(
-        node.answer(2, request, &whole),
-        [],
-        "twice is no offence, and no use"
-    );
+    assert_eq!(node.answer(2, request, &whole), [], "twice is no offence, and no use");
     let bytes = whole.to_bytes();
     let half = bytes[..bytes.len() / 2].to_vec();
     let huge = vec![VERSION; MAX_RESPONSE_BYTES + 1];
@@ -492,11 +389,7 @@ fn a_failure_sends_the_log_to_another_peer_and_the_peer_to_the_end() {
     let (peer, ..) = fetched(&node.wait(1_000));
     assert_eq!(peer, id(2));
     let whole = Response::Range(range(4, 0, 9));
-    assert_eq!(
-        node.answer(3, request, &whole),
-        [],
-        "from a connection that is gone"
-    );
+    assert_eq!(node.answer(3, request, &whole), [], "from a connection that is gone");
 }
 
 #[test]
@@ -508,9 +401,7 @@ fn a_silent_peer_does_not_stop_a_log() {
     for _ in 0..200 {
         others.extend(asked(&node.wait(250)));
     }
-    let fetch = others
-        .iter()
-        .find(|(_, _, ask)| matches!(ask, Request::Fetch { .. }));
+    let fetch = others.iter().find(|(_, _, ask)| matches!(ask, Request::Fetch { .. }));
     assert_eq!(fetch.map(|(peer, ..)| *peer), Some(id(3)));
 }
 
@@ -532,10 +423,7 @@ fn gaps_and_our_own_failures_are_nobodys_fault() {
     let (_, request, ..) = {
         let mut node = Node::with(&[2]);
         let fetch = fetched(&node.told(2, &[(4, 9)]));
-        let local = Input::Local {
-            author: id(4),
-            length: 2,
-        };
+        let local = Input::Local { author: id(4), length: 2 };
         assert_eq!(node.on(local), []);
         let out = node.answer(2, fetch.1, &Response::Range(range(4, 0, 3)));
         assert_eq!(fetched(&out).3, 2);
@@ -548,31 +436,14 @@ fn gaps_and_our_own_failures_are_nobodys_fault() {
 fn what_is_asked_of_us_is_read_and_answered_within_limits() {
     let mut node = Node::with(&[2]);
     let (author, from, max_bytes) = (id(1), 0, 1000);
-    let fetch = Request::Fetch {
-        author,
-        from,
-        max_bytes,
-    };
-    assert_eq!(
-        responses(&node.ask(2, &fetch)),
-        [Response::Nothing { length: 0 }]
-    );
+    let fetch = Request::Fetch { author, from, max_bytes };
+    assert_eq!(responses(&node.ask(2, &fetch)), [Response::Nothing { length: 0 }]);
     let length = 4;
     let _ = node.on(Input::Local { author, length });
     let peer = id(2);
-    let read = Output::Read {
-        peer,
-        id: 77,
-        author,
-        from,
-        max_bytes,
-    };
+    let read = Output::Read { peer, id: 77, author, from, max_bytes };
     assert_eq!(node.ask(2, &fetch), [read]);
-    let done = |result| Input::ReadDone {
-        peer,
-        id: 77,
-        result,
-    };
+    let done = |result| Input::ReadDone { peer, id: 77, result };
     let out = node.on(done(Ok(Some(range(1, 0, 4)))));
     assert_eq!(responses(&out), [Response::Range(range(1, 0, 4))]);
     assert_eq!(node.on(done(Ok(None))), [], "answered once");
@@ -623,23 +494,16 @@ fn more_logs_than_a_frontier_holds_take_turns() {
     let mut told = Vec::new();
     let out = sync.handle(0, Input::Connected(name(3)));
     for (_, _, request) in asked(&out) {
-        let Request::Frontier(frontier) = request else {
-            unreachable!("a frontier")
-        };
+        let Request::Frontier(frontier) = request else { unreachable!("a frontier") };
         told.extend(frontier.logs);
     }
     assert_eq!(told.len(), MAX_FRONTIER_LOGS);
-    let bytes = Request::Frontier(Frontier {
-        swarm: SWARM,
-        logs: Vec::new(),
-    });
+    let bytes = Request::Frontier(Frontier { swarm: SWARM, logs: Vec::new() });
     let bytes = bytes.to_bytes();
     let peer = name(3);
     let out = sync.handle(0, Input::Request { peer, id: 1, bytes });
     for response in responses(&out) {
-        let Response::Frontier(frontier) = response else {
-            unreachable!("a frontier")
-        };
+        let Response::Frontier(frontier) = response else { unreachable!("a frontier") };
         told.extend(frontier.logs);
     }
     let told: BTreeSet<_> = told.into_iter().map(|(author, _)| author).collect();

@@ -13,11 +13,7 @@ pub(super) fn mangle(bytes: Vec<u8>, logs: &[AuthorId], rng: &mut Rng) -> Option
     };
     match (response, rng.range(0..8)) {
         (_, 0) => None,
-        (_, 1) => Some(
-            (0..rng.range(0..200))
-                .map(|_| rng.next().to_le_bytes()[0])
-                .collect(),
-        ),
+        (_, 1) => Some((0..rng.range(0..200)).map(|_| rng.next().to_le_bytes()[0]).collect()),
         (Response::Frontier(mut frontier), _) => {
             boast(&mut frontier, logs, rng);
             Some(Response::Frontier(frontier).to_bytes())
@@ -32,10 +28,7 @@ pub(super) fn mangle(bytes: Vec<u8>, logs: &[AuthorId], rng: &mut Rng) -> Option
             Some(Response::Range(range).to_bytes())
         }
         (Response::Range(mut range), 5) => {
-            let (a, b) = (
-                rng.index(range.records.len()),
-                rng.index(range.records.len()),
-            );
+            let (a, b) = (rng.index(range.records.len()), rng.index(range.records.len()));
             range.records.swap(a, b);
             Some(Response::Range(range).to_bytes())
         }

@@ -77,10 +77,7 @@ fn run_all(count: u64, play: Play, test: &'static str) {
     println!("{test}: {totals:?}");
     if chosen_seed().is_none() {
         for what in ["crashes", "partitions", "penalties", "ranges"] {
-            assert!(
-                totals.get(what).is_some_and(|count| *count > 0),
-                "no {what} in any run"
-            );
+            assert!(totals.get(what).is_some_and(|count| *count > 0), "no {what} in any run");
         }
     }
 }
@@ -101,37 +98,21 @@ fn check(world: &World) {
         for other in &world.nodes {
             for (author, acknowledged) in other.acknowledged.keys() {
                 let held = node.length_of(author);
-                assert!(
-                    held >= *acknowledged,
-                    "a node lacks what another acknowledged"
-                );
+                assert!(held >= *acknowledged, "a node lacks what another acknowledged");
             }
         }
         for (issue, _) in world.outside.tasks() {
-            let task = memory
-                .fold
-                .state()
-                .task(REPOSITORY, issue)
-                .expect("it was seen");
+            let task = memory.fold.state().task(REPOSITORY, issue).expect("it was seen");
             for epoch in task.epochs.values() {
                 let by_ref = world.outside.winners.get(&(issue, epoch.number));
                 let by_state = epoch.winner.as_ref().map(|win| win.author);
                 if let Some(winner) = by_state {
-                    assert_eq!(
-                        Some(&winner),
-                        by_ref,
-                        "issue {issue}, epoch {}",
-                        epoch.number
-                    );
+                    assert_eq!(Some(&winner), by_ref, "issue {issue}, epoch {}", epoch.number);
                 }
             }
             if let Some(publish) = task.published() {
                 let branch = world.outside.branch(&publish.branch);
-                assert_eq!(
-                    branch,
-                    Some(&publish.commit),
-                    "issue {issue}: the branch's commit"
-                );
+                assert_eq!(branch, Some(&publish.commit), "issue {issue}: the branch's commit");
             }
         }
     }
@@ -144,11 +125,7 @@ fn logs_meet_whatever_happens() {
 
 #[test]
 fn swarms_finish_their_tasks_whatever_happens() {
-    run_all(
-        200,
-        Play::Agents,
-        "swarms_finish_their_tasks_whatever_happens",
-    );
+    run_all(200, Play::Agents, "swarms_finish_their_tasks_whatever_happens");
 }
 
 #[test]

@@ -19,11 +19,7 @@ const START_MS: u64 = 1_800_000_000_000;
 
 /// What the simulated nodes wait for; shorter than in production, so that runs are short.
 fn sync_config() -> Config {
-    Config {
-        frontier_every_ms: 3_000,
-        request_timeout_ms: 5_000,
-        ..Config::default()
-    }
+    Config { frontier_every_ms: 3_000, request_timeout_ms: 5_000, ..Config::default() }
 }
 
 /// The machine crashed in a commit.
@@ -76,9 +72,7 @@ impl EventSource for Source<'_> {
             found = Some(Event::read(place.author, index, record));
             false
         };
-        self.0
-            .scan(&place.author, place.seq, visit)
-            .map_err(fold_error)?;
+        self.0.scan(&place.author, place.seq, visit).map_err(fold_error)?;
         let event = found.ok_or_else(|| FoldError(format!("nothing at {place:?}")))?;
         event.map_err(|error| FoldError(error.to_string()))
     }
@@ -101,10 +95,7 @@ fn fold_error(error: StoreError) -> FoldError {
 
 impl Node {
     pub(super) fn now(&self, now_ms: u64) -> Now {
-        Now {
-            wall_ms: START_MS + self.skew_ms + now_ms,
-            mono_ms: now_ms,
-        }
+        Now { wall_ms: START_MS + self.skew_ms + now_ms, mono_ms: now_ms }
     }
 
     /// Starts the node from what its store holds: all that was ever acknowledged must be there.
@@ -123,9 +114,7 @@ impl Node {
                 .scan(&author, 0, &mut |index, record| {
                     let event = Event::read(author, index, record).expect("it was an event");
                     clock.observe(event.header.clock);
-                    let _ = fold
-                        .apply(&event, &Source(&self.store))
-                        .expect("the store is whole");
+                    let _ = fold.apply(&event, &Source(&self.store)).expect("the store is whole");
                     true
                 })
                 .expect("the store is whole");
@@ -182,11 +171,7 @@ impl Node {
         let (id, swarm, wall_ms) = (self.id, self.swarm, self.now(now_ms).wall_ms);
         let key = self.key.clone();
         let memory = self.memory();
-        let tip = memory
-            .tips
-            .entry(id)
-            .or_insert_with(|| Tip::empty(id))
-            .clone();
+        let tip = memory.tips.entry(id).or_insert_with(|| Tip::empty(id)).clone();
         let mut clock = Hlc::default();
         let mut records = Vec::new();
         for (seq, draft) in (tip.length()..).zip(drafts) {
@@ -201,15 +186,10 @@ impl Node {
     pub(super) fn ingest(&mut self, range: Range) -> Result<Result<u64, IngestError>, Crashed> {
         let (author, swarm) = (range.author, self.swarm);
         let memory = self.memory();
-        let tip = memory
-            .tips
-            .entry(author)
-            .or_insert_with(|| Tip::empty(author));
+        let tip = memory.tips.entry(author).or_insert_with(|| Tip::empty(author));
         match tip.verify(&swarm, range) {
             Ok(append) => self.commit(append).map(Ok),
-            Err(RangeError::Gap {
-                expected: length, ..
-            }) => Ok(Err(IngestError::Gap { length })),
+            Err(RangeError::Gap { expected: length, .. }) => Ok(Err(IngestError::Gap { length })),
             Err(error) => Ok(Err(IngestError::Invalid(error.to_string()))),
         }
     }
@@ -235,10 +215,7 @@ impl Node {
         memory.tips.insert(author, append.tip().clone());
         for event in &events {
             memory.clock.observe(event.header.clock);
-            let _ = memory
-                .fold
-                .apply(event, &Source(&self.store))
-                .expect("the store is whole");
+            let _ = memory.fold.apply(event, &Source(&self.store)).expect("the store is whole");
         }
         Ok(length)
     }
@@ -246,10 +223,7 @@ impl Node {
     /// Nothing that the store acknowledged is lost or changed.
     pub(super) fn check_acknowledged(&self) {
         for ((author, length), root) in &self.acknowledged {
-            let heads = self
-                .store
-                .heads(author, length - 1, 1)
-                .expect("the store is open");
+            let heads = self.store.heads(author, length - 1, 1).expect("the store is open");
             let found = heads.first().map(|head| (head.length, head.root));
             assert_eq!(
                 found,
@@ -262,19 +236,14 @@ impl Node {
 
     pub(super) fn length_of(&self, author: &AuthorId) -> u64 {
         let memory = self.memory.as_ref();
-        memory
-            .and_then(|memory| memory.tips.get(author))
-            .map_or(0, Tip::length)
+        memory.and_then(|memory| memory.tips.get(author)).map_or(0, Tip::length)
     }
 
     /// The logs that the node holds: lengths and roots.
     pub(super) fn held(&self) -> BTreeMap<AuthorId, (u64, Hash)> {
         let logs = self.store.logs().expect("the store is open");
         let held = logs.into_iter().map(|info| {
-            let head = self
-                .store
-                .newest_head(&info.author)
-                .expect("the store is open");
+            let head = self.store.newest_head(&info.author).expect("the store is open");
             let head = head.expect("a log has a head");
             assert_eq!(head.length, info.length, "the newest head covers the log");
             (info.author, (head.length, head.root))
@@ -290,9 +259,7 @@ impl Node {
             payloads.extend(event.payload().cloned());
             true
         };
-        self.store
-            .scan(author, 0, visit)
-            .expect("the store is open");
+        self.store.scan(author, 0, visit).expect("the store is open");
         payloads
     }
 }

@@ -53,10 +53,7 @@ impl Outside {
             depends_on: if number == 3 { vec![1] } else { Vec::new() },
             open: true,
         };
-        Self {
-            issues: (1..=issues).map(issue).collect(),
-            ..Self::default()
-        }
+        Self { issues: (1..=issues).map(issue).collect(), ..Self::default() }
     }
 
     pub(super) fn tasks(&self) -> impl Iterator<Item = (u64, TaskId)> + use<'_> {
@@ -78,22 +75,12 @@ impl Outside {
         match effect {
             Effect::Append(_) => unreachable!("the node appends by itself"),
             Effect::Poll { repository } => self.poll(repository, trouble, rng),
-            Effect::PushClaim {
-                key,
-                claim,
-                expected,
-            } => {
+            Effect::PushClaim { key, claim, expected } => {
                 let issue = self.issue_of(claim.task);
                 let push = self.push(issue, &claim, expected.as_ref(), None, trouble, rng);
                 vec![Input::Outcome(key, Outcome::Pushed(push, claim))]
             }
-            Effect::Publish {
-                key,
-                branch,
-                commit,
-                claim,
-                expected,
-            } => {
+            Effect::Publish { key, branch, commit, claim, expected } => {
                 let issue = self.issue_of(claim.task);
                 let with = Some((branch, commit));
                 let push = self.push(issue, &claim, Some(&expected), with, trouble, rng);
@@ -140,10 +127,7 @@ impl Outside {
             claim: Some(claim.clone()),
         });
         let refs = refs.collect();
-        let issues = Input::Issues {
-            repository: repository.clone(),
-            issues: self.issues.clone(),
-        };
+        let issues = Input::Issues { repository: repository.clone(), issues: self.issues.clone() };
         vec![issues, Input::Claims { repository, refs }]
     }
 
@@ -170,15 +154,8 @@ impl Outside {
         }
         let commit = self.new_commit();
         self.refs.insert(issue, (commit.clone(), claim.clone()));
-        let winner = *self
-            .winners
-            .entry((issue, claim.epoch))
-            .or_insert(claim.author);
-        assert_eq!(
-            winner, claim.author,
-            "two winners of issue {issue}, epoch {}",
-            claim.epoch
-        );
+        let winner = *self.winners.entry((issue, claim.epoch)).or_insert(claim.author);
+        assert_eq!(winner, claim.author, "two winners of issue {issue}, epoch {}", claim.epoch);
         if let Some((branch, work)) = with {
             self.branches.insert(branch, work);
         }
@@ -189,10 +166,7 @@ impl Outside {
     }
 
     fn issue_of(&self, task: TaskId) -> u64 {
-        self.tasks()
-            .find(|(_, id)| *id == task)
-            .expect("a task of the board")
-            .0
+        self.tasks().find(|(_, id)| *id == task).expect("a task of the board").0
     }
 
     fn new_commit(&mut self) -> CommitId {
@@ -210,19 +184,10 @@ fn failed(key: Key, why: &str) -> Input {
 }
 
 fn run(key: Key, command: EventId, rng: &mut Rng) -> Vec<Input> {
-    let (task, bytes) = (
-        key.task,
-        format!("output {}\n", rng.range(0..10)).into_bytes(),
-    );
+    let (task, bytes) = (key.task, format!("output {}\n", rng.range(0..10)).into_bytes());
     let output_total = bytes.len() as u64;
     let output_hash = Hash(*blake3::hash(&bytes).as_bytes());
-    let output = Input::Output {
-        task,
-        command,
-        stream: Stream::Stdout,
-        at_ms: 5,
-        bytes,
-    };
+    let output = Input::Output { task, command, stream: Stream::Stdout, at_ms: 5, bytes };
     let ended = Outcome::Ended {
         command,
         status: CommandStatus::Exited(0),

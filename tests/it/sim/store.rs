@@ -97,19 +97,13 @@ impl Disk {
                 let log = self.logs.entry(append.author()).or_default();
                 assert_eq!(log.records.len() as u64, append.from(), "it was checked");
                 log.records.extend(append.records().iter().cloned());
-                let heads = append
-                    .heads()
-                    .iter()
-                    .map(|head| (head.length, (**head).clone()));
+                let heads = append.heads().iter().map(|head| (head.length, (**head).clone()));
                 log.heads.extend(heads);
                 log.tiles.extend(append.tiles().iter().cloned());
                 log.nodes.extend(append.nodes().iter().copied());
             }
             Write::Index(entry) => {
-                self.groups
-                    .entry(entry.group)
-                    .or_default()
-                    .insert(entry.place);
+                self.groups.entry(entry.group).or_default().insert(entry.place);
             }
             Write::Cache(name, value) => {
                 self.cache.insert(name.clone(), value.clone());
@@ -160,11 +154,7 @@ impl LogStore for SimStore {
             let held = inner.current.logs.get(&author);
             let length = held.map_or(0, |log| log.records.len() as u64);
             if length != from {
-                return Err(StoreError::Gap {
-                    author,
-                    length,
-                    from,
-                });
+                return Err(StoreError::Gap { author, length, from });
             }
             inner.stage(Write::Append(append.clone()));
         }

@@ -44,37 +44,11 @@ enum Event {
     Chatter(usize),
     Admit(usize),
     Tick(usize, u64),
-    Request {
-        from: usize,
-        to: usize,
-        connection: u64,
-        id: u64,
-        bytes: Vec<u8>,
-    },
-    Response {
-        from: usize,
-        to: usize,
-        connection: u64,
-        id: u64,
-        result: Result<Vec<u8>, String>,
-    },
-    Gossip {
-        from: usize,
-        to: usize,
-        author: AuthorId,
-        length: u64,
-    },
-    Read {
-        node: usize,
-        life: u64,
-        read: Output,
-    },
-    Ingest {
-        node: usize,
-        life: u64,
-        peer: AuthorId,
-        range: Range,
-    },
+    Request { from: usize, to: usize, connection: u64, id: u64, bytes: Vec<u8> },
+    Response { from: usize, to: usize, connection: u64, id: u64, result: Result<Vec<u8>, String> },
+    Gossip { from: usize, to: usize, author: AuthorId, length: u64 },
+    Read { node: usize, life: u64, read: Output },
+    Ingest { node: usize, life: u64, peer: AuthorId, range: Range },
     Effect(usize, u64, Effect),
     Inputs(usize, u64, Vec<agent::Input>),
 }
@@ -116,11 +90,7 @@ impl World {
                 nonsense: rng.range(0..8),
                 sandbox: rng.range(0..8),
             },
-            gossip: if rng.percent(30) {
-                0
-            } else {
-                rng.range(20..100)
-            },
+            gossip: if rng.percent(30) { 0 } else { rng.range(20..100) },
             calm: false,
             trace: blake3::Hasher::new(),
             counts: BTreeMap::new(),
@@ -151,10 +121,7 @@ impl World {
             key,
             id,
             store: SimStore::default(),
-            swarm: self
-                .nodes
-                .first()
-                .map_or(SwarmId([0; 32]), |node| node.swarm),
+            swarm: self.nodes.first().map_or(SwarmId([0; 32]), |node| node.swarm),
             founder,
             skew_ms: self.rng.range(0..3_000),
             life: 0,
@@ -226,8 +193,7 @@ impl World {
 
     fn later(&mut self, after_ms: u64, event: Event) {
         self.events += 1;
-        self.queue
-            .insert((self.now_ms + after_ms, self.events), event);
+        self.queue.insert((self.now_ms + after_ms, self.events), event);
     }
 
     fn count(&mut self, what: &'static str) {
@@ -265,18 +231,14 @@ impl World {
             Event::Chatter(n) => format!("chatter {n}"),
             Event::Admit(n) => format!("admit {n}"),
             Event::Tick(n, _) => format!("tick {n}"),
-            Event::Request {
-                from, to, bytes, ..
-            } => format!("request {from} {to} {}", blake3::hash(bytes)),
-            Event::Response {
-                from, to, result, ..
-            } => match result {
+            Event::Request { from, to, bytes, .. } => {
+                format!("request {from} {to} {}", blake3::hash(bytes))
+            }
+            Event::Response { from, to, result, .. } => match result {
                 Ok(bytes) => format!("response {from} {to} {}", blake3::hash(bytes)),
                 Err(error) => format!("response {from} {to} {error}"),
             },
-            Event::Gossip {
-                from, to, length, ..
-            } => format!("gossip {from} {to} {length}"),
+            Event::Gossip { from, to, length, .. } => format!("gossip {from} {to} {length}"),
             Event::Read { node, read, .. } => format!("read {node} {read:?}"),
             Event::Ingest { node, range, .. } => format!("ingest {node} {}", range.end()),
             Event::Effect(n, _, effect) => format!("effect {n} {effect:?}"),
@@ -308,48 +270,24 @@ impl World {
                     self.agent(n, agent::Input::Tick);
                 }
             }
-            Event::Request {
-                from,
-                to,
-                connection,
-                id,
-                bytes,
-            } => self.request_arrives(from, to, connection, id, bytes),
-            Event::Response {
-                from,
-                to,
-                connection,
-                id,
-                result,
-            } => {
+            Event::Request { from, to, connection, id, bytes } => {
+                self.request_arrives(from, to, connection, id, bytes)
+            }
+            Event::Response { from, to, connection, id, result } => {
                 if self.net.connection(from, to) == Some(connection) {
                     let peer = self.nodes[from].id;
                     self.sync(to, Input::Response { peer, id, result });
                 }
             }
-            Event::Gossip {
-                from,
-                to,
-                author,
-                length,
-            } => {
+            Event::Gossip { from, to, author, length } => {
                 let peer = self.nodes[from].id;
                 if self.net.connection(from, to).is_some() {
-                    let heard = Input::Heard {
-                        peer,
-                        author,
-                        length,
-                    };
+                    let heard = Input::Heard { peer, author, length };
                     self.sync(to, heard);
                 }
             }
             Event::Read { node, life, read } => self.read(node, life, &read),
-            Event::Ingest {
-                node,
-                life,
-                peer,
-                range,
-            } => self.ingest(node, life, peer, range),
+            Event::Ingest { node, life, peer, range } => self.ingest(node, life, peer, range),
             Event::Effect(n, life, effect) => self.effect(n, life, effect),
             Event::Inputs(n, life, inputs) => {
                 for input in inputs {
@@ -428,10 +366,7 @@ impl World {
         self.later(TICK_MS, Event::Tick(n, life));
         let name = format!("node {n}");
         let memory = self.nodes[n].memory();
-        let drafts = memory
-            .agent
-            .as_ref()
-            .map(|agent| agent.started(&name, "simulated"));
+        let drafts = memory.agent.as_ref().map(|agent| agent.started(&name, "simulated"));
         // The founder's first event is the founding.
         let founded = self.nodes[n].length_of(&self.nodes[0].id) > 0 || n > 0;
         if let Some(drafts) = drafts.filter(|_| founded) {
@@ -478,9 +413,7 @@ impl World {
         if self.nodes[n].is_evil && self.nodes[n].memory.is_some() {
             let to = self.rng.index(self.nodes.len());
             let noise = self.rng.range(0..60);
-            let bytes = (0..noise)
-                .map(|_| self.rng.next().to_le_bytes()[0])
-                .collect();
+            let bytes = (0..noise).map(|_| self.rng.next().to_le_bytes()[0]).collect();
             self.send(n, to, u64::MAX, bytes);
         }
     }
@@ -490,23 +423,12 @@ impl World {
             return self.later(1_000, Event::Admit(n));
         }
         let member = self.nodes[n].id;
-        if self.nodes[0]
-            .memory()
-            .fold
-            .state()
-            .members
-            .members
-            .contains_key(&member)
-        {
+        if self.nodes[0].memory().fold.state().members.members.contains_key(&member) {
             return;
         }
         let admitted = MemberAdmitted {
             member,
-            role: if self.nodes[n].is_evil {
-                Role::Replica
-            } else {
-                Role::Agent
-            },
+            role: if self.nodes[n].is_evil { Role::Replica } else { Role::Agent },
             name: format!("node {n}"),
         };
         if !self.append(0, &[Draft::general(admitted)]) {
@@ -536,12 +458,7 @@ impl World {
         for to in 0..self.nodes.len() {
             if self.net.connection(n, to).is_some() && self.rng.percent(self.gossip) {
                 let after = self.rng.range(1..60);
-                let gossip = Event::Gossip {
-                    from: n,
-                    to,
-                    author,
-                    length,
-                };
+                let gossip = Event::Gossip { from: n, to, author, length };
                 self.later(after, gossip);
             }
         }
@@ -574,27 +491,15 @@ impl World {
             }
             Output::Ingest { peer, range } => {
                 let after = self.rng.range(0..20);
-                let ingest = Event::Ingest {
-                    node: n,
-                    life,
-                    peer,
-                    range,
-                };
+                let ingest = Event::Ingest { node: n, life, peer, range };
                 self.later(after, ingest);
             }
-            Output::Penalise {
-                peer,
-                reason,
-                seconds,
-            } => {
+            Output::Penalise { peer, reason, seconds } => {
                 let whom = self.index_of(&peer);
                 if self.nodes[n].is_evil {
                     return;
                 }
-                assert!(
-                    self.nodes[whom].is_evil,
-                    "node {n} penalised node {whom}: {reason}"
-                );
+                assert!(self.nodes[whom].is_evil, "node {n} penalised node {whom}: {reason}");
                 self.count("penalties");
                 self.net.ban(n, whom, self.now_ms + seconds * 1000);
                 self.disconnect(n, whom);
@@ -616,13 +521,7 @@ impl World {
             Fate::Arrives(copies) => {
                 for after in copies {
                     let bytes = bytes.clone();
-                    let request = Event::Request {
-                        from,
-                        to,
-                        connection,
-                        id,
-                        bytes,
-                    };
+                    let request = Event::Request { from, to, connection, id, bytes };
                     self.later(after, request);
                 }
             }
@@ -639,13 +538,7 @@ impl World {
         after_ms: u64,
         result: Result<Vec<u8>, String>,
     ) {
-        let response = Event::Response {
-            from,
-            to,
-            connection,
-            id,
-            result,
-        };
+        let response = Event::Response { from, to, connection, id, result };
         self.later(after_ms, response);
     }
 
@@ -694,14 +587,7 @@ impl World {
     }
 
     fn read(&mut self, n: usize, life: u64, read: &Output) {
-        let Output::Read {
-            peer,
-            id,
-            author,
-            from,
-            max_bytes,
-        } = *read
-        else {
+        let Output::Read { peer, id, author, from, max_bytes } = *read else {
             unreachable!("only reads are queued as reads");
         };
         if !self.is_alive(n, life) {
@@ -722,11 +608,7 @@ impl World {
             Err(Crashed) => self.crash(n),
             Ok(result) => {
                 let length = result.as_ref().ok().copied();
-                let ingested = Input::Ingested {
-                    peer,
-                    author,
-                    result,
-                };
+                let ingested = Input::Ingested { peer, author, result };
                 self.sync(n, ingested);
                 if let Some(length) = length {
                     self.count("ranges");

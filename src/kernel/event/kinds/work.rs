@@ -72,7 +72,7 @@ payload! {
         pub epoch: u64,
         /// What for.
         pub purpose: Purpose,
-        /// How many questions of this purpose the author had answered in this attempt.
+        /// The number of the question among those of its purpose; of a review, the plan's revision.
         pub turn: u32,
         /// The hash of all messages.
         pub prompt: Hash,

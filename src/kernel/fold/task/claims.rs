@@ -132,11 +132,7 @@ impl Epoch {
     /// Whether the winner still owns the task, as far as it says.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        self.finished.is_none()
-            && self
-                .winner
-                .as_ref()
-                .is_some_and(|win| win.lost_at.is_none())
+        self.finished.is_none() && self.winner.as_ref().is_some_and(|win| win.lost_at.is_none())
     }
 
     /// The plan that stands: the last one.
@@ -203,10 +199,7 @@ impl Epoch {
 
     /// The author's own pending intent.
     fn pending(&mut self, author: &AuthorId, intent: &EventId) -> Result<&mut Intent, Reason> {
-        let intent = self
-            .intents
-            .get_mut(intent)
-            .filter(|intent| intent.author == *author);
+        let intent = self.intents.get_mut(intent).filter(|intent| intent.author == *author);
         intent.ok_or(Reason::Dangling)
     }
 
@@ -252,11 +245,7 @@ impl Epoch {
         {
             self.seen.entry(holder).or_default().insert(event.author);
         }
-        if let Some(win) = self
-            .winner
-            .as_mut()
-            .filter(|win| win.author == event.author)
-        {
+        if let Some(win) = self.winner.as_mut().filter(|win| win.author == event.author) {
             win.lost_at = win.lost_at.or(Some(event.header.clock));
         }
         Ok(())

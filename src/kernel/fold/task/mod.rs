@@ -95,10 +95,7 @@ impl Task {
     /// The highest epoch that somebody won.
     #[must_use]
     pub fn current(&self) -> Option<&Epoch> {
-        self.epochs
-            .values()
-            .rev()
-            .find(|epoch| epoch.winner.is_some())
+        self.epochs.values().rev().find(|epoch| epoch.winner.is_some())
     }
 
     /// Who owns the task now, and in which epoch.
@@ -111,20 +108,16 @@ impl Task {
     /// The work that was published.
     #[must_use]
     pub fn published(&self) -> Option<&Publish> {
-        self.epochs.values().rev().find_map(|epoch| {
-            epoch
-                .publish
-                .as_ref()
-                .filter(|publish| publish.claim.is_some())
-        })
+        self.epochs
+            .values()
+            .rev()
+            .find_map(|epoch| epoch.publish.as_ref().filter(|publish| publish.claim.is_some()))
     }
 
     /// Where the task stands.
     #[must_use]
     pub fn status(&self) -> TaskStatus {
-        let status = self
-            .current()
-            .and_then(|epoch| epoch.winner.as_ref().map(|win| win.status));
+        let status = self.current().and_then(|epoch| epoch.winner.as_ref().map(|win| win.status));
         match status {
             _ if self.published().is_some() => TaskStatus::Published,
             Some(ClaimStatus::Escalated) => TaskStatus::Escalated,
@@ -144,9 +137,7 @@ impl Task {
                     return Err(Reason::Limit);
                 }
                 let epoch = self.epochs.entry(intended.epoch);
-                epoch
-                    .or_insert_with(|| Epoch::new(intended.epoch))
-                    .intended(event, intended)?;
+                epoch.or_insert_with(|| Epoch::new(intended.epoch)).intended(event, intended)?;
             }
             _ => {
                 let number = epoch_of(payload).ok_or(Reason::Content)?;

@@ -50,9 +50,7 @@ pub struct Review {
 impl Plan {
     /// The blocking objections.
     pub fn objections(&self) -> impl Iterator<Item = &Review> {
-        self.reviews
-            .iter()
-            .filter(|review| review.verdict == Verdict::Object)
+        self.reviews.iter().filter(|review| review.verdict == Verdict::Object)
     }
 }
 
@@ -91,16 +89,9 @@ impl Epoch {
             return Err(Reason::OwnPlan);
         }
         self.answered(&event.author, Purpose::Review);
-        let plan = self
-            .plans
-            .iter_mut()
-            .find(|plan| plan.event == reviewed.plan);
+        let plan = self.plans.iter_mut().find(|plan| plan.event == reviewed.plan);
         let plan = plan.ok_or(Reason::Dangling)?;
-        if plan
-            .reviews
-            .iter()
-            .any(|review| review.author == event.author)
-        {
+        if plan.reviews.iter().any(|review| review.author == event.author) {
             return Err(Reason::Repeated);
         }
         if plan.adopted.is_some() {
@@ -123,18 +114,12 @@ impl Epoch {
     /// considered.
     fn adopted(&mut self, event: &Event, adopted: &PlanAdopted) -> Result<(), Reason> {
         self.owned_by(&event.author)?;
-        let plan = self
-            .plans
-            .last_mut()
-            .filter(|plan| plan.event == adopted.plan);
+        let plan = self.plans.last_mut().filter(|plan| plan.event == adopted.plan);
         let plan = plan.ok_or(Reason::Dangling)?;
         if plan.adopted.is_some() {
             return Err(Reason::Repeated);
         }
-        if plan
-            .objections()
-            .any(|review| adopted.considered.contains(&review.event))
-        {
+        if plan.objections().any(|review| adopted.considered.contains(&review.event)) {
             return Err(Reason::Objection);
         }
         plan.adopted = Some(event.id);

@@ -67,10 +67,7 @@ impl Epoch {
             }
             Payload::PullRequestOpened(opened) => {
                 let place = opened.place.clone();
-                self.pull = Some(Pull {
-                    number: opened.number,
-                    place,
-                });
+                self.pull = Some(Pull { number: opened.number, place });
                 Ok(())
             }
             Payload::Escalated(escalated) => {
@@ -78,11 +75,7 @@ impl Epoch {
                     return Err(Reason::Repeated);
                 }
                 let (reason, question) = (escalated.reason.clone(), escalated.question.clone());
-                self.escalation = Some(Escalation {
-                    event: event.id,
-                    reason,
-                    question,
-                });
+                self.escalation = Some(Escalation { event: event.id, reason, question });
                 self.answered(&event.author, Purpose::Step);
                 self.answered(&event.author, Purpose::Plan);
                 Ok(())
@@ -91,8 +84,7 @@ impl Epoch {
                 if self.reported.len() >= MAX_REPORTS {
                     return Err(Reason::Limit);
                 }
-                self.reported
-                    .insert(format!("{}:{}", reported.target, reported.status));
+                self.reported.insert(format!("{}:{}", reported.target, reported.status));
                 Ok(())
             }
             Payload::TaskFinished(finished) => {
@@ -116,11 +108,7 @@ impl Epoch {
         if !intended.commit.is_valid() || intended.branch.len() > 256 {
             return Err(Reason::Content);
         }
-        if self
-            .publish
-            .as_ref()
-            .is_some_and(|publish| publish.claim.is_some())
-        {
+        if self.publish.as_ref().is_some_and(|publish| publish.claim.is_some()) {
             return Err(Reason::Ended);
         }
         self.publish = Some(Publish {

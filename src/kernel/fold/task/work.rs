@@ -40,8 +40,8 @@ pub struct Ask {
     pub last_error: Option<String>,
     /// Whether the last failure was an answer in the wrong form, not a model out of reach.
     pub nonsense: bool,
-    /// How many answers of each purpose were had in this attempt: plan, review, step.
-    pub turns: (u32, u32, u32),
+    /// How many plans were answered in this epoch, and how many steps in this attempt.
+    pub turns: (u32, u32),
 }
 
 /// A model's answer.
@@ -155,11 +155,7 @@ impl Epoch {
     fn asked(&mut self, event: &Event, asked: &ModelAsked) -> Result<(), Reason> {
         let owns = self.owned_by(&event.author).is_ok();
         if owns == (asked.purpose == Purpose::Review) {
-            return Err(if owns {
-                Reason::OwnPlan
-            } else {
-                Reason::NotTheOwner
-            });
+            return Err(if owns { Reason::OwnPlan } else { Reason::NotTheOwner });
         }
         if self.asks.len() >= MAX_ASKERS && !self.asks.contains_key(&event.author) {
             return Err(Reason::Limit);
@@ -174,33 +170,26 @@ impl Epoch {
             failures: before.map_or(0, |ask| ask.failures),
             last_error: before.and_then(|ask| ask.last_error.clone()),
             nonsense: before.is_some_and(|ask| ask.nonsense),
-            turns: before.map_or((0, 0, 0), |ask| ask.turns),
+            turns: before.map_or((0, 0), |ask| ask.turns),
         };
         self.asks.insert(event.author, ask);
         Ok(())
     }
 
     fn waiting(&mut self, author: &AuthorId, ask: &EventId) -> Result<&mut Ask, Reason> {
-        let found = self
-            .asks
-            .get_mut(author)
-            .filter(|found| found.event == *ask && found.waiting);
+        let found = self.asks.get_mut(author).filter(|found| found.event == *ask && found.waiting);
         found.ok_or(Reason::Dangling)
     }
 
     fn model_answered(&mut self, event: &Event, answered: &ModelAnswered) -> Result<(), Reason> {
         let ask = self.waiting(&event.author, &answered.ask)?;
         ask.waiting = false;
-        ask.answer = Some(Answer {
-            event: event.id,
-            text: answered.text.clone(),
-        });
-        let turns = match ask.purpose {
-            Purpose::Plan => &mut ask.turns.0,
-            Purpose::Review => &mut ask.turns.1,
-            Purpose::Step => &mut ask.turns.2,
-        };
-        *turns += 1;
+        ask.answer = Some(Answer { event: event.id, text: answered.text.clone() });
+        match ask.purpose {
+            Purpose::Plan => ask.turns.0 += 1,
+            Purpose::Review => {}
+            Purpose::Step => ask.turns.1 += 1,
+        }
         if self.owned_by(&event.author).is_ok() {
             let spent = &mut self.work.spent;
             spent.answers += 1;
@@ -225,11 +214,7 @@ impl Epoch {
 
     fn answer_refused(&mut self, event: &Event, refused: &AnswerRefused) -> Result<(), Reason> {
         let ask = self.asks.get_mut(&event.author).ok_or(Reason::Dangling)?;
-        if ask
-            .answer
-            .as_ref()
-            .is_none_or(|answer| answer.event != refused.answer)
-        {
+        if ask.answer.as_ref().is_none_or(|answer| answer.event != refused.answer) {
             return Err(Reason::Dangling);
         }
         ask.answer = None;
@@ -241,11 +226,7 @@ impl Epoch {
 
     /// The answer was used.
     pub(super) fn answered(&mut self, author: &AuthorId, purpose: Purpose) {
-        if let Some(ask) = self
-            .asks
-            .get_mut(author)
-            .filter(|ask| ask.purpose == purpose)
-        {
+        if let Some(ask) = self.asks.get_mut(author).filter(|ask| ask.purpose == purpose) {
             ask.answer = None;
             ask.waiting = false;
             ask.failures = 0;
@@ -273,7 +254,7 @@ impl Epoch {
         if let Some(ask) = self.asks.get_mut(&event.author) {
             ask.answer = None;
             ask.waiting = false;
-            ask.turns.2 = 0;
+            ask.turns.1 = 0;
         }
         Ok(())
     }
@@ -304,18 +285,9 @@ impl Epoch {
     }
 
     fn running(&mut self, command: &EventId) -> Result<&mut Command, Reason> {
-        let found = self
-            .work
-            .commands
-            .iter_mut()
-            .rev()
-            .find(|found| found.event == *command);
+        let found = self.work.commands.iter_mut().rev().find(|found| found.event == *command);
         let found = found.ok_or(Reason::Dangling)?;
-        if found.status.is_some() {
-            Err(Reason::Ended)
-        } else {
-            Ok(found)
-        }
+        if found.status.is_some() { Err(Reason::Ended) } else { Ok(found) }
     }
 
     fn output(&mut self, output: &CommandOutput) -> Result<(), Reason> {
@@ -324,9 +296,7 @@ impl Epoch {
         let keep = output.bytes.len().min(OUTPUT_EXCERPT);
         let drop = (command.excerpt.len() + keep).saturating_sub(OUTPUT_EXCERPT);
         command.excerpt.drain(..drop);
-        command
-            .excerpt
-            .extend_from_slice(&output.bytes[output.bytes.len() - keep..]);
+        command.excerpt.extend_from_slice(&output.bytes[output.bytes.len() - keep..]);
         Ok(())
     }
 
