@@ -126,9 +126,7 @@ fn behaviour(config: &Config, pair: &Keypair) -> Result<Behaviour, NetError> {
         .with_agent_version(concat!("bzzz/", env!("CARGO_PKG_VERSION")).to_owned())
         .with_cache_size(0)
         .with_hide_listen_addrs(true);
-    let pings = ping::Config::new()
-        .with_interval(PING_INTERVAL)
-        .with_timeout(PING_TIMEOUT);
+    let pings = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
     Ok(Behaviour {
         gate: Gate::default(),
         limits: connection_limits::Behaviour::new(connection_limits(&config.limits)),
@@ -162,9 +160,7 @@ fn requests(config: &Config) -> Result<request_response::Behaviour<SyncCodec>, N
         .with_request_timeout(config.limits.request_timeout)
         .with_max_concurrent_streams(config.limits.max_streams as usize);
     let protocols = [(protocol, ProtocolSupport::Full)];
-    Ok(request_response::Behaviour::with_codec(
-        codec, protocols, settings,
-    ))
+    Ok(request_response::Behaviour::with_codec(codec, protocols, settings))
 }
 
 fn gossip(config: &Config, pair: &Keypair) -> Result<Gossip, NetError> {
@@ -216,10 +212,7 @@ fn content_id(topic: &TopicHash, data: &[u8]) -> MessageId {
 
 /// Many nodes on one address are no offence: that is how a small swarm is tried out.
 fn score_params() -> PeerScoreParams {
-    PeerScoreParams {
-        ip_colocation_factor_weight: 0.0,
-        ..PeerScoreParams::default()
-    }
+    PeerScoreParams { ip_colocation_factor_weight: 0.0, ..PeerScoreParams::default() }
 }
 
 /// Only what the node rejected counts: a peer that has nothing to say is as good as any other. Two

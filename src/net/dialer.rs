@@ -372,10 +372,7 @@ mod tests {
             assert!(dialer.discovered(peer(seed), address(1), now));
         }
         assert!(dialer.add_explicit(address(1), None, now));
-        assert!(
-            !dialer.discovered(peer(0), address(1), now),
-            "mDNS gets half of the table"
-        );
+        assert!(!dialer.discovered(peer(0), address(1), now), "mDNS gets half of the table");
         for port in 0..=u16::try_from(MAX_TARGETS / 2).expect("a small constant") {
             assert!(dialer.add_explicit(address(port), None, now));
         }

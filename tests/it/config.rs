@@ -12,23 +12,13 @@ use bzzz::node::config::{
 use proptest::prelude::*;
 
 fn parse(text: &str) -> Result<Loaded, ConfigError> {
-    Config::parse(
-        text,
-        Path::new("/etc/bzzz/bzzz.toml"),
-        &BTreeMap::new(),
-        &[],
-    )
+    Config::parse(text, Path::new("/etc/bzzz/bzzz.toml"), &BTreeMap::new(), &[])
 }
 
 fn with(text: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     let flags: Vec<_> = flags.iter().map(own).collect();
-    Config::parse(
-        text,
-        Path::new("/etc/bzzz/bzzz.toml"),
-        &env.iter().map(own).collect(),
-        &flags,
-    )
+    Config::parse(text, Path::new("/etc/bzzz/bzzz.toml"), &env.iter().map(own).collect(), &flags)
 }
 
 /// The report as lines, without the path of the file.
@@ -38,9 +28,7 @@ fn report(text: &str) -> Vec<String> {
 
 fn lines(error: &ConfigError) -> Vec<String> {
     let text = error.to_string();
-    text.lines()
-        .map(|line| line.replace("/etc/bzzz/bzzz.toml:", ""))
-        .collect()
+    text.lines().map(|line| line.replace("/etc/bzzz/bzzz.toml:", "")).collect()
 }
 
 /// Says that a file's report is exactly these lines.
@@ -85,17 +73,11 @@ fn the_example_and_an_empty_file_mean_the_defaults() {
     assert_eq!(config.home, Path::new("/etc/bzzz"));
     assert_eq!(config.store.path, Path::new("/etc/bzzz/store"));
     assert_eq!(config.store.kind, StoreKind::Rocksdb);
-    assert_eq!(
-        config.sandbox.docker_socket,
-        Path::new("/var/run/docker.sock")
-    );
+    assert_eq!(config.sandbox.docker_socket, Path::new("/var/run/docker.sock"));
     assert_eq!(config.agent.labels, ["bzzz-task"]);
     assert_eq!(config.net.listen.len(), 2);
     assert!(config.api.listen.ip().is_loopback());
-    assert_eq!(
-        config.reasoner.url.as_deref(),
-        Some("http://127.0.0.1:11434")
-    );
+    assert_eq!(config.reasoner.url.as_deref(), Some("http://127.0.0.1:11434"));
     assert!(config.repositories.is_empty());
 }
 
@@ -103,17 +85,9 @@ fn the_example_and_an_empty_file_mean_the_defaults() {
 fn every_key_of_the_example_can_be_taken_as_it_stands() {
     let all = parse(&uncommented()).unwrap();
     let defaults = parse("").unwrap();
-    assert!(
-        all.settings
-            .iter()
-            .all(|shown| matches!(shown.origin, Some(Origin::File { .. })))
-    );
+    assert!(all.settings.iter().all(|shown| matches!(shown.origin, Some(Origin::File { .. }))));
     for shown in &defaults.settings {
-        let same = all
-            .settings
-            .iter()
-            .find(|other| other.key == shown.key)
-            .unwrap();
+        let same = all.settings.iter().find(|other| other.key == shown.key).unwrap();
         if shown.value.is_some() {
             assert_eq!(same.value, shown.value, "{}", shown.key);
         }
@@ -158,24 +132,12 @@ fn both_ends_of_every_range_are_taken_and_what_lies_beyond_is_not() {
         let max = rest.split(['.', ',']).next().unwrap();
         for good in [min, max] {
             let loaded = with("", &[(&variable, good)], &[]).unwrap();
-            let origin = Origin::Environment {
-                variable: variable.clone(),
-            };
+            let origin = Origin::Environment { variable: variable.clone() };
             assert_eq!(loaded.origin(&key), Some(&origin), "{key}");
         }
         let beyond = max.parse::<u64>().unwrap() + 1;
-        let mut bad = vec![
-            beyond.to_string(),
-            "-1".to_owned(),
-            "ten".to_owned(),
-            String::new(),
-        ];
-        bad.extend(
-            min.parse::<u64>()
-                .unwrap()
-                .checked_sub(1)
-                .map(|below| below.to_string()),
-        );
+        let mut bad = vec![beyond.to_string(), "-1".to_owned(), "ten".to_owned(), String::new()];
+        bad.extend(min.parse::<u64>().unwrap().checked_sub(1).map(|below| below.to_string()));
         for bad in bad {
             let error = with("", &[], &[(&key, &bad)]).unwrap_err();
             assert_eq!(error.problems.len(), 1, "{key} = {bad}: {error}");
@@ -200,11 +162,7 @@ fn every_key_has_a_variable_and_a_flag() {
         };
         let base = "[reasoner]\nmodel = \"m\"\nscript = \"s\"";
         let by_env = with(base, &[(&variable, &text)], &[]).unwrap();
-        assert_eq!(
-            by_env.origin(&key),
-            Some(&Origin::Environment { variable }),
-            "{key}"
-        );
+        assert_eq!(by_env.origin(&key), Some(&Origin::Environment { variable }), "{key}");
         let by_flag = with(base, &[], &[(&key, &text)]).unwrap();
         assert_eq!(by_flag.origin(&key), Some(&Origin::Flag), "{key}");
         assert_eq!(by_env.config, by_flag.config, "{key}");
@@ -224,17 +182,10 @@ fn a_flag_overrides_the_environment_and_that_the_file() {
     ];
     let loaded = with(file, &env, &[("agent.max_tasks", "4")]).unwrap();
     let agent = &loaded.config.agent;
-    assert_eq!(
-        (agent.max_tasks, agent.lease_seconds, agent.poll_seconds),
-        (4, 40, 3)
-    );
+    assert_eq!((agent.max_tasks, agent.lease_seconds, agent.poll_seconds), (4, 40, 3));
     assert_eq!(agent.labels, ["b", "c"]);
     let shown = |key: &str| {
-        let shown = loaded
-            .settings
-            .iter()
-            .find(|shown| shown.key == key)
-            .unwrap();
+        let shown = loaded.settings.iter().find(|shown| shown.key == key).unwrap();
         shown.to_string()
     };
     assert_eq!(shown("agent.max_tasks"), "agent.max_tasks = 4  # flag");
@@ -242,18 +193,11 @@ fn a_flag_overrides_the_environment_and_that_the_file() {
         shown("agent.lease_seconds"),
         "agent.lease_seconds = 40  # environment, BZZZ_AGENT_LEASE_SECONDS"
     );
-    assert_eq!(
-        shown("agent.poll_seconds"),
-        "agent.poll_seconds = 3  # file, line 5"
-    );
+    assert_eq!(shown("agent.poll_seconds"), "agent.poll_seconds = 3  # file, line 5");
     assert_eq!(shown("agent.review"), "agent.review = true  # default");
     assert_eq!(shown("reasoner.model"), "# reasoner.model is not set");
     let json = serde_json::to_value(&loaded.settings).unwrap();
-    let poll = json
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|row| row["key"] == "agent.poll_seconds");
+    let poll = json.as_array().unwrap().iter().find(|row| row["key"] == "agent.poll_seconds");
     let expected = serde_json::json!({
         "key": "agent.poll_seconds", "value": 3, "origin": {"from": "file", "line": 5}
     });
@@ -262,11 +206,7 @@ fn a_flag_overrides_the_environment_and_that_the_file() {
 
 #[test]
 fn a_wrong_value_in_the_file_is_a_problem_also_when_it_is_overridden() {
-    let error = with(
-        "[agent]\nmax_tasks = 0\n",
-        &[("BZZZ_AGENT_MAX_TASKS", "3")],
-        &[],
-    );
+    let error = with("[agent]\nmax_tasks = 0\n", &[("BZZZ_AGENT_MAX_TASKS", "3")], &[]);
     assert_eq!(
         lines(&error.unwrap_err()),
         ["2: agent.max_tasks: expected a whole number from 1 to 64, found 0"]
@@ -375,16 +315,10 @@ fn what_is_no_toml_hides_nothing_else() {
     // A text that isn't closed, noticed only at the end of the file.
     let found = report("[node]\nname = \"\"\"x\n[agent]\nwrok = true\n");
     assert!(found[0].starts_with("2: node.name: the value that begins here has no end"));
-    assert_eq!(
-        found[1..],
-        ["4: agent.wrok: unknown key; did you mean work?"]
-    );
+    assert_eq!(found[1..], ["4: agent.wrok: unknown key; did you mean work?"]);
     // Headers that aren't closed keep their keys.
     let found = report("[agent\nwrok = true\nmax_tasks = 0\n[[repository]\nnaem = \"x\"\n");
-    assert!(
-        found[0].starts_with("1: ") && found[0].contains("unclosed table"),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("1: ") && found[0].contains("unclosed table"), "{found:?}");
     assert_eq!(
         found[1..3],
         [
@@ -393,21 +327,14 @@ fn what_is_no_toml_hides_nothing_else() {
         ]
     );
     assert!(found[3].starts_with("4: ") && found[3].contains("unclosed array table"));
-    assert!(
-        found
-            .iter()
-            .any(|line| line.starts_with("5: repository[#1].naem: unknown key"))
-    );
+    assert!(found.iter().any(|line| line.starts_with("5: repository[#1].naem: unknown key")));
     // Words that TOML doesn't have, one a line.
     for (text, line) in [
         ("[agent]\nwork: true\n", "2: "),
         ("[agent]\nwork = True\n", "2: agent.work: "),
         ("[agent]\nwork = \n", "2: agent.work: "),
         ("[agent]\nmax_tasks = 010\n", "2: agent.max_tasks: "),
-        (
-            "[agent]\nmax_tasks = 99999999999999999999\n",
-            "2: agent.max_tasks: ",
-        ),
+        ("[agent]\nmax_tasks = 99999999999999999999\n", "2: agent.max_tasks: "),
         ("[node]\nname = \"x\n", "2: node.name: "),
         ("[node]\nname = ${NAME}\n", "2: node.name: "),
         ("[]\n", "1: "),
@@ -425,10 +352,7 @@ fn a_key_that_could_not_be_read_is_not_called_missing() {
         "[reasoner]\nmodel = qwen\n[[repository]]\nname = \"x\"\nurl = /srv/x\nbord = \"/srv/b\"\n",
     );
     assert_eq!(found.len(), 3, "{found:?}");
-    for (line, start) in found
-        .iter()
-        .zip(["2: reasoner.model", "5: repository.url", "6: "])
-    {
+    for (line, start) in found.iter().zip(["2: reasoner.model", "5: repository.url", "6: "]) {
         assert!(line.starts_with(start), "{found:?}");
     }
 }
@@ -491,10 +415,7 @@ fn secrets_are_refused_and_never_repeated() {
         assert!(!found.contains("hunter2"), "{text}: {found}");
         assert!(found.contains("2: "), "{text}: {found}");
     }
-    for (variable, value) in [
-        ("BZZZ_REASONER_KEY", secret),
-        ("BZZZ_REASONER_KEY_FILE", secret),
-    ] {
+    for (variable, value) in [("BZZZ_REASONER_KEY", secret), ("BZZZ_REASONER_KEY_FILE", secret)] {
         let error = with("", &[(variable, value)], &[]).unwrap_err();
         assert!(!error.to_string().contains("hunter2"));
         assert!(error.to_string().contains(variable));
@@ -511,24 +432,15 @@ fn remotes_are_paths_or_addresses_and_no_programs() {
         ("x.git", "/etc/bzzz/x.git"),
         ("/srv/a:b.git", "/srv/a:b.git"),
         ("https://example.org/x.git", "https://example.org/x.git"),
-        (
-            "ssh://git@example.org:22/x.git",
-            "ssh://git@example.org:22/x.git",
-        ),
+        ("ssh://git@example.org:22/x.git", "ssh://git@example.org:22/x.git"),
         ("git@example.org:x.git", "git@example.org:x.git"),
         ("file:///srv/x.git", "file:///srv/x.git"),
     ] {
         assert_eq!(remote(url).unwrap().config.repositories[0].url, expected);
     }
-    for url in [
-        "ext::sh -c true",
-        "--upload-pack=x",
-        "ftp://x/y",
-        "~/x.git",
-        "",
-        "a\nb",
-        "https://",
-    ] {
+    for url in
+        ["ext::sh -c true", "--upload-pack=x", "ftp://x/y", "~/x.git", "", "a\nb", "https://"]
+    {
         let error = remote(url).expect_err(url);
         assert_eq!(error.problems.len(), 1, "{error}");
     }
@@ -543,11 +455,7 @@ fn variables_and_flags_that_there_are_not_are_named() {
         ("BZZZ_NET_MDNS", "yes"),
         ("BZZZ_NET_LISTEN", "/ip4/127.0.0.1/tcp/0,x"),
     ];
-    let flags = [
-        ("agent.max_tusks", "1"),
-        ("nonsense", "1"),
-        ("agent.lease_seconds", "1"),
-    ];
+    let flags = [("agent.max_tusks", "1"), ("nonsense", "1"), ("agent.lease_seconds", "1")];
     let found = lines(&with("[node]\nnaem = 1\n", &env, &flags).unwrap_err());
     let expected = [
         "2: node.naem: unknown key; did you mean name?",
@@ -570,13 +478,7 @@ fn variables_and_flags_that_there_are_not_are_named() {
 #[test]
 fn log_filters_are_those_of_tracing() {
     let level = |text: &str| with("", &[], &[("node.log_level", text)]);
-    for good in [
-        "info",
-        "DEBUG",
-        "off",
-        "info,bzzz::net=debug",
-        "warn,bzzz=trace",
-    ] {
+    for good in ["info", "DEBUG", "off", "info,bzzz::net=debug", "warn,bzzz=trace"] {
         assert!(level(good).is_ok(), "{good}");
     }
     for bad in ["inf", "", "info,=x=", "bzzz=loud", "everything"] {
@@ -596,10 +498,7 @@ fn a_file_that_cannot_be_read_is_said_to_be_so() {
 
     fs::write(&path, b"[node]\nname = \"\xff\"\n").unwrap();
     let error = load(&path).unwrap_err();
-    let place = Place::File {
-        path: path.clone(),
-        line: Some(2),
-    };
+    let place = Place::File { path: path.clone(), line: Some(2) };
     assert_eq!(error.problems[0].place, place);
 
     let limit = usize::try_from(MAX_FILE).unwrap();
@@ -608,11 +507,8 @@ fn a_file_that_cannot_be_read_is_said_to_be_so() {
     fs::write(&path, "#".repeat(limit + 1)).unwrap();
     assert!(message(&path).contains("longer than 262144 bytes"));
 
-    fs::write(
-        &path,
-        "\u{feff}[node]\r\nname = \"maple\"\r\n[store]\r\nkind = \"memory\"\r\n",
-    )
-    .unwrap();
+    fs::write(&path, "\u{feff}[node]\r\nname = \"maple\"\r\n[store]\r\nkind = \"memory\"\r\n")
+        .unwrap();
     let loaded = load(&path).unwrap();
     assert_eq!(loaded.config.node.name.as_deref(), Some("maple"));
     assert_eq!(loaded.config.store.path, home.path().join("store"));
@@ -626,23 +522,14 @@ fn a_report_is_bounded() {
     assert_eq!(found.len(), MAX_PROBLEMS + 1);
     assert!(found[MAX_PROBLEMS].contains("there are 4000 further problems"));
 
-    let many: String = (0..500)
-        .map(|_| "[agent]\nwork = maybe\nwork = perhaps\n")
-        .collect();
+    let many: String = (0..500).map(|_| "[agent]\nwork = maybe\nwork = perhaps\n").collect();
     let found = report(&many);
     assert!(found.len() <= 200, "{}", found.len());
-    assert!(
-        found
-            .iter()
-            .any(|line| line.contains("cannot be read any further"))
-    );
+    assert!(found.iter().any(|line| line.contains("cannot be read any further")));
 
     let labels: Vec<String> = (0..=MAX_ITEMS).map(|n| format!("\"{n}\"")).collect();
     let found = report(&format!("[agent]\nlabels = [{}]\n", labels.join(",")));
-    assert_eq!(
-        found,
-        ["2: agent.labels: the list is longer than 64 elements"]
-    );
+    assert_eq!(found, ["2: agent.labels: the list is longer than 64 elements"]);
 
     let one = |n| format!("[[repository]]\nname = \"r{n}\"\nurl = \"u{n}\"\nboard = \"b\"\n");
     let many: String = (0..MAX_REPOSITORIES + 2).map(one).collect();
@@ -656,10 +543,7 @@ fn repositories_can_be_written_in_line() {
         "repository = [{ name = \"a\", url = \"/u\", board = \"/b\" }]\nagent.work = false\n",
     );
     let repository = &loaded.unwrap().config.repositories[0];
-    assert_eq!(
-        (repository.name.as_str(), repository.url.as_str()),
-        ("a", "/u")
-    );
+    assert_eq!((repository.name.as_str(), repository.url.as_str()), ("a", "/u"));
 }
 
 #[test]
@@ -672,10 +556,8 @@ fn the_first_file_of_a_node_says_what_it_was_told() {
         board: PathBuf::from("/srv/boards").join(name),
         token_file,
     };
-    let repositories = [
-        repository("a", None),
-        repository("b", Some(PathBuf::from("/etc/bzzz/b \"x\".token"))),
-    ];
+    let repositories =
+        [repository("a", None), repository("b", Some(PathBuf::from("/etc/bzzz/b \"x\".token")))];
     let values = [
         set("node.name", &literal("maple")),
         set("agent.max_tasks", "3"),
@@ -690,10 +572,7 @@ fn the_first_file_of_a_node_says_what_it_was_told() {
     assert_eq!(config.agent.max_tasks, 3);
     assert_eq!(config.sandbox.kind, SandboxKind::Process);
     assert_eq!(config.reasoner.kind, ReasonerKind::Scripted);
-    assert_eq!(
-        config.reasoner.script.as_deref(),
-        Some(Path::new("/etc/bzzz/a \"b\".json"))
-    );
+    assert_eq!(config.reasoner.script.as_deref(), Some(Path::new("/etc/bzzz/a \"b\".json")));
     assert_eq!(config.repositories, repositories);
     assert!(text.contains("\n#lease_seconds = 120\n"));
 

@@ -80,9 +80,7 @@ async fn until<T>(
         }
     };
     let found = tokio::time::timeout(HANG, wait).await;
-    found
-        .map_err(|_| format!("waited for {what} in vain"))
-        .expect("no hang")
+    found.map_err(|_| format!("waited for {what} in vain")).expect("no hang")
 }
 
 /// Waits until something that no event tells is so.
@@ -93,8 +91,7 @@ async fn becomes(what: &str, mut is: impl AsyncFnMut() -> bool) {
         }
     };
     let done = tokio::time::timeout(HANG, wait).await;
-    done.map_err(|_| format!("waited in vain until {what}"))
-        .expect("no hang");
+    done.map_err(|_| format!("waited in vain until {what}")).expect("no hang");
 }
 
 fn config(seed: u8, listen: &[&str], peers: &[&Multiaddr]) -> Config {
@@ -345,10 +342,7 @@ async fn gossip_reaches_all_through_those_who_accept_it() {
 
 /// One round trip, so that what was sent before it has most likely arrived.
 async fn round_trip(from: &mut Node, to: &mut Node) {
-    from.handle
-        .request(to.key(), 0, vec![])
-        .await
-        .expect("sent");
+    from.handle.request(to.key(), 0, vec![]).await.expect("sent");
     let (_, _, channel) = to.asked().await;
     to.handle.respond(channel, vec![]).await.expect("sent");
     from.result(0).await.expect("an answer");
@@ -376,18 +370,12 @@ async fn gossip_of_a_peer_is_no_longer_taken_in_after_three_rejections() {
             ticket = heard => ticket,
             () = lie => unreachable!("it lies for ever"),
         };
-        a.handle
-            .verdict(ticket, Verdict::Reject)
-            .await
-            .expect("taken");
+        a.handle.verdict(ticket, Verdict::Reject).await.expect("taken");
     }
     // What was on its way before the third verdict may still come.
     round_trip(&mut liar, &mut a).await;
     for n in 0u64..20 {
-        liar.handle
-            .publish(TOPIC, format!("late {n}").into_bytes())
-            .await
-            .expect("taken");
+        liar.handle.publish(TOPIC, format!("late {n}").into_bytes()).await.expect("taken");
         liar.handle.request(a.key(), n, vec![]).await.expect("sent");
         let channel = a
             .until("a request", |event| match event {
@@ -445,15 +433,9 @@ async fn an_address_that_names_a_peer_accepts_no_other() {
 #[tokio::test]
 async fn a_peer_is_reached_by_the_name_of_its_host() {
     let mut a = start(config(1, &[TCP], &[])).await;
-    let named = a
-        .address
-        .to_string()
-        .replace("/ip4/127.0.0.1/", "/dns4/localhost/");
+    let named = a.address.to_string().replace("/ip4/127.0.0.1/", "/dns4/localhost/");
     let mut b = start(config(2, &[TCP], &[])).await;
-    b.handle
-        .dial(named.parse().expect("well-formed"))
-        .await
-        .expect("taken");
+    b.handle.dial(named.parse().expect("well-formed")).await.expect("taken");
     b.connected(a.key()).await;
     a.connected(b.key()).await;
 }
@@ -558,15 +540,8 @@ fn requests_do_not_go_to_a_connection_that_died_with_its_process() {
     let (ours, theirs) = (runtime(), runtime());
     // QUIC itself notices after twenty seconds; a request that went the wrong way times out before.
     let request_timeout = Duration::from_secs(10);
-    let limits = Limits {
-        outlived: Duration::ZERO,
-        request_timeout,
-        ..quick()
-    };
-    let mut a = ours.block_on(start(Config {
-        limits,
-        ..config(1, &[QUIC], &[])
-    }));
+    let limits = Limits { outlived: Duration::ZERO, request_timeout, ..quick() };
+    let mut a = ours.block_on(start(Config { limits, ..config(1, &[QUIC], &[]) }));
     let key = a.key();
     let peers = [&a.address];
     let b = theirs.block_on(async {
@@ -583,27 +558,17 @@ fn requests_do_not_go_to_a_connection_that_died_with_its_process() {
     ours.block_on(async {
         again.connected(key).await;
         for n in 0..4 {
-            a.handle
-                .request(again.key(), n, vec![])
-                .await
-                .expect("taken");
+            a.handle.request(again.key(), n, vec![]).await.expect("taken");
             // While the dead connection is being closed, it may still take a request with it.
             let outcome = tokio::select! {
                 outcome = a.result(n) => outcome,
                 () = answer_all(&mut again) => unreachable!("it answers for ever"),
             };
-            assert!(
-                matches!(outcome, Ok(_) | Err(RequestError::ConnectionLost)),
-                "{outcome:?}"
-            );
+            assert!(matches!(outcome, Ok(_) | Err(RequestError::ConnectionLost)), "{outcome:?}");
         }
         becomes("only the new connection stands", async || {
             let peers = a.handle.peers().await.expect("it runs");
-            peers
-                .iter()
-                .map(|peer| peer.connections)
-                .collect::<Vec<_>>()
-                == [1]
+            peers.iter().map(|peer| peer.connections).collect::<Vec<_>>() == [1]
         })
         .await;
     });

@@ -20,20 +20,11 @@ impl Driver {
     pub(super) fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
-            SwarmEvent::ConnectionEstablished {
-                peer_id,
-                connection_id,
-                endpoint,
-                ..
-            } => {
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.on_established(peer_id, connection_id, &endpoint);
             }
             SwarmEvent::ConnectionClosed {
-                peer_id,
-                connection_id,
-                num_established,
-                cause,
-                ..
+                peer_id, connection_id, num_established, cause, ..
             } => {
                 self.on_closed(peer_id, connection_id, num_established, cause.as_ref());
             }
@@ -44,18 +35,12 @@ impl Driver {
                     _ => &counters.handshakes_failed,
                 });
             }
-            SwarmEvent::OutgoingConnectionError {
-                connection_id,
-                error,
-                ..
-            } => {
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 self.on_dial_error(connection_id, &error);
             }
             SwarmEvent::NewListenAddr { address, .. } => self.must(Event::Listening(address), None),
             SwarmEvent::ListenerClosed { reason, .. } => {
-                let reason = reason
-                    .err()
-                    .map_or("it was closed".to_owned(), |e| e.to_string());
+                let reason = reason.err().map_or("it was closed".to_owned(), |e| e.to_string());
                 self.must(Event::ListenLost { reason }, None);
             }
             SwarmEvent::ListenerError { error, .. } => {
@@ -121,13 +106,7 @@ impl Driver {
         if peer.announced {
             let cause = || cause.map_or("the peer closed it".to_owned(), |e| innermost(e));
             let reason = peer.reason.unwrap_or_else(cause);
-            self.must(
-                Event::Disconnected {
-                    peer: peer.key,
-                    reason,
-                },
-                None,
-            );
+            self.must(Event::Disconnected { peer: peer.key, reason }, None);
         }
     }
 
@@ -137,10 +116,7 @@ impl Driver {
             return self.dialer.remove(connection);
         }
         if let Some(address) = self.dialer.failed(connection, Instant::now()) {
-            self.may(Event::DialFailed {
-                address,
-                reason: dial_reason(error),
-            });
+            self.may(Event::DialFailed { address, reason: dial_reason(error) });
         }
     }
 
@@ -179,10 +155,7 @@ impl Driver {
             return;
         }
         peer.announced = true;
-        let event = Event::Connected {
-            peer: peer.key,
-            address: peer.address.clone(),
-        };
+        let event = Event::Connected { peer: peer.key, address: peer.address.clone() };
         self.dialer.confirmed(&id);
         self.must(event, None);
     }
@@ -192,15 +165,8 @@ impl Driver {
         count(&self.counters.connections_refused);
         if let Some(peer) = self.peers.get(&id) {
             let (key, address) = (peer.key, peer.address.clone());
-            self.swarm
-                .behaviour_mut()
-                .gate
-                .ban(key, Instant::now(), STRANGER_BAN);
-            self.may(Event::Refused {
-                peer: key,
-                address,
-                reason: reason.to_owned(),
-            });
+            self.swarm.behaviour_mut().gate.ban(key, Instant::now(), STRANGER_BAN);
+            self.may(Event::Refused { peer: key, address, reason: reason.to_owned() });
         }
         self.disconnect(id, reason.to_owned());
     }
@@ -248,44 +214,21 @@ impl Driver {
     }
 
     fn on_gossip(&mut self, event: gossipsub::Event) {
-        let gossipsub::Event::Message {
-            propagation_source: source,
-            message_id,
-            message,
-        } = event
+        let gossipsub::Event::Message { propagation_source: source, message_id, message } = event
         else {
             return;
         };
-        let ticket = GossipTicket {
-            message: message_id,
-            source,
-        };
-        let topic = message
-            .topic
-            .as_str()
-            .strip_prefix(&self.topics)
-            .map(str::to_owned);
+        let ticket = GossipTicket { message: message_id, source };
+        let topic = message.topic.as_str().strip_prefix(&self.topics).map(str::to_owned);
         let fits = message.data.len() <= self.limits.max_gossip_bytes as usize;
         let (Some(topic), true) = (topic, fits) else {
             return self.verdict(&ticket, Verdict::Reject);
         };
         self.announce(source);
-        let peer = self
-            .peers
-            .get(&source)
-            .filter(|_| self.has_room())
-            .map(|peer| peer.key);
+        let peer = self.peers.get(&source).filter(|_| self.has_room()).map(|peer| peer.key);
         match peer {
             Some(peer) => {
-                self.must(
-                    Event::Gossip {
-                        peer,
-                        topic,
-                        bytes: message.data,
-                        ticket,
-                    },
-                    None,
-                );
+                self.must(Event::Gossip { peer, topic, bytes: message.data, ticket }, None);
             }
             None => {
                 count(&self.counters.gossip_dropped);
@@ -298,17 +241,10 @@ impl Driver {
         use request_response::{Event as Sync, Message};
         match event {
             Sync::Message { peer, message, .. } => match message {
-                Message::Request {
-                    request_id,
-                    request,
-                    channel,
-                } => {
+                Message::Request { request_id, request, channel } => {
                     self.on_request(peer, request_id, request, ResponseHandle { channel });
                 }
-                Message::Response {
-                    request_id,
-                    response,
-                } => {
+                Message::Response { request_id, response } => {
                     let result = match response {
                         Answer::Bytes(bytes) => Ok(bytes),
                         Answer::Busy => Err(RequestError::Busy),
@@ -317,9 +253,7 @@ impl Driver {
                     self.on_response(request_id, result);
                 }
             },
-            Sync::OutboundFailure {
-                request_id, error, ..
-            } => {
+            Sync::OutboundFailure { request_id, error, .. } => {
                 self.on_response(request_id, Err(request_error(error)));
             }
             Sync::InboundFailure { request_id, .. } | Sync::ResponseSent { request_id, .. } => {
@@ -344,14 +278,7 @@ impl Driver {
         match peer {
             Some(peer) => {
                 self.inbound.insert(request, id);
-                self.must(
-                    Event::Request {
-                        peer,
-                        bytes,
-                        channel,
-                    },
-                    None,
-                );
+                self.must(Event::Request { peer, bytes, channel }, None);
             }
             None => {
                 count(&self.counters.requests_refused);
@@ -374,14 +301,11 @@ fn request_error(error: OutboundFailure) -> RequestError {
         OutboundFailure::ConnectionClosed => RequestError::ConnectionLost,
         OutboundFailure::UnsupportedProtocols => RequestError::Protocol,
         OutboundFailure::Io(error) => {
-            let frame = error
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<FrameError>());
+            let frame = error.get_ref().and_then(|inner| inner.downcast_ref::<FrameError>());
             match (frame, error.kind()) {
-                (Some(FrameError::TooLarge { announced, limit }), _) => RequestError::TooLarge {
-                    announced: *announced,
-                    limit: *limit,
-                },
+                (Some(FrameError::TooLarge { announced, limit }), _) => {
+                    RequestError::TooLarge { announced: *announced, limit: *limit }
+                }
                 (Some(frame), _) => RequestError::Malformed(frame.to_string()),
                 (
                     None,

@@ -61,10 +61,7 @@ pub(super) fn parse(text: &str) -> Repaired {
         };
         let at = repair.line_of(&joined, &error);
         let mended = if error.message() == DUPLICATE {
-            let word = error
-                .span()
-                .and_then(|span| joined.get(span))
-                .unwrap_or_default();
+            let word = error.span().and_then(|span| joined.get(span)).unwrap_or_default();
             repair.duplicate(at, word.trim_matches(['"', '\'']))
         } else {
             repair.malformed(at, error.message())
@@ -85,27 +82,13 @@ struct Repair {
 
 impl Repair {
     fn finish(self, document: Document<String>) -> Repaired {
-        let Self {
-            broken,
-            lost,
-            again,
-            ..
-        } = self;
-        Repaired {
-            document,
-            broken,
-            lost,
-            again,
-        }
+        let Self { broken, lost, again, .. } = self;
+        Repaired { document, broken, lost, again }
     }
 
     fn give_up(mut self, line: usize) -> Repaired {
         let message = "the file cannot be read any further: mend what is named and check again";
-        self.broken.push(Broken {
-            line,
-            key: String::new(),
-            message: message.to_owned(),
-        });
+        self.broken.push(Broken { line, key: String::new(), message: message.to_owned() });
         let empty = Document::parse(String::new()).expect("an empty document is a valid one");
         // Any key may stand in what was given up.
         self.lost.insert(ANY.to_owned());
@@ -114,14 +97,9 @@ impl Repair {
 
     /// The line of an error, counted from 0.
     fn line_of(&self, joined: &str, error: &TomlError) -> usize {
-        let start = error
-            .span()
-            .map_or(joined.len(), |span| span.start.min(joined.len()));
+        let start = error.span().map_or(joined.len(), |span| span.start.min(joined.len()));
         let before = joined.as_bytes().iter().take(start);
-        before
-            .filter(|byte| **byte == b'\n')
-            .count()
-            .min(self.lines.len() - 1)
+        before.filter(|byte| **byte == b'\n').count().min(self.lines.len() - 1)
     }
 
     /// Takes out a key or a header that stands a second time. Says whether that changed anything.
@@ -138,25 +116,13 @@ impl Repair {
             .take_while(|line| is_header || header_name(&self.lines[*line]).is_none())
             .filter(|line| same(&self.lines[*line]))
             .last();
-        let what = if is_header {
-            "the section stands"
-        } else {
-            "the key is set"
-        };
+        let what = if is_header { "the section stands" } else { "the key is set" };
         let message = match first {
             Some(first) => format!("{what} a second time, first on line {}", first + 1),
             None => format!("{what} a second time"),
         };
-        self.broken.push(Broken {
-            line: at,
-            key,
-            message,
-        });
-        let end = if is_header {
-            at
-        } else {
-            self.statement_end(at)
-        };
+        self.broken.push(Broken { line: at, key, message });
+        let end = if is_header { at } else { self.statement_end(at) };
         self.take_out(at, end)
     }
 
@@ -180,18 +146,11 @@ impl Repair {
         let message = if start == at {
             message
         } else {
-            format!(
-                "the value that begins here has no end: {message} on line {}",
-                at + 1
-            )
+            format!("the value that begins here has no end: {message} on line {}", at + 1)
         };
         let key = key_name(&self.lines[start]).map(str::to_owned);
         let key = key.map_or_else(String::new, |key| self.label(start, &key));
-        self.broken.push(Broken {
-            line: start,
-            key,
-            message,
-        });
+        self.broken.push(Broken { line: start, key, message });
         self.take_out(start, end)
     }
 
@@ -240,9 +199,7 @@ impl Repair {
         for line in &self.lines[start..=end] {
             self.lost.extend(key_name(line).map(str::to_owned));
         }
-        let changed = self.lines[start..=end]
-            .iter()
-            .any(|line| !line.trim().is_empty());
+        let changed = self.lines[start..=end].iter().any(|line| !line.trim().is_empty());
         for line in start..=end {
             match placeholder(&self.lines[line], self.again.len()) {
                 Some((table, header)) if !self.again.contains(&table) => {
@@ -266,9 +223,7 @@ impl Repair {
 
     /// A key's name with its section.
     fn label(&self, at: usize, key: &str) -> String {
-        let section = (0..at)
-            .rev()
-            .find_map(|line| header_name(&self.lines[line]));
+        let section = (0..at).rev().find_map(|line| header_name(&self.lines[line]));
         match section {
             Some(section) => format!("{}.{}", quoted(section), quoted(key)),
             None => quoted(key),
@@ -282,11 +237,7 @@ pub(super) const ANY: &str = "";
 /// The word of a line that looks like `[word]` or `[[word]]`, also with a bracket too few. A header
 /// that stands for another one has the other's word.
 fn header_name(line: &str) -> Option<&str> {
-    let rest = line
-        .trim_start()
-        .strip_prefix('[')?
-        .trim_start_matches('[')
-        .trim_start();
+    let rest = line.trim_start().strip_prefix('[')?.trim_start_matches('[').trim_start();
     let rest = match rest.strip_prefix(PLACEHOLDER) {
         Some(rest) => rest.split_once("\".")?.1,
         None => rest,
@@ -321,10 +272,6 @@ fn placeholder(line: &str, count: usize) -> Option<(String, String)> {
     let double = line.trim_start().starts_with("[[");
     let table = format!("taken out {count}");
     let header = format!("\"{table}\".{name}");
-    let header = if double {
-        format!("[[{header}]]")
-    } else {
-        format!("[{header}]")
-    };
+    let header = if double { format!("[[{header}]]") } else { format!("[{header}]") };
     Some((table, header))
 }
