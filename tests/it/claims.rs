@@ -1,6 +1,6 @@
 //! One task, one owner: claims by compare-and-swap, with real processes against real repositories.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail like the test")]
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -207,7 +207,7 @@ async fn a_publication_under_way_is_fenced_by_a_take_over() {
 }
 
 async fn impatient(fixture: &Fixture) -> Mirror {
-    let limits = Limits { exchange: Duration::from_secs(4), ..Limits::default() };
+    let limits = Limits { exchange: Duration::from_secs(8), ..Limits::default() };
     Mirror::open_with(&fixture.path("m"), fixture.remote(), limits).await.unwrap()
 }
 
