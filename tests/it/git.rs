@@ -88,7 +88,7 @@ impl Fixture {
     }
 }
 
-fn script_file(path: &Path, script: &str) {
+pub(crate) fn script_file(path: &Path, script: &str) {
     fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
