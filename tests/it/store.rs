@@ -153,12 +153,11 @@ fn a_log_travels_in_ranges<B: Backend>() {
         contents(from.store(), &author),
         contents(to.store(), &author)
     );
-    // From inside an append there is no range.
-    assert_eq!(Range::read(from.store(), author, 2, 20_000).unwrap(), None);
-    assert_eq!(
-        Range::read(from.store(), author, 1480, 20_000).unwrap(),
-        None
-    );
+    let ends = |at| Range::read(from.store(), author, at, 20_000).unwrap();
+    assert_eq!(ends(1480), None);
+    assert_eq!(ends(5000), None);
+    let inside = ends(2).unwrap();
+    assert_eq!((inside.from, inside.heads[0].length), (2, 4));
 }
 
 fn groups_are_read_in_order<B: Backend>() {
