@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bzzz::kernel::agent::{Agent, AgentConfig, Now};
-use bzzz::kernel::event::kinds::Payload;
 use bzzz::kernel::event::{Clock, Draft, Event, Hlc};
 use bzzz::kernel::fold::{Aggregate, EventSource, Fold, FoldError, Place};
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
@@ -249,17 +248,5 @@ impl Node {
             (info.author, (head.length, head.root))
         });
         held.collect()
-    }
-
-    /// The events of one log, for the checks at the end.
-    pub(super) fn payloads(&self, author: &AuthorId) -> Vec<Payload> {
-        let mut payloads = Vec::new();
-        let visit = &mut |index, record: bzzz::kernel::log::RecordRef<'_>| {
-            let event = Event::read(*author, index, record).expect("it was read before");
-            payloads.extend(event.payload().cloned());
-            true
-        };
-        self.store.scan(author, 0, visit).expect("the store is open");
-        payloads
     }
 }

@@ -688,9 +688,12 @@ impl World {
             if *held.get_or_insert_with(|| logs.clone()) != logs {
                 return Some(format!("logs differ: {held:?} and {logs:?}"));
             }
-            let theirs = state.digest();
-            let same_events = *digest.get_or_insert(theirs) == theirs;
-            assert!(same_events, "one set of events, and two digests");
+            let theirs = (state.digest(), state);
+            let (ours, first) = *digest.get_or_insert(theirs);
+            if ours != theirs.0 {
+                let [a, b] = [first, state].map(|state| serde_json::to_string(state));
+                panic!("one set of events, and two digests:\n{a:?}\n{b:?}");
+            }
         }
         None
     }
