@@ -152,7 +152,7 @@ impl Sync {
             Input::ReadDone { peer, id, result } => self.read_done(peer, id, result, &mut out),
             Input::Local { author, length } => self.local(author, length),
             Input::Ingested { peer, author, result } => {
-                self.ingested(peer, author, result, &mut out)
+                self.ingested(peer, author, result, &mut out);
             }
             Input::Members { peers, logs } => self.new_members(peers, &logs),
             Input::Heard { peer, author, length } => self.heard(peer, author, length),
