@@ -7,7 +7,7 @@ use bzzz::kernel::event::{Clock, Draft, Event, Hlc};
 use bzzz::kernel::fold::{Aggregate, EventSource, Fold, FoldError, Place};
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use bzzz::kernel::log::{
-    Append, Hash, IndexEntry, LogStore, MAX_LENGTH, Range, RangeError, StoreError, Tip,
+    Append, Hash, IndexEntry, LogStore, MAX_LENGTH, Range, RangeError, RecordRef, StoreError, Tip,
 };
 use bzzz::kernel::sync::{Config, IngestError, Input, Sync};
 
@@ -67,7 +67,7 @@ impl EventSource for Source<'_> {
 
     fn event(&self, place: &Place) -> Result<Event, FoldError> {
         let mut found = None;
-        let visit = &mut |index, record: bzzz::kernel::log::RecordRef<'_>| {
+        let visit = &mut |index, record: RecordRef<'_>| {
             found = Some(Event::read(place.author, index, record));
             false
         };
@@ -78,7 +78,7 @@ impl EventSource for Source<'_> {
 
     fn aggregates_of(&self, author: &AuthorId) -> Result<BTreeSet<Aggregate>, FoldError> {
         let mut aggregates = BTreeSet::new();
-        let visit = &mut |index, record: bzzz::kernel::log::RecordRef<'_>| {
+        let visit = &mut |index, record: RecordRef<'_>| {
             let event = Event::read(*author, index, record).expect("it was read before");
             aggregates.extend(Aggregate::of(&event));
             true
@@ -98,7 +98,7 @@ impl Node {
     }
 
     /// Starts the node from what its store holds: all that was ever acknowledged must be there.
-    pub(super) fn start(&mut self, now_ms: u64, entropy: u64) -> Vec<Input> {
+    pub(super) fn start(&mut self, entropy: u64) -> Vec<Input> {
         self.store.crash();
         self.life += 1;
         let mut fold = Fold::new(self.swarm);
@@ -109,14 +109,10 @@ impl Node {
             let (author, length) = (info.author, info.length);
             let tip = Tip::open(&self.store, author).expect("the store is whole");
             tips.insert(author, tip);
-            self.store
-                .scan(&author, 0, &mut |index, record| {
-                    let event = Event::read(author, index, record).expect("it was an event");
-                    clock.observe(event.header.clock);
-                    let _ = fold.apply(&event, &Source(&self.store)).expect("the store is whole");
-                    true
-                })
-                .expect("the store is whole");
+            for event in self.events(&author) {
+                clock.observe(event.header.clock);
+                let _ = fold.apply(&event, &Source(&self.store)).expect("the store is whole");
+            }
             inputs.push(Input::Local { author, length });
         }
         self.check_acknowledged();
@@ -134,9 +130,18 @@ impl Node {
             serving: BTreeMap::new(),
             served: 0,
         });
-        let _ = now_ms;
         inputs.insert(0, self.members().expect("nothing was told yet"));
         inputs
+    }
+
+    fn events(&self, author: &AuthorId) -> Vec<Event> {
+        let mut events = Vec::new();
+        let visit = &mut |index, record: RecordRef<'_>| {
+            events.push(Event::read(*author, index, record).expect("it was an event"));
+            true
+        };
+        self.store.scan(author, 0, visit).expect("the store is whole");
+        events
     }
 
     pub(super) fn memory(&mut self) -> &mut Memory {
