@@ -1,10 +1,6 @@
 //! One task, one owner: claims by compare-and-swap, with real processes against real repositories.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test's helpers fail like the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail like the test")]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,10 +28,7 @@ impl Worker {
     fn start(fixture: &Fixture, name: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "claims::child", "--nocapture"])
-            .env(
-                "BZZZ_CLAIM_CHILD",
-                format!("{name} {}", fixture.dir.path().display()),
-            )
+            .env("BZZZ_CLAIM_CHILD", format!("{name} {}", fixture.dir.path().display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -52,10 +45,7 @@ impl Worker {
     fn answer(&mut self) -> String {
         loop {
             let mut line = String::new();
-            assert!(
-                self.lines.read_line(&mut line).unwrap() > 0,
-                "the worker ended"
-            );
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the worker ended");
             if let Some((_, answer)) = line.split_once("@@") {
                 return answer.trim().to_owned();
             }
@@ -76,14 +66,8 @@ impl Worker {
 fn told(swap: &Result<Swap, GitError>) -> String {
     match swap {
         Ok(Swap::Won { claim_commit }) => format!("won {claim_commit}"),
-        Ok(Swap::Lost {
-            current: Some(current),
-        }) => {
-            format!(
-                "lost {} {}",
-                current.commit,
-                String::from_utf8_lossy(&current.claim)
-            )
+        Ok(Swap::Lost { current: Some(current) }) => {
+            format!("lost {} {}", current.commit, String::from_utf8_lossy(&current.claim))
         }
         Ok(Swap::Lost { current: None }) => "lost".to_owned(),
         Err(error) => format!("error {error}"),
@@ -100,23 +84,14 @@ async fn work(mirror: &Mirror, name: &str, tree: &Path) {
         let issue: u64 = issue.parse().unwrap();
         let claim = format!("{name} {verb} {issue}");
         let swap = match verb {
-            "claim" => {
-                mirror
-                    .push_claim(issue, claim.as_bytes(), "Claim", None)
-                    .await
-            }
+            "claim" => mirror.push_claim(issue, claim.as_bytes(), "Claim", None).await,
             _ => {
                 let base = mirror.fetch_base().await.unwrap();
                 fs::write(tree.join("work.txt"), name).unwrap();
-                let commit = mirror
-                    .commit_tree(tree, &base, "Work", &author())
-                    .await
-                    .unwrap();
+                let commit = mirror.commit_tree(tree, &base, "Work", &author()).await.unwrap();
                 let branch = format!("{WORK_BRANCHES}{issue}-work");
                 let held = held.as_ref().unwrap();
-                mirror
-                    .publish(issue, &branch, &commit, claim.as_bytes(), "Publish", held)
-                    .await
+                mirror.publish(issue, &branch, &commit, claim.as_bytes(), "Publish", held).await
             }
         };
         println!("@@{}", told(&swap));
@@ -137,11 +112,7 @@ async fn child() {
         let (name, root) = part.split_once(' ').unwrap();
         let root = Path::new(root);
         let url = root.join("remote.git").to_str().unwrap().to_owned();
-        let remote = Remote {
-            url,
-            token: None,
-            branch: "main".to_owned(),
-        };
+        let remote = Remote { url, token: None, branch: "main".to_owned() };
         let mirror = Mirror::open(&root.join(name), remote).await.unwrap();
         let tree = root.join(name).join("tree");
         fs::create_dir_all(&tree).unwrap();
@@ -150,36 +121,21 @@ async fn child() {
     let fixture = Fixture::new(&[("a.txt", "a\n")]);
     let mirror = fixture.mirror("m").await;
     assert_eq!(mirror.read_claims().await.unwrap(), []);
-    let first = won(mirror
-        .push_claim(7, b"epoch 1", "Claim", None)
-        .await
-        .unwrap());
-    let second = won(mirror
-        .push_claim(7, b"renewed", "Renew", Some(&first))
-        .await
-        .unwrap());
-    let late = mirror
-        .push_claim(7, b"late", "Renew", Some(&first))
-        .await
-        .unwrap();
+    let first = won(mirror.push_claim(7, b"epoch 1", "Claim", None).await.unwrap());
+    let second = won(mirror.push_claim(7, b"renewed", "Renew", Some(&first)).await.unwrap());
+    let late = mirror.push_claim(7, b"late", "Renew", Some(&first)).await.unwrap();
     let claims = mirror.read_claims().await.unwrap();
     assert_eq!(claims.len(), 1);
     assert_eq!(claims[0].commit, second);
     assert_eq!(claims[0].parent, Some(first));
-    assert_eq!(
-        late,
-        Swap::Lost {
-            current: claims.into_iter().next()
-        }
-    );
+    assert_eq!(late, Swap::Lost { current: claims.into_iter().next() });
 }
 
 #[test]
 fn thirty_two_processes_claim_one_task_and_one_wins() {
     let fixture = Fixture::new(&[("a.txt", "a\n")]);
-    let mut workers: Vec<Worker> = (0..PROCESSES)
-        .map(|i| Worker::start(&fixture, &format!("worker{i}")))
-        .collect();
+    let mut workers: Vec<Worker> =
+        (0..PROCESSES).map(|i| Worker::start(&fixture, &format!("worker{i}"))).collect();
     for worker in &mut workers {
         assert_eq!(worker.answer(), "ready");
     }
@@ -199,10 +155,7 @@ fn thirty_two_processes_claim_one_task_and_one_wins() {
         winners.insert(winner[0]);
     }
     workers.into_iter().for_each(Worker::end);
-    assert!(
-        winners.len() > 1,
-        "it was always the same process that won: it was no race"
-    );
+    assert!(winners.len() > 1, "it was always the same process that won: it was no race");
 }
 
 #[tokio::test]
@@ -211,33 +164,18 @@ async fn a_worker_that_was_paused_past_its_lease_publishes_nothing() {
     let mut worker = Worker::start(&fixture, "paused");
     assert_eq!(worker.answer(), "ready");
     worker.tell("claim 4");
-    let held: CommitId = worker
-        .answer()
-        .strip_prefix("won ")
-        .unwrap()
-        .parse()
-        .unwrap();
+    let held: CommitId = worker.answer().strip_prefix("won ").unwrap().parse().unwrap();
     worker.signal(Signal::STOP);
     worker.tell("publish 4");
     let taker = fixture.mirror("taker").await;
     let seen = taker.read_claim(4).await.unwrap().unwrap();
-    assert_eq!(
-        (&seen.commit, seen.claim.as_slice()),
-        (&held, b"paused claim 4".as_slice())
-    );
-    let taken = won(taker
-        .push_claim(4, b"epoch 2", "Take over", Some(&held))
-        .await
-        .unwrap());
+    assert_eq!((&seen.commit, seen.claim.as_slice()), (&held, b"paused claim 4".as_slice()));
+    let taken = won(taker.push_claim(4, b"epoch 2", "Take over", Some(&held)).await.unwrap());
     worker.signal(Signal::CONT);
     assert_eq!(worker.answer(), format!("lost {taken} epoch 2"));
     worker.end();
     assert_eq!(fixture.at("refs/bzzz/claims/4"), Some(taken));
-    assert_eq!(
-        fixture.at("refs/heads/bzzz/"),
-        None,
-        "no branch was published"
-    );
+    assert_eq!(fixture.at("refs/heads/bzzz/"), None, "no branch was published");
 }
 
 #[tokio::test]
@@ -250,47 +188,27 @@ async fn a_publication_under_way_is_fenced_by_a_take_over() {
         begun.display(),
         go.display()
     );
-    fixture.hook(
-        "pre-receive",
-        &format!("if grep -q refs/heads/; then {wait}; fi"),
-    );
+    fixture.hook("pre-receive", &format!("if grep -q refs/heads/; then {wait}; fi"));
     let mut worker = Worker::start(&fixture, "slow");
     assert_eq!(worker.answer(), "ready");
     worker.tell("claim 4");
-    let held: CommitId = worker
-        .answer()
-        .strip_prefix("won ")
-        .unwrap()
-        .parse()
-        .unwrap();
+    let held: CommitId = worker.answer().strip_prefix("won ").unwrap().parse().unwrap();
     worker.tell("publish 4");
     while !begun.exists() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let taker = fixture.mirror("taker").await;
-    let taken = won(taker
-        .push_claim(4, b"epoch 2", "Take over", Some(&held))
-        .await
-        .unwrap());
+    let taken = won(taker.push_claim(4, b"epoch 2", "Take over", Some(&held)).await.unwrap());
     fs::write(go, "").unwrap();
     assert_eq!(worker.answer(), format!("lost {taken} epoch 2"));
     worker.end();
     assert_eq!(fixture.at("refs/bzzz/claims/4"), Some(taken));
-    assert_eq!(
-        fixture.at("refs/heads/bzzz/"),
-        None,
-        "no branch was published"
-    );
+    assert_eq!(fixture.at("refs/heads/bzzz/"), None, "no branch was published");
 }
 
 async fn impatient(fixture: &Fixture) -> Mirror {
-    let limits = Limits {
-        exchange: Duration::from_secs(4),
-        ..Limits::default()
-    };
-    Mirror::open_with(&fixture.path("m"), fixture.remote(), limits)
-        .await
-        .unwrap()
+    let limits = Limits { exchange: Duration::from_secs(4), ..Limits::default() };
+    Mirror::open_with(&fixture.path("m"), fixture.remote(), limits).await.unwrap()
 }
 
 #[tokio::test]
@@ -307,14 +225,8 @@ async fn a_time_out_before_the_ref_moved_is_an_error_and_leaves_no_lock() {
     let fixture = Fixture::new(&[("a.txt", "a\n")]);
     let mirror = impatient(&fixture).await;
     fixture.hook("update", "sleep 600");
-    let error = mirror
-        .push_claim(2, b"one", "Claim", None)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, GitError::Timeout { .. }) && error.is_transient(),
-        "{error:?}"
-    );
+    let error = mirror.push_claim(2, b"one", "Claim", None).await.unwrap_err();
+    assert!(matches!(error, GitError::Timeout { .. }) && error.is_transient(), "{error:?}");
     assert_eq!(fixture.at("refs/bzzz/claims/2"), None);
     fs::remove_file(fixture.path("remote.git/hooks/update")).unwrap();
     let ours = won(mirror.push_claim(2, b"two", "Claim", None).await.unwrap());
@@ -325,15 +237,10 @@ async fn a_time_out_before_the_ref_moved_is_an_error_and_leaves_no_lock() {
 async fn a_connection_cut_after_the_ref_moved_is_ours() {
     let fixture = Fixture::new(&[("a.txt", "a\n")]);
     let port = serve(fixture.dir.path(), Manner::CutPushes);
-    let mirror = Mirror::open(&fixture.path("m"), web(port, right_token()))
-        .await
-        .unwrap();
+    let mirror = Mirror::open(&fixture.path("m"), web(port, right_token())).await.unwrap();
     let first = won(mirror.push_claim(2, b"one", "Claim", None).await.unwrap());
     assert_eq!(fixture.at("refs/bzzz/claims/2").as_ref(), Some(&first));
-    let second = won(mirror
-        .push_claim(2, b"two", "Renew", Some(&first))
-        .await
-        .unwrap());
+    let second = won(mirror.push_claim(2, b"two", "Renew", Some(&first)).await.unwrap());
     assert_eq!(fixture.at("refs/bzzz/claims/2"), Some(second));
 }
 
@@ -341,25 +248,11 @@ async fn a_connection_cut_after_the_ref_moved_is_ours() {
 async fn what_cannot_be_read_back_is_neither_won_nor_lost() {
     let fixture = Fixture::new(&[("a.txt", "a\n")]);
     let port = serve(fixture.dir.path(), Manner::CutPushesThenDie);
-    let mirror = Mirror::open(&fixture.path("m"), web(port, right_token()))
-        .await
-        .unwrap();
-    let error = mirror
-        .push_claim(2, b"one", "Claim", None)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, GitError::Ambiguous { .. }) && error.is_transient(),
-        "{error:?}"
-    );
+    let mirror = Mirror::open(&fixture.path("m"), web(port, right_token())).await.unwrap();
+    let error = mirror.push_claim(2, b"one", "Claim", None).await.unwrap_err();
+    assert!(matches!(error, GitError::Ambiguous { .. }) && error.is_transient(), "{error:?}");
     // Read later, the ref says that it was ours.
-    let claim = fixture
-        .mirror("later")
-        .await
-        .read_claim(2)
-        .await
-        .unwrap()
-        .unwrap();
+    let claim = fixture.mirror("later").await.read_claim(2).await.unwrap().unwrap();
     assert_eq!(claim.claim, b"one");
 }
 
@@ -371,25 +264,16 @@ async fn a_branch_and_its_claim_move_together_or_not_at_all() {
     let tree = fixture.path("w");
     mirror.checkout(&base, &tree).await.unwrap();
     fs::write(tree.join("a.txt"), "b\n").unwrap();
-    let commit = mirror
-        .commit_tree(&tree, &base, "Work", &author())
-        .await
-        .unwrap();
+    let commit = mirror.commit_tree(&tree, &base, "Work", &author()).await.unwrap();
     let claim = won(mirror.push_claim(4, b"one", "Claim", None).await.unwrap());
     let publish = async |branch: &str, claim: &CommitId| {
-        mirror
-            .publish(4, branch, &commit, b"two", "Publish", claim)
-            .await
+        mirror.publish(4, branch, &commit, b"two", "Publish", claim).await
     };
 
     fixture.hook("update", "case $1 in refs/heads/*) exit 1;; esac");
     let error = publish("bzzz/4", &claim).await.unwrap_err();
     assert!(error.is_refusal(), "{error:?}");
-    assert_eq!(
-        fixture.at("refs/bzzz/claims/4").as_ref(),
-        Some(&claim),
-        "the claim moved alone"
-    );
+    assert_eq!(fixture.at("refs/bzzz/claims/4").as_ref(), Some(&claim), "the claim moved alone");
     fs::remove_file(fixture.path("remote.git/hooks/update")).unwrap();
 
     fixture.ask(&["config", "receive.advertiseAtomic", "false"]);
@@ -403,19 +287,13 @@ async fn a_branch_and_its_claim_move_together_or_not_at_all() {
     assert!(matches!(error, GitError::BranchTaken { .. }), "{error:?}");
     for bad in ["main", "", "a..b", "-x", "x:refs/heads/main"] {
         let error = publish(bad, &claim).await.unwrap_err();
-        assert!(
-            matches!(error, GitError::BadInput { .. }),
-            "{bad:?}: {error:?}"
-        );
+        assert!(matches!(error, GitError::BadInput { .. }), "{bad:?}: {error:?}");
     }
     let after = won(publish("bzzz/4", &claim).await.unwrap());
     assert_eq!(fixture.at("refs/heads/bzzz/4").as_ref(), Some(&commit));
     let again = publish("bzzz/4", &claim).await.unwrap();
     assert!(matches!(again, Swap::Lost { current: Some(c) } if c.commit == after));
-    assert_eq!(
-        fixture.at("refs/heads/people"),
-        fixture.at("refs/heads/main")
-    );
+    assert_eq!(fixture.at("refs/heads/people"), fixture.at("refs/heads/main"));
 }
 
 #[tokio::test]
@@ -432,14 +310,8 @@ async fn a_ref_that_holds_no_claim_hides_no_other() {
     fixture.ask(&["update-ref", "refs/bzzz/claims/6", "tagged"]);
     let other = fixture.mirror("other").await;
     let claims = other.read_claims().await.unwrap();
-    let told: Vec<_> = claims
-        .iter()
-        .map(|c| (c.issue, c.claim.as_slice()))
-        .collect();
-    assert_eq!(
-        told,
-        [(1, b"good".as_slice()), (2, b""), (3, b""), (6, b"")]
-    );
+    let told: Vec<_> = claims.iter().map(|c| (c.issue, c.claim.as_slice())).collect();
+    assert_eq!(told, [(1, b"good".as_slice()), (2, b""), (3, b""), (6, b"")]);
     assert_eq!(claims[0].commit, good);
     assert_eq!(other.read_claim(9).await.unwrap(), None);
     let lost = other.push_claim(3, b"mine", "Claim", None).await.unwrap();
@@ -453,17 +325,11 @@ async fn a_lock_that_somebody_left_is_a_passing_error() {
     let first = won(mirror.push_claim(1, b"one", "Claim", None).await.unwrap());
     let lock = fixture.path("remote.git/refs/bzzz/claims/1.lock");
     fs::write(&lock, "").unwrap();
-    let error = mirror
-        .push_claim(1, b"two", "Renew", Some(&first))
-        .await
-        .unwrap_err();
+    let error = mirror.push_claim(1, b"two", "Renew", Some(&first)).await.unwrap_err();
     assert!(matches!(error, GitError::Transient { .. }), "{error:?}");
     assert_eq!(fixture.at("refs/bzzz/claims/1").as_ref(), Some(&first));
     fs::remove_file(lock).unwrap();
-    let _ = won(mirror
-        .push_claim(1, b"three", "Renew", Some(&first))
-        .await
-        .unwrap());
+    let _ = won(mirror.push_claim(1, b"three", "Renew", Some(&first)).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -475,25 +341,16 @@ async fn tasks_of_one_node_share_a_mirror() {
             let (mirror, tree) = (mirror.clone(), fixture.path(&format!("w{issue}")));
             tokio::spawn(async move {
                 let claim = format!("claim {issue}");
-                let claim = mirror
-                    .push_claim(issue, claim.as_bytes(), "C", None)
-                    .await
-                    .unwrap();
+                let claim = mirror.push_claim(issue, claim.as_bytes(), "C", None).await.unwrap();
                 let base = mirror.fetch_base().await.unwrap();
                 mirror.checkout(&base, &tree).await.unwrap();
                 fs::write(tree.join("a.txt"), format!("{issue}\n")).unwrap();
-                let commit = mirror
-                    .commit_tree(&tree, &base, "Work", &author())
-                    .await
-                    .unwrap();
+                let commit = mirror.commit_tree(&tree, &base, "Work", &author()).await.unwrap();
                 assert!(mirror.read_claims().await.unwrap().len() <= 8);
                 let branch = format!("bzzz/{issue}");
                 let done = format!("done {issue}");
                 let claim = won(claim);
-                mirror
-                    .publish(issue, &branch, &commit, done.as_bytes(), "P", &claim)
-                    .await
-                    .unwrap()
+                mirror.publish(issue, &branch, &commit, done.as_bytes(), "P", &claim).await.unwrap()
             })
         })
         .collect();

@@ -1,10 +1,6 @@
 //! The git adapter on real repositories: what a hostile one can try, what a remote can refuse.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test's helpers fail like the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail like the test")]
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -30,20 +26,9 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
-        let fixture = Self {
-            dir: tempfile::tempdir().unwrap(),
-        };
+        let fixture = Self { dir: tempfile::tempdir().unwrap() };
         let root = fixture.dir.path();
-        git(
-            root,
-            &[
-                "init",
-                "--quiet",
-                "--bare",
-                "--initial-branch=main",
-                "remote.git",
-            ],
-        );
+        git(root, &["init", "--quiet", "--bare", "--initial-branch=main", "remote.git"]);
         git(root, &["init", "--quiet", "--initial-branch=main", "seed"]);
         for (path, content) in files {
             fixture.seed(path, content.as_bytes());
@@ -58,11 +43,7 @@ impl Fixture {
 
     pub(crate) fn remote(&self) -> Remote {
         let url = self.path("remote.git").to_str().unwrap().to_owned();
-        Remote {
-            url,
-            token: None,
-            branch: "main".to_owned(),
-        }
+        Remote { url, token: None, branch: "main".to_owned() }
     }
 
     pub(crate) async fn mirror(&self, name: &str) -> Mirror {
@@ -78,14 +59,8 @@ impl Fixture {
     fn push_seed(&self, message: &str) {
         let seed = self.path("seed");
         git(&seed, &["add", "--all"]);
-        git(
-            &seed,
-            &["commit", "--quiet", "--allow-empty", "-m", message],
-        );
-        git(
-            &seed,
-            &["push", "--quiet", "../remote.git", "HEAD:refs/heads/main"],
-        );
+        git(&seed, &["commit", "--quiet", "--allow-empty", "-m", message]);
+        git(&seed, &["push", "--quiet", "../remote.git", "HEAD:refs/heads/main"]);
     }
 
     /// What the remote answers to a git command.
@@ -120,18 +95,9 @@ fn feed_git(dir: &Path, args: &[&str], input: &[u8]) -> String {
     let mut child = Command::new("git")
         .args(args)
         .current_dir(dir)
-        .envs([
-            ("GIT_CONFIG_GLOBAL", "/dev/null"),
-            ("GIT_CONFIG_NOSYSTEM", "1"),
-        ])
-        .envs([
-            ("GIT_AUTHOR_NAME", "seed"),
-            ("GIT_AUTHOR_EMAIL", "seed@localhost"),
-        ])
-        .envs([
-            ("GIT_COMMITTER_NAME", "seed"),
-            ("GIT_COMMITTER_EMAIL", "seed@localhost"),
-        ])
+        .envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")])
+        .envs([("GIT_AUTHOR_NAME", "seed"), ("GIT_AUTHOR_EMAIL", "seed@localhost")])
+        .envs([("GIT_COMMITTER_NAME", "seed"), ("GIT_COMMITTER_EMAIL", "seed@localhost")])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -145,10 +111,7 @@ fn feed_git(dir: &Path, args: &[&str], input: &[u8]) -> String {
 }
 
 pub(crate) fn author() -> Author {
-    Author {
-        name: "agent <one>\n".to_owned(),
-        email: "agent@localhost".to_owned(),
-    }
+    Author { name: "agent <one>\n".to_owned(), email: "agent@localhost".to_owned() }
 }
 
 pub(crate) fn won(swap: Swap) -> CommitId {
@@ -218,15 +181,10 @@ fn answer(
     let refused = |status: &str, more: &str, said: &str| {
         let length = said.len();
         let head = format!("HTTP/1.1 {status}\r\n{more}Content-Type: text/plain\r\n");
-        write!(
-            &*stream,
-            "{head}Content-Length: {length}\r\nConnection: close\r\n\r\n{said}"
-        )
+        write!(&*stream, "{head}Content-Length: {length}\r\nConnection: close\r\n\r\n{said}")
     };
     let right = header("authorization").starts_with("Basic ") && {
-        let sent = header("authorization")
-            .trim_start_matches("Basic ")
-            .to_owned();
+        let sent = header("authorization").trim_start_matches("Basic ").to_owned();
         sent == encoded(&format!("x-access-token:{TOKEN}"))
     };
     match manner {
@@ -235,18 +193,10 @@ fn answer(
             return refused("403 Forbidden", "", &said);
         }
         Manner::Redirect => {
-            return refused(
-                "301 Moved",
-                "Location: http://127.0.0.1:1/elsewhere.git\r\n",
-                "",
-            );
+            return refused("301 Moved", "Location: http://127.0.0.1:1/elsewhere.git\r\n", "");
         }
         _ if !right => {
-            return refused(
-                "401 Unauthorized",
-                "WWW-Authenticate: Basic realm=\"x\"\r\n",
-                "no",
-            );
+            return refused("401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", "no");
         }
         _ => {}
     }
@@ -255,11 +205,7 @@ fn answer(
         .arg("http-backend")
         .env("GIT_PROJECT_ROOT", root)
         .envs([("GIT_HTTP_EXPORT_ALL", "1"), ("REMOTE_USER", "agent")])
-        .envs([
-            ("PATH_INFO", path),
-            ("QUERY_STRING", query),
-            ("REQUEST_METHOD", method.as_str()),
-        ])
+        .envs([("PATH_INFO", path), ("QUERY_STRING", query), ("REQUEST_METHOD", method.as_str())])
         .env("CONTENT_TYPE", header("content-type"))
         .env("CONTENT_LENGTH", body.len().to_string())
         .env("HTTP_CONTENT_ENCODING", header("content-encoding"))
@@ -277,22 +223,12 @@ fn answer(
         dead.store(manner == Manner::CutPushesThenDie, Ordering::SeqCst);
         return stream.shutdown(std::net::Shutdown::Both);
     }
-    let split = output
-        .stdout
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .unwrap();
+    let split = output.stdout.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
     let (head, content) = (&output.stdout[..split], &output.stdout[split + 4..]);
     let head = String::from_utf8_lossy(head);
-    let status = head
-        .lines()
-        .find_map(|line| line.strip_prefix("Status: "))
-        .unwrap_or("200 OK");
+    let status = head.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap_or("200 OK");
     let length = content.len();
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {length}\r\n"
-    )?;
+    write!(stream, "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {length}\r\n")?;
     write!(stream, "Connection: close\r\n\r\n")?;
     stream.write_all(content)
 }
@@ -306,11 +242,7 @@ fn encoded(text: &str) -> String {
 
 pub(crate) fn web(port: u16, token: &str) -> Remote {
     let token = Some(Secret::new(token.to_owned()));
-    Remote {
-        url: format!("http://127.0.0.1:{port}/remote.git"),
-        token,
-        branch: "main".to_owned(),
-    }
+    Remote { url: format!("http://127.0.0.1:{port}/remote.git"), token, branch: "main".to_owned() }
 }
 
 fn web_token(port: u16) -> Remote {
@@ -350,44 +282,18 @@ async fn work_goes_from_the_base_to_a_published_branch() {
     git(&tree, &["init", "--quiet", "nested"]);
     fs::write(tree.join("nested/inner.txt"), "yes").unwrap();
     git(&tree, &["init", "--quiet", "."]);
-    let commit = mirror
-        .commit_tree(&tree, &base, message, &author())
-        .await
-        .unwrap();
+    let commit = mirror.commit_tree(&tree, &base, message, &author()).await.unwrap();
 
-    let claim = won(mirror
-        .push_claim(3, b"claim one", "Claim 3", None)
-        .await
-        .unwrap());
-    let swap = mirror
-        .publish(
-            3,
-            "bzzz/3-change",
-            &commit,
-            b"claim two",
-            "Publish 3",
-            &claim,
-        )
-        .await;
+    let claim = won(mirror.push_claim(3, b"claim one", "Claim 3", None).await.unwrap());
+    let swap = mirror.publish(3, "bzzz/3-change", &commit, b"claim two", "Publish 3", &claim).await;
     let after = won(swap.unwrap());
-    assert_eq!(
-        fixture.at("refs/heads/bzzz/3-change").as_ref(),
-        Some(&commit)
-    );
+    assert_eq!(fixture.at("refs/heads/bzzz/3-change").as_ref(), Some(&commit));
     assert_eq!(fixture.at("refs/bzzz/claims/3").as_ref(), Some(&after));
     let found = mirror.read_claim(3).await.unwrap().unwrap();
-    assert_eq!(
-        (found.parent, found.claim),
-        (Some(claim), b"claim two".to_vec())
-    );
+    assert_eq!((found.parent, found.claim), (Some(claim), b"claim two".to_vec()));
 
-    let listed = fixture.ask(&[
-        "ls-tree",
-        "-r",
-        "-z",
-        "--format=%(objectmode) %(path)",
-        "bzzz/3-change",
-    ]);
+    let listed =
+        fixture.ask(&["ls-tree", "-r", "-z", "--format=%(objectmode) %(path)", "bzzz/3-change"]);
     let listed: Vec<&str> = listed.split_terminator('\0').collect();
     let expected = [
         "100644 .gitignore",
@@ -400,17 +306,10 @@ async fn work_goes_from_the_base_to_a_published_branch() {
     ];
     assert_eq!(listed, expected);
     let told = fixture.ask(&["log", "-1", "--format=%an|%ae|%P|%B", "bzzz/3-change"]);
-    assert_eq!(
-        told.trim(),
-        format!("agent one|agent@localhost|{base}|{message}")
-    );
+    assert_eq!(told.trim(), format!("agent one|agent@localhost|{base}|{message}"));
     let stat = mirror.diff_stat(&base, &commit).await.unwrap();
     assert_eq!(stat.changed, 5);
-    let changed = stat
-        .files
-        .iter()
-        .find(|file| file.path == "run.sh")
-        .unwrap();
+    let changed = stat.files.iter().find(|file| file.path == "run.sh").unwrap();
     assert_eq!(changed.lines, Some((2, 1)));
 }
 
@@ -425,36 +324,19 @@ async fn nothing_that_a_repository_names_is_run_or_converted() {
         format!("{attributes}w.txt working-tree-encoding=UTF-16\n").as_bytes(),
     );
     let wide = "w\n".encode_utf16().flat_map(u16::to_be_bytes);
-    fixture.seed(
-        "w.txt",
-        &[0xfe, 0xff].into_iter().chain(wide).collect::<Vec<u8>>(),
-    );
-    git(
-        &seed,
-        &["-c", "core.attributesFile=/dev/null", "add", "--all"],
-    );
+    fixture.seed("w.txt", &[0xfe, 0xff].into_iter().chain(wide).collect::<Vec<u8>>());
+    git(&seed, &["-c", "core.attributesFile=/dev/null", "add", "--all"]);
     fixture.push_seed("Attributes");
     let mirror = fixture.mirror("m").await;
     let marker = fixture.path("ran");
     let evil = fixture.path("evil.sh");
-    script_file(
-        &evil,
-        &format!("echo \"$0 $*\" >> '{}'; cat", marker.display()),
-    );
+    script_file(&evil, &format!("echo \"$0 $*\" >> '{}'; cat", marker.display()));
 
     // Both a mirror and a work tree full of programs, after the mirror was opened and checked.
     let repository = fixture.path("m/mirror.git");
     fs::create_dir_all(repository.join("hooks")).unwrap();
-    let hooks = [
-        "reference-transaction",
-        "pre-push",
-        "post-index-change",
-        "post-checkout",
-    ];
-    for hook in hooks
-        .into_iter()
-        .chain(["pre-auto-gc", "post-merge", "pre-commit", "update"])
-    {
+    let hooks = ["reference-transaction", "pre-push", "post-index-change", "post-checkout"];
+    for hook in hooks.into_iter().chain(["pre-auto-gc", "post-merge", "pre-commit", "update"]) {
         fs::copy(&evil, repository.join("hooks").join(hook)).unwrap();
     }
     let settings = |evil: &Path| {
@@ -474,18 +356,11 @@ async fn nothing_that_a_repository_names_is_run_or_converted() {
     assert_eq!(fs::read_to_string(tree.join("a.txt")).unwrap(), lines);
     let stored = fixture.ask(&["cat-file", "-s", "main:w.txt"]);
     let size = fs::metadata(tree.join("w.txt")).unwrap().len();
-    assert_eq!(
-        stored.trim().parse(),
-        Ok(size),
-        "the bytes of the object, not of an encoding"
-    );
+    assert_eq!(stored.trim().parse(), Ok(size), "the bytes of the object, not of an encoding");
 
     git(&fixture.dir.path().join("w"), &["init", "--quiet"]);
-    fs::write(
-        tree.join(".git/config"),
-        settings(&evil).replace("bare = true", "bare = false"),
-    )
-    .unwrap();
+    fs::write(tree.join(".git/config"), settings(&evil).replace("bare = true", "bare = false"))
+        .unwrap();
     for hook in hooks {
         fs::copy(&evil, tree.join(".git/hooks").join(hook)).unwrap();
     }
@@ -493,29 +368,17 @@ async fn nothing_that_a_repository_names_is_run_or_converted() {
     let same = mirror.commit_tree(&tree, &base, "m", &author()).await;
     assert!(matches!(same, Err(GitError::Unchanged)), "{same:?}");
     fs::write(tree.join("a.txt"), "$Id: x $\r\nthree\r\n").unwrap();
-    let commit = mirror
-        .commit_tree(&tree, &base, "m", &author())
-        .await
-        .unwrap();
+    let commit = mirror.commit_tree(&tree, &base, "m", &author()).await.unwrap();
     mirror.diff_stat(&base, &commit).await.unwrap();
     let claim = won(mirror.push_claim(1, b"one", "Claim", None).await.unwrap());
-    let _ = won(mirror
-        .publish(1, "bzzz/1", &commit, b"two", "P", &claim)
-        .await
-        .unwrap());
-    assert_eq!(
-        fixture.ask(&["show", "bzzz/1:a.txt"]),
-        "$Id: x $\r\nthree\r\n"
-    );
+    let _ = won(mirror.publish(1, "bzzz/1", &commit, b"two", "P", &claim).await.unwrap());
+    assert_eq!(fixture.ask(&["show", "bzzz/1:a.txt"]), "$Id: x $\r\nthree\r\n");
     let ran = fs::read_to_string(&marker).unwrap_or_default();
     assert_eq!(ran, "", "a program of the repository ran");
 
     // Opened again, such a mirror is refused.
     let refused = Mirror::open(&fixture.path("m"), fixture.remote()).await;
-    assert!(
-        matches!(refused, Err(GitError::BadMirror { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(GitError::BadMirror { .. })), "{refused:?}");
 }
 
 #[tokio::test]
@@ -526,15 +389,7 @@ async fn submodules_stay_as_they_are_and_are_never_fetched() {
     let modules =
         "[submodule \"x\"]\n\tpath = sub\n\turl = ext::sh -c 'touch ran'\n\tupdate = !touch ran\n";
     fixture.seed(".gitmodules", modules.as_bytes());
-    git(
-        &seed,
-        &[
-            "update-index",
-            "--add",
-            "--cacheinfo",
-            &format!("160000,{},sub", head.trim()),
-        ],
-    );
+    git(&seed, &["update-index", "--add", "--cacheinfo", &format!("160000,{},sub", head.trim())]);
     git(&seed, &["add", ".gitmodules"]);
     git(&seed, &["commit", "--quiet", "-m", "Submodule"]);
     git(&seed, &["push", "--quiet", "../remote.git", "HEAD:main"]);
@@ -544,18 +399,9 @@ async fn submodules_stay_as_they_are_and_are_never_fetched() {
     mirror.checkout(&base, &tree).await.unwrap();
     assert_eq!(fs::read_dir(tree.join("sub")).unwrap().count(), 0);
     fs::write(tree.join("a.txt"), "b\n").unwrap();
-    let commit = mirror
-        .commit_tree(&tree, &base, "m", &author())
-        .await
-        .unwrap();
+    let commit = mirror.commit_tree(&tree, &base, "m", &author()).await.unwrap();
     let stat = mirror.diff_stat(&base, &commit).await.unwrap();
-    assert_eq!(
-        stat.files
-            .iter()
-            .map(|file| file.path.as_str())
-            .collect::<Vec<_>>(),
-        ["a.txt"]
-    );
+    assert_eq!(stat.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["a.txt"]);
 }
 
 #[tokio::test]
@@ -576,27 +422,13 @@ async fn links_never_lead_out_of_the_tree() {
     let tree = fixture.path("w");
     mirror.checkout(&base, &tree).await.unwrap();
     for plain in ["absolute", "lib/climbs", "twisted"] {
-        assert!(
-            tree.join(plain).symlink_metadata().unwrap().is_file(),
-            "{plain}"
-        );
+        assert!(tree.join(plain).symlink_metadata().unwrap().is_file(), "{plain}");
     }
-    assert_eq!(
-        fs::read_to_string(tree.join("lib/climbs")).unwrap(),
-        "../../outside"
-    );
+    assert_eq!(fs::read_to_string(tree.join("lib/climbs")).unwrap(), "../../outside");
     assert_eq!(fs::read_to_string(tree.join("lib/inside")).unwrap(), "f\n");
-    assert!(
-        tree.join("lib/inside")
-            .symlink_metadata()
-            .unwrap()
-            .is_symlink()
-    );
+    assert!(tree.join("lib/inside").symlink_metadata().unwrap().is_symlink());
     let same = mirror.commit_tree(&tree, &base, "m", &author()).await;
-    assert!(
-        matches!(same, Err(GitError::Unchanged)),
-        "a link as a file is no change: {same:?}"
-    );
+    assert!(matches!(same, Err(GitError::Unchanged)), "a link as a file is no change: {same:?}");
 
     // A directory of the base is swapped for a link out of the tree: nothing is read through it.
     fs::remove_dir_all(tree.join("sub")).unwrap();
@@ -608,10 +440,7 @@ async fn links_never_lead_out_of_the_tree() {
     );
     fs::remove_file(tree.join("sub")).unwrap();
     symlink("lib", tree.join("sub")).unwrap();
-    let commit = mirror
-        .commit_tree(&tree, &base, "m", &author())
-        .await
-        .unwrap();
+    let commit = mirror.commit_tree(&tree, &base, "m", &author()).await.unwrap();
     let listed = mirror.diff_stat(&base, &commit).await.unwrap();
     let listed: Vec<_> = listed.files.into_iter().map(|file| file.path).collect();
     assert_eq!(listed, ["sub", "sub/f"]);
@@ -621,17 +450,9 @@ async fn links_never_lead_out_of_the_tree() {
 async fn forged_trees_write_nothing() {
     let fixture = Fixture::new(&[("a.txt", "a\n")]);
     let remote = fixture.path("remote.git");
-    let blob = feed_git(&remote, &["hash-object", "-w", "--stdin"], b"evil\n")
-        .trim()
-        .to_owned();
-    let link = feed_git(&remote, &["hash-object", "-w", "--stdin"], b"b")
-        .trim()
-        .to_owned();
-    let inner = feed_git(
-        &remote,
-        &["mktree"],
-        format!("100644 blob {blob}\tconfig\n").as_bytes(),
-    );
+    let blob = feed_git(&remote, &["hash-object", "-w", "--stdin"], b"evil\n").trim().to_owned();
+    let link = feed_git(&remote, &["hash-object", "-w", "--stdin"], b"b").trim().to_owned();
+    let inner = feed_git(&remote, &["mktree"], format!("100644 blob {blob}\tconfig\n").as_bytes());
     let inner = inner.trim();
     let forged = [
         format!("040000 tree {inner}\t.git\n"),
@@ -673,26 +494,14 @@ async fn sizes_are_bounded() {
         "{refused:?}"
     );
     large.set_len(MAX_FILE_BYTES).unwrap();
-    mirror
-        .commit_tree(&tree, &base, "m", &author())
-        .await
-        .unwrap();
+    mirror.commit_tree(&tree, &base, "m", &author()).await.unwrap();
     fs::remove_file(tree.join("large")).unwrap();
-    Command::new("mkfifo")
-        .arg(tree.join("pipe"))
-        .status()
-        .unwrap();
+    Command::new("mkfifo").arg(tree.join("pipe")).status().unwrap();
     let same = mirror.commit_tree(&tree, &base, "m", &author()).await;
-    assert!(
-        matches!(same, Err(GitError::Unchanged)),
-        "a pipe is no file: {same:?}"
-    );
+    assert!(matches!(same, Err(GitError::Unchanged)), "a pipe is no file: {same:?}");
 
     let seed = fixture.path("seed");
-    fs::File::create(seed.join("huge"))
-        .unwrap()
-        .set_len(MAX_FILE_BYTES + 1)
-        .unwrap();
+    fs::File::create(seed.join("huge")).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
     fixture.push_seed("Huge");
     let commit = mirror.fetch_base().await.unwrap();
     let refused = mirror.checkout(&commit, &fixture.path("w2")).await;
@@ -700,45 +509,25 @@ async fn sizes_are_bounded() {
         matches!(&refused, Err(GitError::TooLarge { what, .. }) if what.contains("huge")),
         "{refused:?}"
     );
-    assert!(
-        !fixture.path("w2").exists(),
-        "nothing is written before all sizes are known"
-    );
+    assert!(!fixture.path("w2").exists(), "nothing is written before all sizes are known");
 
     // Noise, so that the pack is as large as the file.
     let mut noise = vec![0; 1 << 20];
-    fs::File::open("/dev/urandom")
-        .unwrap()
-        .read_exact(&mut noise)
-        .unwrap();
+    fs::File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
     fixture.seed("huge", &noise);
     fixture.push_seed("Noise");
-    let limits = Limits {
-        pack_bytes: 256 << 10,
-        ..Limits::default()
-    };
-    let small = Mirror::open_with(&fixture.path("m2"), fixture.remote(), limits)
-        .await
-        .unwrap();
+    let limits = Limits { pack_bytes: 256 << 10, ..Limits::default() };
+    let small = Mirror::open_with(&fixture.path("m2"), fixture.remote(), limits).await.unwrap();
     let refused = small.fetch_base().await;
-    assert!(
-        matches!(refused, Err(GitError::TooLarge { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(GitError::TooLarge { .. })), "{refused:?}");
 }
 
 #[tokio::test]
 async fn what_a_remote_refuses_is_told_apart() {
     let fixture = Fixture::new(&[("a.txt", "a\n")]);
     let open = async |url: &str, branch: &str| {
-        let remote = Remote {
-            url: url.to_owned(),
-            token: None,
-            branch: branch.to_owned(),
-        };
-        Mirror::open(&fixture.path("none"), remote)
-            .await
-            .unwrap_err()
+        let remote = Remote { url: url.to_owned(), token: None, branch: branch.to_owned() };
+        Mirror::open(&fixture.path("none"), remote).await.unwrap_err()
     };
     let absent = fixture.path("absent.git").to_str().unwrap().to_owned();
     let error = open(&absent, "main").await;
@@ -747,11 +536,7 @@ async fn what_a_remote_refuses_is_told_apart() {
     let error = open(&fixture.remote().url, "no-such-branch").await;
     assert!(matches!(error, GitError::Missing { .. }), "{error:?}");
     assert!(error.to_string().contains("no-such-branch"), "{error}");
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let error = open(&format!("http://127.0.0.1:{closed}/x.git"), "main").await;
     assert!(error.is_transient(), "{error:?}");
     for bad in ["relative/x.git", "ext::touch ran", "-x", "https://u:p@h/x"] {
@@ -761,17 +546,11 @@ async fn what_a_remote_refuses_is_told_apart() {
     }
     let mirror = fixture.mirror("m").await;
     fixture.hook("pre-receive", "echo 'no claims here' >&2; exit 1");
-    let error = mirror
-        .push_claim(1, b"one", "Claim", None)
-        .await
-        .unwrap_err();
+    let error = mirror.push_claim(1, b"one", "Claim", None).await.unwrap_err();
     assert!(error.is_refusal(), "{error:?}");
     assert!(error.to_string().contains("no claims here"), "{error}");
     assert_eq!(fixture.at("refs/bzzz/claims/1"), None);
-    let error = mirror
-        .push_claim(1, &[0; 5000], "Claim", None)
-        .await
-        .unwrap_err();
+    let error = mirror.push_claim(1, &[0; 5000], "Claim", None).await.unwrap_err();
     assert!(matches!(error, GitError::BadInput { .. }), "{error:?}");
     fs::remove_dir_all(fixture.path("remote.git")).unwrap();
     let error = mirror.fetch_base().await.unwrap_err();
@@ -783,19 +562,12 @@ async fn a_remote_that_never_answers_costs_its_time_and_no_more() {
     let fixture = Fixture::new(&[("a.txt", "a\n")]);
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    let limits = Limits {
-        exchange: Duration::from_millis(700),
-        ..Limits::default()
-    };
+    let limits = Limits { exchange: Duration::from_millis(700), ..Limits::default() };
     let opened = Mirror::open_with(&fixture.path("m"), web_token(port), limits).await;
-    assert!(
-        matches!(opened, Err(GitError::Timeout { .. })),
-        "{opened:?}"
-    );
+    assert!(matches!(opened, Err(GitError::Timeout { .. })), "{opened:?}");
     // The whole group is gone: the helper that held the connection has closed it.
     let (mut held, _) = silent.accept().unwrap();
-    held.set_read_timeout(Some(Duration::from_secs(60)))
-        .unwrap();
+    held.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut rest = Vec::new();
     let ended = held.read_to_end(&mut rest);
     assert!(ended.is_ok() || ended.is_err_and(|e| e.kind() == io::ErrorKind::ConnectionReset));
@@ -820,13 +592,8 @@ async fn a_token_is_neither_listed_nor_told() {
     let done = Arc::new(AtomicBool::new(false));
     let watching = done.clone();
     let watcher = std::thread::spawn(move || {
-        let (mut seen, secrets) = (
-            0,
-            [
-                TOKEN.to_owned(),
-                encoded(&format!("x-access-token:{TOKEN}")),
-            ],
-        );
+        let (mut seen, secrets) =
+            (0, [TOKEN.to_owned(), encoded(&format!("x-access-token:{TOKEN}"))]);
         // The `sh` of `encoded` above names the token itself, and has ended.
         while !watching.load(Ordering::SeqCst) {
             let shown = process_list();
@@ -839,31 +606,22 @@ async fn a_token_is_neither_listed_nor_told() {
         }
         seen
     });
-    let mirror = Mirror::open(&fixture.path("m"), web_token(port))
-        .await
-        .unwrap();
+    let mirror = Mirror::open(&fixture.path("m"), web_token(port)).await.unwrap();
     mirror.fetch_base().await.unwrap();
     let mut last = None;
     for claim in 0..6u8 {
-        last = Some(won(mirror
-            .push_claim(1, &[claim], "C", last.as_ref())
-            .await
-            .unwrap()));
+        last = Some(won(mirror.push_claim(1, &[claim], "C", last.as_ref()).await.unwrap()));
     }
     assert_eq!(fixture.at("refs/bzzz/claims/1"), last);
     done.store(true, Ordering::SeqCst);
     let seen = watcher.join().unwrap();
     assert!(seen > 0, "the watcher never saw git at work");
 
-    let wrong = Mirror::open(&fixture.path("m2"), web(port, "wrong-token-abc"))
-        .await
-        .unwrap_err();
+    let wrong = Mirror::open(&fixture.path("m2"), web(port, "wrong-token-abc")).await.unwrap_err();
     assert!(wrong.is_refusal(), "{wrong:?}");
     assert!(!format!("{wrong:?} {wrong}").contains("wrong-token-abc"));
     let port = serve(fixture.dir.path(), Manner::RefuseAndRepeat);
-    let error = Mirror::open(&fixture.path("m3"), web_token(port))
-        .await
-        .unwrap_err();
+    let error = Mirror::open(&fixture.path("m3"), web_token(port)).await.unwrap_err();
     assert!(error.is_refusal(), "{error:?}");
     let told = format!("{error:?} {error}");
     assert!(
@@ -871,11 +629,6 @@ async fn a_token_is_neither_listed_nor_told() {
         "{told}"
     );
     let port = serve(fixture.dir.path(), Manner::Redirect);
-    let error = Mirror::open(&fixture.path("m4"), web_token(port))
-        .await
-        .unwrap_err();
-    assert!(
-        error.is_refusal(),
-        "a redirection is not followed: {error:?}"
-    );
+    let error = Mirror::open(&fixture.path("m4"), web_token(port)).await.unwrap_err();
+    assert!(error.is_refusal(), "a redirection is not followed: {error:?}");
 }

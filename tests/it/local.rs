@@ -1,9 +1,6 @@
 //! The task board in a directory, as people and several processes use it.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test's helpers fail like the test itself"
-)]
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test itself")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,10 +17,7 @@ fn board() -> (tempfile::TempDir, Board) {
 }
 
 fn issue(title: &str) -> NewIssue {
-    NewIssue {
-        title: title.to_owned(),
-        ..NewIssue::default()
-    }
+    NewIssue { title: title.to_owned(), ..NewIssue::default() }
 }
 
 fn pull(branch: &str, commit: &str) -> NewPull {
@@ -67,19 +61,10 @@ fn a_bad_issue_hides_no_other_and_is_named_with_its_line() {
     board.add_issue(&issue("Good")).unwrap();
     let write =
         |name: &str, text: &[u8]| fs::write(dir.path().join("issues").join(name), text).unwrap();
-    write(
-        "0002-typo.md",
-        b"---\ntitle: x\nstate: open\nlables: [a]\n---\n",
-    );
+    write("0002-typo.md", b"---\ntitle: x\nstate: open\nlables: [a]\n---\n");
     write("0003-state.md", b"---\ntitle: x\nstate: done\n---\n");
-    write(
-        "0004-self.md",
-        b"---\ntitle: x\nstate: open\ndepends_on: [4]\n---\n",
-    );
-    write(
-        "0005-large.md",
-        &vec![b'x'; usize::try_from(MAX_FILE_BYTES).unwrap() + 1],
-    );
+    write("0004-self.md", b"---\ntitle: x\nstate: open\ndepends_on: [4]\n---\n");
+    write("0005-large.md", &vec![b'x'; usize::try_from(MAX_FILE_BYTES).unwrap() + 1]);
     write("0006-bytes.md", b"---\ntitle: x\nstate: open\n---\n\xff\n");
     write("0007-a.md", b"---\ntitle: x\nstate: open\n---\n");
     write("7-b.md", b"---\ntitle: x\nstate: open\n---\n");
@@ -87,10 +72,7 @@ fn a_bad_issue_hides_no_other_and_is_named_with_its_line() {
     write("README.md", b"about this board");
     write(".0009-hidden.md", b"half written");
     let (issues, faults) = board.issues().unwrap();
-    assert_eq!(
-        issues.iter().map(|issue| issue.number).collect::<Vec<_>>(),
-        [1]
-    );
+    assert_eq!(issues.iter().map(|issue| issue.number).collect::<Vec<_>>(), [1]);
     let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
     let told = told.join("\n");
     for part in [
@@ -105,11 +87,7 @@ fn a_bad_issue_hides_no_other_and_is_named_with_its_line() {
         assert!(told.contains(part), "{part} is not in\n{told}");
     }
     assert_eq!(faults.len(), 7, "{told}");
-    assert_eq!(
-        board.add_issue(&issue("After")).unwrap(),
-        8,
-        "numbers of bad files are taken too"
-    );
+    assert_eq!(board.add_issue(&issue("After")).unwrap(), 8, "numbers of bad files are taken too");
 }
 
 #[test]
@@ -133,41 +111,22 @@ fn a_projection_changes_its_lines_alone_and_only_once() {
     assert_eq!(fs::read_to_string(&path).unwrap(), expected);
     let before = fs::metadata(&path).unwrap().modified().unwrap();
     board.project(12, &projection).unwrap();
-    assert_eq!(
-        fs::metadata(&path).unwrap().modified().unwrap(),
-        before,
-        "nothing was written"
-    );
+    assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before, "nothing was written");
     board.project(12, &Projection::default()).unwrap();
-    let back = Projection {
-        assignee: Assignment::Nobody,
-        ..Projection::default()
-    };
+    let back = Projection { assignee: Assignment::Nobody, ..Projection::default() };
     board.project(12, &back).unwrap();
     let after = board.issue(12).unwrap();
     assert_eq!((after.open, after.assignee), (false, None));
     assert_eq!(after.created.as_deref(), Some("2026-01-31T12:00:00Z"));
     let missing = board.project(13, &projection);
-    assert!(
-        matches!(missing, Err(BoardError::NoIssue { number: 13, .. })),
-        "{missing:?}"
-    );
+    assert!(matches!(missing, Err(BoardError::NoIssue { number: 13, .. })), "{missing:?}");
     let many = Projection {
         add_labels: (0..101).map(|i| format!("l{i}")).collect(),
         ..Projection::default()
     };
-    assert!(matches!(
-        board.project(12, &many),
-        Err(BoardError::Syntax { .. })
-    ));
-    let newline = Projection {
-        add_labels: vec!["a\nstate: open".to_owned()],
-        ..back
-    };
-    assert!(matches!(
-        board.project(12, &newline),
-        Err(BoardError::BadInput(_))
-    ));
+    assert!(matches!(board.project(12, &many), Err(BoardError::Syntax { .. })));
+    let newline = Projection { add_labels: vec!["a\nstate: open".to_owned()], ..back };
+    assert!(matches!(board.project(12, &newline), Err(BoardError::BadInput(_))));
     assert!(!board.issue(12).unwrap().open);
 }
 
@@ -176,36 +135,22 @@ fn a_comment_is_edited_and_not_repeated() {
     let (dir, board) = board();
     board.add_issue(&issue("One")).unwrap();
     board.comment(1, "plan", "agent", "First.").unwrap();
-    board
-        .comment(1, "done", "agent", "---\nodd: text\n---")
-        .unwrap();
+    board.comment(1, "done", "agent", "---\nodd: text\n---").unwrap();
     board.comment(1, "plan", "agent two", "Second.\n").unwrap();
     let comments = board.comments(1).unwrap();
-    let told: Vec<_> = comments
-        .iter()
-        .map(|c| (&*c.key, &*c.author, &*c.text))
-        .collect();
-    let expected = [
-        ("done", "agent", "---\nodd: text\n---"),
-        ("plan", "agent two", "Second."),
-    ];
+    let told: Vec<_> = comments.iter().map(|c| (&*c.key, &*c.author, &*c.text)).collect();
+    let expected = [("done", "agent", "---\nodd: text\n---"), ("plan", "agent two", "Second.")];
     assert_eq!(told, expected);
     let path = dir.path().join("issues/0001-one/comments/plan.md");
     let text = "---\nauthor: agent two\nkey: plan\n---\n\nSecond.\n";
     assert_eq!(fs::read_to_string(path).unwrap(), text);
     for key in ["", "../x", ".x", "a/b", "a b"] {
         let refused = board.comment(1, key, "agent", "x");
-        assert!(
-            matches!(refused, Err(BoardError::BadInput(_))),
-            "{key:?}: {refused:?}"
-        );
+        assert!(matches!(refused, Err(BoardError::BadInput(_))), "{key:?}: {refused:?}");
     }
     let large = "x".repeat(usize::try_from(MAX_FILE_BYTES).unwrap());
     let refused = board.comment(1, "plan", "agent", &large);
-    assert!(
-        matches!(refused, Err(BoardError::TooLarge { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(BoardError::TooLarge { .. })), "{refused:?}");
     assert_eq!(board.comments(1).unwrap().len(), 2);
 }
 
@@ -215,9 +160,7 @@ fn a_branch_has_one_pull_request() {
     assert_eq!(board.open_pull(&pull("bzzz/1-a", "aaaa")).unwrap(), 1);
     assert_eq!(board.open_pull(&pull("bzzz/2-b", "bbbb")).unwrap(), 2);
     let path = dir.path().join("pulls/0001-fix-it.md");
-    let merged = fs::read_to_string(&path)
-        .unwrap()
-        .replace("state: open", "state: merged");
+    let merged = fs::read_to_string(&path).unwrap().replace("state: open", "state: merged");
     fs::write(&path, merged).unwrap();
     assert_eq!(board.open_pull(&pull("bzzz/1-a", "cccc")).unwrap(), 1);
     let (pulls, faults) = board.pulls().unwrap();
@@ -236,16 +179,7 @@ fn a_branch_has_one_pull_request() {
 fn a_directory_that_is_no_board_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let error = Board::open(dir.path()).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            BoardError::NotABoard {
-                missing: "issues",
-                ..
-            }
-        ),
-        "{error:?}"
-    );
+    assert!(matches!(error, BoardError::NotABoard { missing: "issues", .. }), "{error:?}");
     let board = Board::create(dir.path()).unwrap();
     fs::remove_dir(dir.path().join("issues")).unwrap();
     fs::write(dir.path().join("issues"), "a file").unwrap();
@@ -271,11 +205,7 @@ fn a_file_that_cannot_be_read_is_named_and_left() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
     let (issues, faults) = board.issues().unwrap();
     assert!(issues.is_empty());
-    assert!(
-        faults[0].to_string().contains("0001-one.md"),
-        "{}",
-        faults[0]
-    );
+    assert!(faults[0].to_string().contains("0001-one.md"), "{}", faults[0]);
 }
 
 const CHILDREN: usize = 8;
@@ -284,25 +214,11 @@ const EACH: usize = 5;
 /// Adds issues, labels one issue and comments on it, as one of several processes.
 fn use_board(board: &Board, name: &str) {
     for i in 0..EACH {
-        board
-            .add_issue(&issue(&format!("From {name}, {i}")))
-            .unwrap();
+        board.add_issue(&issue(&format!("From {name}, {i}"))).unwrap();
         let add_labels = vec![format!("{name}-{i}")];
-        board
-            .project(
-                1,
-                &Projection {
-                    add_labels,
-                    ..Projection::default()
-                },
-            )
-            .unwrap();
-        board
-            .comment(1, &format!("{name}-{i}"), name, "text")
-            .unwrap();
-        board
-            .open_pull(&pull(&format!("bzzz/{i}"), "aaaa"))
-            .unwrap();
+        board.project(1, &Projection { add_labels, ..Projection::default() }).unwrap();
+        board.comment(1, &format!("{name}-{i}"), name, "text").unwrap();
+        board.open_pull(&pull(&format!("bzzz/{i}"), "aaaa")).unwrap();
     }
 }
 
@@ -331,10 +247,7 @@ fn several_processes_lose_nothing_of_each_other() {
         .map(|i| {
             Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", "local::child"])
-                .env(
-                    "BZZZ_BOARD_CHILD",
-                    format!("child{i} {}", dir.path().display()),
-                )
+                .env("BZZZ_BOARD_CHILD", format!("child{i} {}", dir.path().display()))
                 .stdout(Stdio::null())
                 .spawn()
                 .unwrap()
@@ -346,17 +259,10 @@ fn several_processes_lose_nothing_of_each_other() {
     let (issues, faults) = board.issues().unwrap();
     assert!(faults.is_empty(), "{faults:?}");
     let numbers: Vec<u64> = issues.iter().map(|issue| issue.number).collect();
-    assert_eq!(
-        numbers,
-        (1..=1 + (CHILDREN * EACH) as u64).collect::<Vec<_>>()
-    );
+    assert_eq!(numbers, (1..=1 + (CHILDREN * EACH) as u64).collect::<Vec<_>>());
     assert_eq!(issues[0].labels.len(), CHILDREN * EACH);
     assert_eq!(board.comments(1).unwrap().len(), CHILDREN * EACH);
     assert_eq!(board.pulls().unwrap().0.len(), EACH);
     let left = fs::read_dir(dir.path().join("issues")).unwrap().flatten();
-    assert_eq!(
-        left.filter(|e| e.file_name().to_string_lossy().starts_with('.'))
-            .count(),
-        0
-    );
+    assert_eq!(left.filter(|e| e.file_name().to_string_lossy().starts_with('.')).count(), 0);
 }

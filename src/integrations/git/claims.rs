@@ -57,13 +57,9 @@ impl Mirror {
         expected: Option<&CommitId>,
     ) -> Result<Swap, GitError> {
         let ours = self.write_claim(claim, message, expected).await?;
-        let moves = [Move {
-            reference: claim_ref(issue),
-            expected: expected.cloned(),
-            to: ours.clone(),
-        }];
-        self.swap("move the claim", issue, &moves, self.limits.exchange)
-            .await
+        let moves =
+            [Move { reference: claim_ref(issue), expected: expected.cloned(), to: ours.clone() }];
+        self.swap("move the claim", issue, &moves, self.limits.exchange).await
     }
 
     /// Publishes a commit under a branch, fenced by the claim: both refs move in one atomic push or
@@ -82,10 +78,7 @@ impl Mirror {
         expected: &CommitId,
     ) -> Result<Swap, GitError> {
         const OPERATION: &str = "publish the branch";
-        let bad = |why: &str| GitError::BadInput {
-            operation: OPERATION,
-            why: why.to_owned(),
-        };
+        let bad = |why: &str| GitError::BadInput { operation: OPERATION, why: why.to_owned() };
         known(OPERATION, commit)?;
         check_branch(branch).map_err(bad)?;
         if branch == self.remote.branch {
@@ -95,9 +88,7 @@ impl Mirror {
         let reference = claim_ref(issue);
         let refs = self.list_refs(OPERATION, &[&heads, &reference]).await?;
         if refs.get(&reference) != Some(expected) {
-            return Ok(Swap::Lost {
-                current: self.read_claim(issue).await?,
-            });
+            return Ok(Swap::Lost { current: self.read_claim(issue).await? });
         }
         let seen = refs.get(&heads).cloned();
         let free = seen.as_ref().is_none_or(|seen| seen == commit);
@@ -107,19 +98,10 @@ impl Mirror {
         }
         let ours = self.write_claim(claim, message, Some(expected)).await?;
         let moves = [
-            Move {
-                reference,
-                expected: Some(expected.clone()),
-                to: ours,
-            },
-            Move {
-                reference: heads,
-                expected: seen,
-                to: commit.clone(),
-            },
+            Move { reference, expected: Some(expected.clone()), to: ours },
+            Move { reference: heads, expected: seen, to: commit.clone() },
         ];
-        self.swap(OPERATION, issue, &moves, self.limits.transfer)
-            .await
+        self.swap(OPERATION, issue, &moves, self.limits.transfer).await
     }
 
     /// Writes the commit of a claim into the mirror. Nobody else sees it yet.
@@ -132,14 +114,8 @@ impl Mirror {
         const OPERATION: &str = "write the claim";
         check_message(OPERATION, message)?;
         if claim.is_empty() || claim.len() > MAX_CLAIM_BYTES {
-            let why = format!(
-                "a claim has 1 to {MAX_CLAIM_BYTES} bytes, not {}",
-                claim.len()
-            );
-            return Err(GitError::BadInput {
-                operation: OPERATION,
-                why,
-            });
+            let why = format!("a claim has 1 to {MAX_CLAIM_BYTES} bytes, not {}", claim.len());
+            return Err(GitError::BadInput { operation: OPERATION, why });
         }
         let call = |args: &[&str]| Call::new(args, self.limits.local);
         let blob = call(&["hash-object", "-w", "--stdin"]).feed(Feed::Bytes(claim.to_vec()));
@@ -178,9 +154,7 @@ impl Mirror {
         for attempt in 1.. {
             let fault = match self.push(moves, limit).await {
                 Ok(()) => {
-                    return Ok(Swap::Won {
-                        claim_commit: claim.to.clone(),
-                    });
+                    return Ok(Swap::Won { claim_commit: claim.to.clone() });
                 }
                 Err(fault) => fault,
             };
@@ -193,9 +167,7 @@ impl Mirror {
             };
             let held = refs.get(&claim.reference);
             if held == Some(&claim.to) {
-                return Ok(Swap::Won {
-                    claim_commit: claim.to.clone(),
-                });
+                return Ok(Swap::Won { claim_commit: claim.to.clone() });
             }
             if held != claim.expected.as_ref() {
                 let current = match held {
@@ -233,15 +205,8 @@ impl Mirror {
             args.push(format!("--force-with-lease={}:{expected}", one.reference));
         }
         args.push("r".to_owned());
-        args.extend(
-            moves
-                .iter()
-                .map(|one| format!("{}:{}", one.to, one.reference)),
-        );
-        self.runner
-            .run(Call::new(args, limit).remote(&self.remote))
-            .await
-            .map(|_| ())
+        args.extend(moves.iter().map(|one| format!("{}:{}", one.to, one.reference)));
+        self.runner.run(Call::new(args, limit).remote(&self.remote)).await.map(|_| ())
     }
 }
 
@@ -259,10 +224,7 @@ fn may_pass(fault: &Fault) -> bool {
 /// The pause after a failed attempt: it doubles, and is drawn out by up to itself by the commit's
 /// digits, so that processes that collided once don't collide again.
 fn pause(attempt: u32, commit: &CommitId) -> Duration {
-    let digits = commit
-        .as_str()
-        .get(..2)
-        .and_then(|two| u32::from_str_radix(two, 16).ok());
+    let digits = commit.as_str().get(..2).and_then(|two| u32::from_str_radix(two, 16).ok());
     let base = PAUSE * 2u32.pow(attempt.min(ATTEMPTS) - 1);
     base + base * digits.unwrap_or(0) / 256
 }

@@ -58,13 +58,8 @@ impl Mirror {
         check_message(OPERATION, message)?;
         let work_tree = std::fs::canonicalize(work_tree).map_err(io_error("find", work_tree))?;
         let names = self.names(&work_tree, base).await?;
-        let kept = names
-            .values()
-            .flatten()
-            .filter(|entry| entry.kind == Kind::Submodule);
-        let mut index: Vec<u8> = kept
-            .flat_map(|e| index_line(e.kind, &e.id, &e.path))
-            .collect();
+        let kept = names.values().flatten().filter(|entry| entry.kind == Kind::Submodule);
+        let mut index: Vec<u8> = kept.flat_map(|e| index_line(e.kind, &e.id, &e.path)).collect();
         for (taken, id) in self.import(&work_tree, &names).await? {
             let before = names.get(&taken.path).and_then(Option::as_ref);
             let still_link = before.is_some_and(|e| e.kind == Kind::Link && e.id == id);
@@ -73,10 +68,7 @@ impl Mirror {
         }
         let tree = self.write_index(index).await?;
         let before = format!("{}^{{tree}}", known(OPERATION, base)?);
-        let call = Call::new(
-            ["rev-parse", "--verify", "--quiet", &before],
-            self.limits.local,
-        );
+        let call = Call::new(["rev-parse", "--verify", "--quiet", &before], self.limits.local);
         if first_id(&self.local(OPERATION, call).await?).as_ref() == Some(&tree) {
             return Err(GitError::Unchanged);
         }
@@ -91,14 +83,10 @@ impl Mirror {
     /// The names that count: those of the base, and what git lists as new.
     async fn names(&self, work_tree: &Path, base: &CommitId) -> Result<Names, GitError> {
         let entries = self.list_tree(OPERATION, base).await?;
-        let mut names: Names = entries
-            .into_iter()
-            .map(|e| (e.path.clone(), Some(e)))
-            .collect();
+        let mut names: Names = entries.into_iter().map(|e| (e.path.clone(), Some(e))).collect();
         let index = self.scratch_file();
         let call = Call::new(["read-tree", base.as_str()], self.limits.local);
-        self.local(OPERATION, call.env("GIT_INDEX_FILE", os(&index.0)))
-            .await?;
+        self.local(OPERATION, call.env("GIT_INDEX_FILE", os(&index.0))).await?;
         let args = ["ls-files", "-z", "--others", "--exclude-standard"];
         let call = Call::new(args, self.limits.local)
             .env("GIT_INDEX_FILE", os(&index.0))
@@ -106,10 +94,7 @@ impl Mirror {
             .directory(work_tree)
             .sink(Sink::Memory(MAX_LISTING_BYTES));
         let listing = self.local(OPERATION, call).await?;
-        for name in listing
-            .split(|byte| *byte == 0)
-            .filter(|name| !name.is_empty())
-        {
+        for name in listing.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
             match name.strip_suffix(b"/") {
                 // A nested repository: git names it alone.
                 Some(directory) => {
@@ -131,9 +116,7 @@ impl Mirror {
         let (sender, receiver) = mpsc::channel(8);
         let root = work_tree.to_owned();
         let kept = |entry: &Option<Entry>| {
-            entry
-                .as_ref()
-                .is_some_and(|entry| entry.kind == Kind::Submodule)
+            entry.as_ref().is_some_and(|entry| entry.kind == Kind::Submodule)
         };
         let paths: Vec<(PathBuf, bool)> = names
             .iter()
@@ -141,30 +124,19 @@ impl Mirror {
             .map(|(path, entry)| (path.clone(), entry.is_some()))
             .collect();
         let reading = tokio::task::spawn_blocking(move || {
-            Import {
-                root,
-                sender,
-                total: 0,
-                taken: Vec::new(),
-            }
-            .run(&paths)
+            Import { root, sender, total: 0, taken: Vec::new() }.run(&paths)
         });
         let call = Call::new(["fast-import", "--quiet", "--done"], self.limits.local)
             .feed(Feed::Pieces(receiver))
             .sink(Sink::Memory(MAX_LISTING_BYTES));
         let answer = self.local(OPERATION, call).await;
         // If reading failed, git only saw its input end.
-        let taken = reading
-            .await
-            .map_err(|_| garbled(OPERATION, "reading was cut off"))??;
+        let taken = reading.await.map_err(|_| garbled(OPERATION, "reading was cut off"))??;
         let answer = answer?;
         let ids: Vec<_> = answer.split(|b| *b == b'\n').filter_map(first_id).collect();
         match ids.len() == taken.len() {
             true => Ok(taken.into_iter().zip(ids).collect()),
-            false => Err(garbled(
-                OPERATION,
-                "git named fewer objects than it was given",
-            )),
+            false => Err(garbled(OPERATION, "git named fewer objects than it was given")),
         }
     }
 
@@ -175,8 +147,7 @@ impl Mirror {
             .feed(Feed::Bytes(lines));
         self.local(OPERATION, call).await?;
         let call = Call::new(["write-tree"], self.limits.local);
-        self.written(OPERATION, call.env("GIT_INDEX_FILE", os(&index.0)))
-            .await
+        self.written(OPERATION, call.env("GIT_INDEX_FILE", os(&index.0))).await
     }
 }
 
@@ -189,11 +160,7 @@ fn index_line(kind: Kind, id: &CommitId, path: &Path) -> Vec<u8> {
 fn plain(text: &str) -> String {
     let usable = |c: &char| !c.is_control() && *c != '<' && *c != '>';
     let text: String = text.chars().filter(usable).take(200).collect();
-    if text.trim().is_empty() {
-        "bzzz".to_owned()
-    } else {
-        text
-    }
+    if text.trim().is_empty() { "bzzz".to_owned() } else { text }
 }
 
 fn add_name(names: &mut Names, path: PathBuf) -> Result<(), GitError> {
@@ -216,11 +183,7 @@ fn list_nested(work_tree: &Path, directory: &Path, names: &mut Names) -> Result<
                 continue;
             }
             let path = directory.join(entry.file_name());
-            if entry
-                .file_type()
-                .map_err(io_error("look at", &full))?
-                .is_dir()
-            {
+            if entry.file_type().map_err(io_error("look at", &full))?.is_dir() {
                 check_path(OPERATION, &path)?;
                 pending.push(path);
                 check_count(OPERATION, pending.len())?;
@@ -237,12 +200,7 @@ fn open_directory(root: &Path, path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
     let mut at = openat(CWD, root, flags, Mode::empty())?;
     for part in path.components() {
-        at = openat(
-            &at,
-            part.as_os_str(),
-            flags | OFlags::NOFOLLOW,
-            Mode::empty(),
-        )?;
+        at = openat(&at, part.as_os_str(), flags | OFlags::NOFOLLOW, Mode::empty())?;
     }
     Ok(at)
 }
@@ -306,11 +264,7 @@ impl Import {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(Found::Nothing);
         }
-        let kind = if stat.st_mode & 0o100 == 0 {
-            Kind::File
-        } else {
-            Kind::Executable
-        };
+        let kind = if stat.st_mode & 0o100 == 0 { Kind::File } else { Kind::Executable };
         let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
         Ok(Found::File(File::from(file), size, kind))
     }
@@ -340,11 +294,7 @@ impl Import {
                 false => "it is a link that leads out of the tree",
             };
             let path = path.display().to_string();
-            return Err(GitError::BadPath {
-                operation: OPERATION,
-                path,
-                why,
-            });
+            return Err(GitError::BadPath { operation: OPERATION, path, why });
         }
         let size = target.len() as u64;
         self.begin(path, size, MAX_PATH_BYTES as u64, Kind::Link)?;
@@ -352,11 +302,7 @@ impl Import {
     }
 
     fn begin(&mut self, path: &Path, size: u64, limit: u64, kind: Kind) -> Result<(), GitError> {
-        let large = |what: String, limit| GitError::TooLarge {
-            operation: OPERATION,
-            what,
-            limit,
-        };
+        let large = |what: String, limit| GitError::TooLarge { operation: OPERATION, what, limit };
         if size > limit {
             return Err(large(format!("{}, in bytes,", path.display()), limit));
         }
@@ -364,10 +310,7 @@ impl Import {
         if self.total > MAX_TREE_BYTES {
             return Err(large("the work tree, in bytes,".to_owned(), MAX_TREE_BYTES));
         }
-        self.taken.push(Taken {
-            path: path.to_owned(),
-            kind,
-        });
+        self.taken.push(Taken { path: path.to_owned(), kind });
         let mark = self.taken.len();
         self.send(format!("blob\nmark :{mark}\ndata {size}\n").into_bytes())
     }

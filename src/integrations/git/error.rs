@@ -154,19 +154,13 @@ impl GitError {
     /// Whether the same operation may succeed later without anybody changing anything.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Transient { .. } | Self::Timeout { .. } | Self::Ambiguous { .. }
-        )
+        matches!(self, Self::Transient { .. } | Self::Timeout { .. } | Self::Ambiguous { .. })
     }
 
     /// Whether the remote said a clear no: to ask again without a change is useless.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused { .. } | Self::NotAtomic { .. } | Self::BranchTaken { .. }
-        )
+        matches!(self, Self::Refused { .. } | Self::NotAtomic { .. } | Self::BranchTaken { .. })
     }
 }
 
@@ -188,10 +182,7 @@ pub(super) enum Complaint {
 /// Words that name a complaint, in the C locale; the first match wins, so that definite answers
 /// stand before the general "the remote end hung up" that follows many of them.
 const WORDS: &[(Complaint, &[&str])] = &[
-    (
-        Complaint::NotAtomic,
-        &["does not support --atomic", "not support atomic"],
-    ),
+    (Complaint::NotAtomic, &["does not support --atomic", "not support atomic"]),
     (
         Complaint::Missing,
         &[
@@ -287,35 +278,16 @@ pub(super) fn remote_error(operation: &'static str, remote: &str, fault: Fault) 
     let (detail, said) = match fault {
         Fault::Exit { detail, said } => (detail, said),
         Fault::Timeout(limit) => {
-            return GitError::Timeout {
-                operation,
-                remote,
-                limit,
-            };
+            return GitError::Timeout { operation, remote, limit };
         }
         other => return local_error(operation, other),
     };
     match classify(&said) {
         Complaint::NotAtomic => GitError::NotAtomic { remote },
-        Complaint::Missing => GitError::Missing {
-            operation,
-            remote,
-            detail,
-        },
-        Complaint::Refused => GitError::Refused {
-            operation,
-            remote,
-            detail,
-        },
-        Complaint::Transient => GitError::Transient {
-            operation,
-            remote,
-            detail,
-        },
-        Complaint::Unknown => GitError::Failed {
-            operation,
-            detail: format!("{remote}: {detail}"),
-        },
+        Complaint::Missing => GitError::Missing { operation, remote, detail },
+        Complaint::Refused => GitError::Refused { operation, remote, detail },
+        Complaint::Transient => GitError::Transient { operation, remote, detail },
+        Complaint::Unknown => GitError::Failed { operation, detail: format!("{remote}: {detail}") },
     }
 }
 
@@ -323,22 +295,19 @@ pub(super) fn remote_error(operation: &'static str, remote: &str, fault: Fault) 
 pub(super) fn local_error(operation: &'static str, fault: Fault) -> GitError {
     match fault {
         Fault::Exit { detail, .. } => GitError::Failed { operation, detail },
-        Fault::Spawn(source) if source.kind() == io::ErrorKind::NotFound => GitError::NoGit {
-            detail: source.to_string(),
-        },
-        Fault::Spawn(source) => GitError::Failed {
-            operation,
-            detail: format!("could not start git: {source}"),
-        },
+        Fault::Spawn(source) if source.kind() == io::ErrorKind::NotFound => {
+            GitError::NoGit { detail: source.to_string() }
+        }
+        Fault::Spawn(source) => {
+            GitError::Failed { operation, detail: format!("could not start git: {source}") }
+        }
         Fault::Timeout(limit) => GitError::Failed {
             operation,
             detail: format!("git did not end within {} s", limit.as_secs_f64()),
         },
-        Fault::TooMuch(limit) => GitError::TooLarge {
-            operation,
-            what: "git's answer in bytes".to_owned(),
-            limit,
-        },
+        Fault::TooMuch(limit) => {
+            GitError::TooLarge { operation, what: "git's answer in bytes".to_owned(), limit }
+        }
         Fault::Garbled(detail) => GitError::Failed { operation, detail },
     }
 }
@@ -353,13 +322,7 @@ mod tests {
         assert_eq!(classify(said), Complaint::Missing);
         let said = "! [remote rejected] a -> b (pre-receive hook declined)\nRPC failed";
         assert_eq!(classify(said), Complaint::Refused);
-        assert_eq!(
-            classify("fatal: Could not resolve host: example"),
-            Complaint::Transient
-        );
-        assert_eq!(
-            classify("fatal: a thing nobody foresaw"),
-            Complaint::Unknown
-        );
+        assert_eq!(classify("fatal: Could not resolve host: example"), Complaint::Transient);
+        assert_eq!(classify("fatal: a thing nobody foresaw"), Complaint::Unknown);
     }
 }

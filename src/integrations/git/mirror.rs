@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::{local_error, remote_error};
 use super::refs::first_id;
-use super::remote::Remote;
+use super::remote::{Remote, check_branch};
 use super::run::{Call, Fault, Runner, Sink, text};
 use super::{CommitId, GitError, Limits};
 
@@ -27,10 +27,7 @@ const BASE: &str = "refs/mirror/base";
 
 /// All of a mirror's own configuration, for remotes of SHA-1 and of SHA-256.
 const CONFIGS: [(&str, &str); 2] = [
-    (
-        "sha1",
-        "[core]\n\trepositoryformatversion = 0\n\tbare = true\n",
-    ),
+    ("sha1", "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"),
     (
         "sha256",
         "[core]\n\trepositoryformatversion = 1\n\tbare = true\n\
@@ -112,10 +109,7 @@ impl Mirror {
         }
         let dir = std::fs::canonicalize(dir).map_err(io_error("find the directory", dir))?;
         // Until the repository exists, git runs in the scratch directory, where it finds none.
-        let mut runner = Runner {
-            repository: dir.join("scratch"),
-            home: dir.join("home"),
-        };
+        let mut runner = Runner { repository: dir.join("scratch"), home: dir.join("home") };
         check_version(&runner, limits).await?;
         let repository = dir.join("mirror.git");
         if !repository.exists() {
@@ -150,22 +144,33 @@ impl Mirror {
     /// # Errors
     /// What the remote answered; a pack over [`MAX_PACK_BYTES`] is cut off.
     pub async fn fetch_base(&self) -> Result<CommitId, GitError> {
-        const OPERATION: &str = "fetch the base branch";
-        let spec = format!("+refs/heads/{}:{BASE}", self.remote.branch);
+        self.fetch_head("fetch the base branch", &self.remote.branch, BASE).await
+    }
+
+    /// Fetches another branch, such as the work that a task builds on; its commit.
+    ///
+    /// # Errors
+    /// [`GitError::BadInput`] for a name that is no branch's; otherwise as [`Mirror::fetch_base`].
+    pub async fn fetch_branch(&self, branch: &str) -> Result<CommitId, GitError> {
+        const OPERATION: &str = "fetch a branch";
+        let bad = |why: &str| GitError::BadInput { operation: OPERATION, why: why.to_owned() };
+        check_branch(branch).map_err(bad)?;
+        self.fetch_head(OPERATION, branch, &format!("refs/bzzz/branches/{branch}")).await
+    }
+
+    async fn fetch_head(
+        &self,
+        operation: &'static str,
+        branch: &str,
+        local: &str,
+    ) -> Result<CommitId, GitError> {
+        let spec = format!("+refs/heads/{branch}:{local}");
         let _alone = self.fetching.lock().await;
-        self.fetch(OPERATION, &[spec], Keep::Pack).await?;
-        let peeled = format!("{BASE}^{{commit}}");
-        let args = [
-            "rev-parse",
-            "--verify",
-            "--quiet",
-            "--end-of-options",
-            &peeled,
-        ];
-        let answer = self
-            .local(OPERATION, Call::new(args, self.limits.local))
-            .await?;
-        first_id(&answer).ok_or_else(|| garbled(OPERATION, "git named no commit"))
+        self.fetch(operation, &[spec], Keep::Pack).await?;
+        let peeled = format!("{local}^{{commit}}");
+        let args = ["rev-parse", "--verify", "--quiet", "--end-of-options", &peeled];
+        let answer = self.local(operation, Call::new(args, self.limits.local)).await?;
+        first_id(&answer).ok_or_else(|| garbled(operation, "git named no commit"))
     }
 
     /// What differs between two commits that the mirror holds.
@@ -202,10 +207,7 @@ impl Mirror {
         operation: &'static str,
         call: Call<'_>,
     ) -> Result<Vec<u8>, GitError> {
-        self.runner
-            .run(call)
-            .await
-            .map_err(|fault| local_error(operation, fault))
+        self.runner.run(call).await.map_err(|fault| local_error(operation, fault))
     }
 
     /// Fetches refspecs; the caller holds `fetching`. No file that comes is larger than the limit; what
@@ -243,42 +245,25 @@ impl Mirror {
     pub(super) fn scratch_file(&self) -> ScratchFile {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        ScratchFile(
-            self.scratch
-                .join(format!("index-{}-{number}", std::process::id())),
-        )
+        ScratchFile(self.scratch.join(format!("index-{}-{number}", std::process::id())))
     }
 
     /// Compares everything that could change what git does with what a new mirror holds.
     async fn check(&self) -> Result<(), GitError> {
         let path = &self.runner.repository;
-        let bad = |detail: String| GitError::BadMirror {
-            path: path.clone(),
-            detail,
-        };
+        let bad = |detail: String| GitError::BadMirror { path: path.clone(), detail };
         let config = read_small(&path.join("config")).map_err(|e| bad(format!("config: {e}")))?;
         if !CONFIGS.iter().any(|(_, known)| config == *known) {
-            return Err(bad(
-                "its configuration is not the one it was created with".to_owned()
-            ));
+            return Err(bad("its configuration is not the one it was created with".to_owned()));
         }
         let attributes = path.join("info/attributes");
         let found = read_small(&attributes).map_err(|e| bad(format!("info/attributes: {e}")))?;
         if found != ATTRIBUTES {
-            return Err(bad(
-                "its attributes are not those it was created with".to_owned()
-            ));
+            return Err(bad("its attributes are not those it was created with".to_owned()));
         }
-        for name in [
-            "hooks",
-            "info/exclude",
-            "objects/info/alternates",
-            "config.worktree",
-        ] {
+        for name in ["hooks", "info/exclude", "objects/info/alternates", "config.worktree"] {
             if path.join(name).symlink_metadata().is_ok() {
-                return Err(bad(format!(
-                    "it holds {name}, which it was created without"
-                )));
+                return Err(bad(format!("it holds {name}, which it was created without")));
             }
         }
         let args = ["rev-parse", "--is-bare-repository"];
@@ -303,22 +288,14 @@ impl Drop for ScratchFile {
 }
 
 async fn check_version(runner: &Runner, limits: Limits) -> Result<(), GitError> {
-    let answer = runner
-        .run(Call::new(["--version"], limits.local))
-        .await
-        .and_then(text);
+    let answer = runner.run(Call::new(["--version"], limits.local)).await.and_then(text);
     let answer = answer.map_err(|fault| local_error("ask git for its version", fault))?;
-    let words = answer
-        .trim()
-        .strip_prefix("git version ")
-        .unwrap_or_default();
+    let words = answer.trim().strip_prefix("git version ").unwrap_or_default();
     let mut numbers = words.split(['.', ' ', '-']).map(str::parse::<u32>);
     let version = (numbers.next(), numbers.next());
     match version {
         (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= (2, 32) => Ok(()),
-        _ => Err(GitError::NoGit {
-            detail: format!("its version is {:?}", answer.trim()),
-        }),
+        _ => Err(GitError::NoGit { detail: format!("its version is {:?}", answer.trim()) }),
     }
 }
 
@@ -333,9 +310,7 @@ async fn create(
     const OPERATION: &str = "create the mirror";
     let branch = format!("refs/heads/{}", remote.branch);
     let args = ["ls-remote", "--refs", "--quiet", "r", &branch];
-    let listed = runner
-        .run(Call::new(args, limits.exchange).remote(remote))
-        .await;
+    let listed = runner.run(Call::new(args, limits.exchange).remote(remote)).await;
     let listed =
         listed.map_err(|fault| remote_error("read the base branch", &remote.shown(), fault))?;
     let Some(base) = first_id(&listed) else {
@@ -347,24 +322,12 @@ async fn create(
     };
     let (format, config) = CONFIGS[usize::from(base.as_str().len() == 64)];
     let aside = repository.with_extension(format!("new-{}", std::process::id()));
-    let new = Runner {
-        repository: aside.clone(),
-        home: runner.home.clone(),
-    };
+    let new = Runner { repository: aside.clone(), home: runner.home.clone() };
     let _left_over = std::fs::remove_dir_all(&aside);
     std::fs::create_dir(&aside).map_err(io_error("create the directory", &aside))?;
     let format = format!("--object-format={format}");
-    let args = [
-        "init",
-        "--quiet",
-        "--bare",
-        "--template=",
-        "--initial-branch=main",
-        &format,
-    ];
-    new.run(Call::new(args, limits.local))
-        .await
-        .map_err(|fault| local_error(OPERATION, fault))?;
+    let args = ["init", "--quiet", "--bare", "--template=", "--initial-branch=main", &format];
+    new.run(Call::new(args, limits.local)).await.map_err(|fault| local_error(OPERATION, fault))?;
     let info = aside.join("info");
     std::fs::create_dir_all(&info).map_err(io_error("create the directory", &info))?;
     for (name, content) in [("config", config), ("info/attributes", ATTRIBUTES)] {
@@ -389,23 +352,13 @@ fn cut_off(said: &str) -> bool {
 fn read_small(path: &Path) -> io::Result<String> {
     use std::io::Read as _;
     let mut content = String::new();
-    std::fs::File::open(path)?
-        .take(4096)
-        .read_to_string(&mut content)?;
+    std::fs::File::open(path)?.take(4096).read_to_string(&mut content)?;
     Ok(content)
 }
 
 fn read_numstat(listing: &[u8]) -> Option<DiffStat> {
-    let mut stat = DiffStat {
-        files: Vec::new(),
-        changed: 0,
-        added: 0,
-        removed: 0,
-    };
-    for entry in listing
-        .split(|byte| *byte == 0)
-        .filter(|entry| !entry.is_empty())
-    {
+    let mut stat = DiffStat { files: Vec::new(), changed: 0, added: 0, removed: 0 };
+    for entry in listing.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
         let entry = String::from_utf8_lossy(entry);
         let mut fields = entry.splitn(3, '\t');
         let (added, removed) = (fields.next()?, fields.next()?);
@@ -429,18 +382,12 @@ fn read_numstat(listing: &[u8]) -> Option<DiffStat> {
 pub(super) fn known<'a>(operation: &'static str, id: &'a CommitId) -> Result<&'a str, GitError> {
     match id.is_valid() {
         true => Ok(id.as_str()),
-        false => Err(GitError::BadInput {
-            operation,
-            why: "a commit id is malformed".to_owned(),
-        }),
+        false => Err(GitError::BadInput { operation, why: "a commit id is malformed".to_owned() }),
     }
 }
 
 pub(super) fn garbled(operation: &'static str, detail: &str) -> GitError {
-    GitError::Failed {
-        operation,
-        detail: detail.to_owned(),
-    }
+    GitError::Failed { operation, detail: detail.to_owned() }
 }
 
 pub(super) fn io_error(
@@ -448,9 +395,5 @@ pub(super) fn io_error(
     path: &Path,
 ) -> impl FnOnce(io::Error) -> GitError + use<> {
     let path = path.to_owned();
-    move |source| GitError::Io {
-        operation,
-        path,
-        source,
-    }
+    move |source| GitError::Io { operation, path, source }
 }

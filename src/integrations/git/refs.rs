@@ -83,11 +83,7 @@ impl Mirror {
             if claims.len() > MAX_CLAIMS {
                 let what = "the number of claims".to_owned();
                 let limit = MAX_CLAIMS as u64;
-                return Err(GitError::TooLarge {
-                    operation: OPERATION,
-                    what,
-                    limit,
-                });
+                return Err(GitError::TooLarge { operation: OPERATION, what, limit });
             }
             let absent = self.absent(&claims).await?;
             let unusable = match self.bring(&absent).await {
@@ -144,18 +140,12 @@ impl Mirror {
         for (_, id) in claims {
             names.extend([format!("{id}^{{commit}}"), format!("{id}:claim")]);
         }
-        let limits = [MAX_COMMIT_BYTES, MAX_CLAIM_BYTES as u64]
-            .into_iter()
-            .cycle();
+        let limits = [MAX_COMMIT_BYTES, MAX_CLAIM_BYTES as u64].into_iter().cycle();
         let sizes = self.sizes(&names).await?.into_iter().zip(limits);
-        let usable: Vec<bool> = sizes
-            .map(|(size, limit)| size.is_some_and(|size| size <= limit))
-            .collect();
+        let usable: Vec<bool> =
+            sizes.map(|(size, limit)| size.is_some_and(|size| size <= limit)).collect();
         let wanted = names.iter().zip(&usable).filter(|(_, usable)| **usable);
-        let mut contents = self
-            .contents(wanted.map(|(name, _)| name.as_str()))
-            .await?
-            .into_iter();
+        let mut contents = self.contents(wanted.map(|(name, _)| name.as_str())).await?.into_iter();
         let mut found = Vec::with_capacity(claims.len());
         for ((issue, id), usable) in claims.iter().zip(usable.chunks(2)) {
             let mut next = |usable: bool| usable.then(|| contents.next()).flatten();
@@ -177,21 +167,15 @@ impl Mirror {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let call = Call::new(
-            ["cat-file", "--batch-check=%(objectsize)"],
-            self.limits.local,
-        )
-        .feed(Feed::Bytes(lines(names.iter().map(String::as_str))))
-        .sink(Sink::Memory(MAX_REFS_BYTES * 4));
+        let call = Call::new(["cat-file", "--batch-check=%(objectsize)"], self.limits.local)
+            .feed(Feed::Bytes(lines(names.iter().map(String::as_str))))
+            .sink(Sink::Memory(MAX_REFS_BYTES * 4));
         let answer = self.local(OPERATION, call).await?;
         let answer = String::from_utf8_lossy(&answer);
         let sizes: Vec<Option<u64>> = answer.lines().map(|line| line.parse().ok()).collect();
         match sizes.len() == names.len() {
             true => Ok(sizes),
-            false => Err(garbled(
-                OPERATION,
-                "git answered for fewer objects than were asked for",
-            )),
+            false => Err(garbled(OPERATION, "git answered for fewer objects than were asked for")),
         }
     }
 
@@ -223,17 +207,13 @@ fn claimed_issue(name: &str) -> Option<u64> {
 
 /// The first parent that a commit object names.
 fn parent(commit: &[u8]) -> Option<CommitId> {
-    let mut lines = commit
-        .split(|byte| *byte == b'\n')
-        .take_while(|line| !line.is_empty());
+    let mut lines = commit.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
     let line = lines.find_map(|line| line.strip_prefix(b"parent "))?;
     CommitId::from_str(std::str::from_utf8(line).ok()?).ok()
 }
 
 fn lines<'a>(names: impl Iterator<Item = &'a str>) -> Vec<u8> {
-    names
-        .flat_map(|name| [name.as_bytes(), b"\n"].concat())
-        .collect()
+    names.flat_map(|name| [name.as_bytes(), b"\n"].concat()).collect()
 }
 
 /// Splits what `cat-file --batch=%(objectsize)` answers.
@@ -257,12 +237,7 @@ mod tests {
     #[test]
     fn only_the_one_form_of_a_number_names_a_claim() {
         assert_eq!(claimed_issue("refs/bzzz/claims/17"), Some(17));
-        for name in [
-            "refs/bzzz/claims/017",
-            "refs/bzzz/claims/+1",
-            "refs/bzzz/claims/1/x",
-            "x/1",
-        ] {
+        for name in ["refs/bzzz/claims/017", "refs/bzzz/claims/+1", "refs/bzzz/claims/1/x", "x/1"] {
             assert_eq!(claimed_issue(name), None, "{name}");
         }
     }
@@ -277,10 +252,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_is_cut_short_is_refused() {
-        assert_eq!(
-            split_batch(b"3\na\nb\n0\n\n").unwrap(),
-            [b"a\nb".to_vec(), Vec::new()]
-        );
+        assert_eq!(split_batch(b"3\na\nb\n0\n\n").unwrap(), [b"a\nb".to_vec(), Vec::new()]);
         assert!(split_batch(b"3\nab").is_none());
         assert!(split_batch(b"99999999999999999999\nab\n").is_none());
     }

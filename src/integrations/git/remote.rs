@@ -69,19 +69,12 @@ impl Remote {
             }
             None => self.url.clone(),
         };
-        shown
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(200)
-            .collect()
+        shown.chars().filter(|c| !c.is_control()).take(200).collect()
     }
 
     /// Checks that the address, the token and the base branch can be used.
     pub(super) fn check(&self) -> Result<(), GitError> {
-        self.faults().map_err(|why| GitError::BadRemote {
-            remote: self.shown(),
-            why,
-        })
+        self.faults().map_err(|why| GitError::BadRemote { remote: self.shown(), why })
     }
 
     /// The one protocol that git may use for this remote.
@@ -102,10 +95,7 @@ impl Remote {
             false => format!("x-access-token:{token}"),
         });
         let encoded = Zeroizing::new(base64(pair.as_bytes()));
-        Some(Secret::new(format!(
-            "Authorization: Basic {}",
-            encoded.as_str()
-        )))
+        Some(Secret::new(format!("Authorization: Basic {}", encoded.as_str())))
     }
 
     /// Removes the token, also in its encoded form, from what git or a remote said.
@@ -115,9 +105,7 @@ impl Remote {
         };
         let mut said = said.to_owned();
         let header = self.header();
-        let encoded = header
-            .as_ref()
-            .and_then(|header| header.expose().rsplit(' ').next());
+        let encoded = header.as_ref().and_then(|header| header.expose().rsplit(' ').next());
         for secret in encoded.into_iter().chain(token.expose().split(':')) {
             if secret.len() >= 4 {
                 said = said.replace(secret, "***");
@@ -150,18 +138,12 @@ impl Remote {
         if self.url.len() > MAX_URL_BYTES {
             return Err("its address is too long");
         }
-        if self
-            .url
-            .chars()
-            .any(|c| c.is_control() || c.is_whitespace())
-        {
+        if self.url.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err("its address holds a space or a control character");
         }
         let Some(scheme) = self.scheme() else {
-            return Err(
-                "give https://, http://, ssh:// or file://, user@host:path, \
-                        or an absolute path",
-            );
+            return Err("give https://, http://, ssh:// or file://, user@host:path, \
+                        or an absolute path");
         };
         let authority = match self.url.split_once("://") {
             Some((_, rest)) => &rest[..rest.find('/').unwrap_or(rest.len())],
@@ -232,11 +214,7 @@ fn base64(bytes: &[u8]) -> String {
         for i in 0..4 {
             let digit = (group >> (18 - 6 * i)) & 63;
             let shown = i <= chunk.len();
-            text.push(if shown {
-                char::from(DIGITS[digit as usize])
-            } else {
-                '='
-            });
+            text.push(if shown { char::from(DIGITS[digit as usize]) } else { '=' });
         }
     }
     text
@@ -248,22 +226,13 @@ mod tests {
 
     fn remote(url: &str, token: Option<&str>) -> Remote {
         let token = token.map(|text| Secret::new(text.to_owned()));
-        Remote {
-            url: url.to_owned(),
-            token,
-            branch: "main".to_owned(),
-        }
+        Remote { url: url.to_owned(), token, branch: "main".to_owned() }
     }
 
     #[test]
     fn base64_pads_as_the_rfc_says() {
-        let cases = [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-        ];
+        let cases =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")];
         for (plain, encoded) in cases {
             assert_eq!(base64(plain.as_bytes()), encoded);
         }
@@ -307,27 +276,14 @@ mod tests {
         for url in bad {
             assert!(remote(url, None).check().is_err(), "{url} was taken");
         }
-        assert!(
-            remote("http://example.org/b.git", Some("token"))
-                .check()
-                .is_err()
-        );
-        assert!(
-            remote("ssh://git@example.org/b.git", Some("token"))
-                .check()
-                .is_err()
-        );
-        remote("http://127.0.0.1:1/b.git", Some("token"))
-            .check()
-            .unwrap();
+        assert!(remote("http://example.org/b.git", Some("token")).check().is_err());
+        assert!(remote("ssh://git@example.org/b.git", Some("token")).check().is_err());
+        remote("http://127.0.0.1:1/b.git", Some("token")).check().unwrap();
     }
 
     #[test]
     fn nothing_shown_holds_a_credential() {
-        assert_eq!(
-            remote("https://u:p@example.org/b", None).shown(),
-            "https://example.org/b"
-        );
+        assert_eq!(remote("https://u:p@example.org/b", None).shown(), "https://example.org/b");
         let remote = remote("https://example.org/b", Some("tokentoken"));
         assert!(!format!("{remote:?}").contains("tokentoken"));
         let header = remote.header().unwrap();
@@ -340,9 +296,8 @@ mod tests {
         for name in ["main", "bzzz/3-fix", "release/1.2", "a_b"] {
             check_branch(name).unwrap();
         }
-        for name in [
-            "", "-x", "a..b", "a/", "/a", "a//b", ".a", "a.lock", "a b", "a:b", "a~1", "*",
-        ] {
+        for name in ["", "-x", "a..b", "a/", "/a", "a//b", ".a", "a.lock", "a b", "a:b", "a~1", "*"]
+        {
             assert!(check_branch(name).is_err(), "{name} was taken");
         }
     }

@@ -98,10 +98,7 @@ impl<'a> Call<'a> {
     /// An invocation on this machine alone that reads nothing and answers little.
     pub(super) fn new<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, limit: Duration) -> Self {
         Self {
-            args: args
-                .into_iter()
-                .map(|arg| arg.as_ref().to_owned())
-                .collect(),
+            args: args.into_iter().map(|arg| arg.as_ref().to_owned()).collect(),
             env: Vec::new(),
             remote: None,
             feed: Feed::Null,
@@ -162,13 +159,7 @@ impl Runner {
     /// Runs one invocation to its end; standard output, if it was to be kept in memory.
     pub(super) async fn run(&self, call: Call<'_>) -> Result<Vec<u8>, Fault> {
         let mut command = self.command(&call);
-        let Call {
-            remote,
-            feed,
-            sink,
-            limit,
-            ..
-        } = call;
+        let Call { remote, feed, sink, limit, .. } = call;
         let scrub = |said: String| remote.map_or_else(|| said.clone(), |r| r.scrub(&said));
         let mut child = command.spawn().map_err(Fault::Spawn)?;
         let mut group = Group::of(&child);
@@ -210,9 +201,7 @@ impl Runner {
         };
         command.args(&call.args).env_clear();
         command.current_dir(call.directory.as_ref().unwrap_or(&self.repository));
-        command
-            .envs(ambient(call.remote))
-            .envs(self.fixed(call.remote));
+        command.envs(ambient(call.remote)).envs(self.fixed(call.remote));
         let settings = settings(call.remote);
         command.env("GIT_CONFIG_COUNT", settings.len().to_string());
         for (i, (key, value)) in settings.into_iter().enumerate() {
@@ -220,16 +209,8 @@ impl Runner {
             command.env(format!("GIT_CONFIG_VALUE_{i}"), value);
         }
         command.envs(call.env.iter().map(|(name, value)| (name, value)));
-        let stdin = if matches!(call.feed, Feed::Null) {
-            Stdio::null()
-        } else {
-            Stdio::piped()
-        };
-        command
-            .stdin(stdin)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
+        let stdin = if matches!(call.feed, Feed::Null) { Stdio::null() } else { Stdio::piped() };
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         command
     }
 
@@ -255,10 +236,7 @@ impl Runner {
             ("GIT_NO_LAZY_FETCH", text("1")),
             ("GIT_LITERAL_PATHSPECS", text("1")),
             ("GIT_PROTOCOL_FROM_USER", text("0")),
-            (
-                "GIT_ALLOW_PROTOCOL",
-                text(remote.map_or("", Remote::protocol)),
-            ),
+            ("GIT_ALLOW_PROTOCOL", text(remote.map_or("", Remote::protocol))),
             ("GIT_SSH_VARIANT", text("ssh")),
             ("GIT_SSH_COMMAND", text(SSH)),
             ("GIT_AUTHOR_NAME", text("bzzz")),
@@ -342,9 +320,7 @@ fn ambient(remote: Option<&Remote>) -> Vec<(&'static str, OsString)> {
         _ => &[],
     };
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-    let others = names
-        .iter()
-        .filter_map(|name| Some((*name, std::env::var_os(name)?)));
+    let others = names.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
     others.chain([("PATH", path)]).collect()
 }
 
@@ -413,16 +389,9 @@ async fn read_sink(mut from: impl AsyncRead + Unpin, sink: Sink) -> Result<Vec<u
         Sink::Memory(limit) => {
             let mut kept = Vec::new();
             let garbled = |error: io::Error| Fault::Garbled(format!("git's output: {error}"));
-            from.take(limit + 1)
-                .read_to_end(&mut kept)
-                .await
-                .map_err(garbled)?;
+            from.take(limit + 1).read_to_end(&mut kept).await.map_err(garbled)?;
             let over = u64::try_from(kept.len()).unwrap_or(u64::MAX) > limit;
-            if over {
-                Err(Fault::TooMuch(limit))
-            } else {
-                Ok(kept)
-            }
+            if over { Err(Fault::TooMuch(limit)) } else { Ok(kept) }
         }
         Sink::Pieces(to) => {
             let mut piece = vec![0; PIECE_BYTES];
@@ -453,40 +422,26 @@ async fn read_tail(mut from: impl AsyncRead + Unpin) -> Result<Vec<u8>, Fault> {
 /// The lines of `git push --porcelain` that report a ref which did not move.
 fn porcelain(stdout: &[u8]) -> String {
     let text = String::from_utf8_lossy(stdout);
-    text.lines()
-        .filter(|line| line.starts_with("!\t"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    text.lines().filter(|line| line.starts_with("!\t")).collect::<Vec<_>>().join("\n")
 }
 
 /// The line that says most: why a ref was rejected, else git's first fatal error, else the last
 /// line; with what the remote itself said last.
 fn telling_line(said: &str) -> String {
-    let lines: Vec<&str> = said
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let starting = |start: &str| lines.iter().find(|line| line.starts_with(start)).copied();
     let told = starting("!\t")
         .or_else(|| starting("fatal:"))
         .or_else(|| starting("error:"))
         .or_else(|| lines.last().copied())
         .unwrap_or("git said nothing");
-    let remote = lines
-        .iter()
-        .rev()
-        .find_map(|line| line.strip_prefix("remote:"));
+    let remote = lines.iter().rev().find_map(|line| line.strip_prefix("remote:"));
     let mut line = told.to_owned();
     if let Some(remote) = remote.map(str::trim).filter(|remote| !remote.is_empty()) {
         line.push_str(&format!(" (the remote says: {remote})"));
     }
     let plain = line.replace('\t', " ");
-    plain
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_DETAIL_CHARS)
-        .collect()
+    plain.chars().filter(|c| !c.is_control()).take(MAX_DETAIL_CHARS).collect()
 }
 
 /// A child's process group, asked to end when it is dropped before its child ended.

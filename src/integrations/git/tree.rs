@@ -89,9 +89,7 @@ impl Mirror {
         // Links come last, so that no path is ever followed through one.
         entries.sort_by_key(|entry| entry.kind == Kind::Link);
         let wanted = entries.iter().filter(|entry| entry.kind != Kind::Submodule);
-        let names: Vec<u8> = wanted
-            .flat_map(|e| format!("{}\n", e.id).into_bytes())
-            .collect();
+        let names: Vec<u8> = wanted.flat_map(|e| format!("{}\n", e.id).into_bytes()).collect();
         let (sender, receiver) = mpsc::channel(8);
         let root = work_tree.to_owned();
         let writing = tokio::task::spawn_blocking(move || {
@@ -101,9 +99,7 @@ impl Mirror {
             .feed(Feed::Bytes(names))
             .sink(Sink::Pieces(sender));
         let read = self.local(OPERATION, call).await;
-        let written = writing
-            .await
-            .map_err(|_| garbled(OPERATION, "writing was cut off"))?;
+        let written = writing.await.map_err(|_| garbled(OPERATION, "writing was cut off"))?;
         // If git failed, the writer only saw its answer end.
         written.and(read.map(|_| ()))
     }
@@ -114,21 +110,11 @@ impl Mirror {
         operation: &'static str,
         commit: &CommitId,
     ) -> Result<Vec<Entry>, GitError> {
-        let args = [
-            "ls-tree",
-            "-r",
-            "-l",
-            "-z",
-            "--full-tree",
-            known(operation, commit)?,
-        ];
+        let args = ["ls-tree", "-r", "-l", "-z", "--full-tree", known(operation, commit)?];
         let call = Call::new(args, self.limits.local).sink(Sink::Memory(MAX_LISTING_BYTES));
         let listing = self.local(operation, call).await?;
         let mut entries = Vec::new();
-        for line in listing
-            .split(|byte| *byte == 0)
-            .filter(|line| !line.is_empty())
-        {
+        for line in listing.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
             let parsed = parse_entry(line);
             let entry = parsed.ok_or_else(|| garbled(operation, "an unexpected listing"))?;
             check_path(operation, &entry.path)?;
@@ -143,11 +129,7 @@ impl Mirror {
 pub(super) fn check_count(operation: &'static str, files: usize) -> Result<(), GitError> {
     if files > MAX_TREE_FILES {
         let what = "the number of files".to_owned();
-        return Err(GitError::TooLarge {
-            operation,
-            what,
-            limit: MAX_TREE_FILES as u64,
-        });
+        return Err(GitError::TooLarge { operation, what, limit: MAX_TREE_FILES as u64 });
     }
     Ok(())
 }
@@ -155,9 +137,7 @@ pub(super) fn check_count(operation: &'static str, files: usize) -> Result<(), G
 /// `<mode> <type> <id> <size>\t<path>`, the size padded, a dash for submodules.
 fn parse_entry(line: &[u8]) -> Option<Entry> {
     let tab = line.iter().position(|byte| *byte == b'\t')?;
-    let mut fields = std::str::from_utf8(&line[..tab])
-        .ok()?
-        .split_ascii_whitespace();
+    let mut fields = std::str::from_utf8(&line[..tab]).ok()?.split_ascii_whitespace();
     let kind = Kind::of(fields.next()?)?;
     let _object_type = fields.next()?;
     let id = CommitId::from_str(fields.next()?).ok()?;
@@ -166,12 +146,7 @@ fn parse_entry(line: &[u8]) -> Option<Entry> {
         size => size.parse().ok()?,
     };
     let path = PathBuf::from(OsStr::from_bytes(&line[tab + 1..]));
-    Some(Entry {
-        kind,
-        id,
-        size,
-        path,
-    })
+    Some(Entry { kind, id, size, path })
 }
 
 /// Refuses paths that leave the tree or that some file system takes for git's own directory.
@@ -187,11 +162,7 @@ pub(super) fn check_path(operation: &'static str, path: &Path) -> Result<(), Git
         },
     };
     let path = path.to_string_lossy().chars().take(200).collect();
-    Err(GitError::BadPath {
-        operation,
-        path,
-        why,
-    })
+    Err(GitError::BadPath { operation, path, why })
 }
 
 fn bad_component(component: &[u8]) -> Option<&'static str> {
@@ -207,11 +178,7 @@ fn bad_component(component: &[u8]) -> Option<&'static str> {
         | '\u{2060}'..='\u{206f}' | '\u{feff}')
     };
     let text: String = text.chars().filter(ignored).collect();
-    let text = text
-        .split(':')
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches(['.', ' ']);
+    let text = text.split(':').next().unwrap_or_default().trim_end_matches(['.', ' ']);
     matches!(text, ".git" | "git~1").then_some("it is a name of git's own directory")
 }
 
@@ -225,21 +192,13 @@ fn check_sizes(entries: &[Entry]) -> Result<(), GitError> {
         };
         if entry.size > limit {
             let what = format!("{}, in bytes,", entry.path.display());
-            return Err(GitError::TooLarge {
-                operation: OPERATION,
-                what,
-                limit,
-            });
+            return Err(GitError::TooLarge { operation: OPERATION, what, limit });
         }
         total = total.saturating_add(entry.size);
     }
     if total > MAX_TREE_BYTES {
         let what = "the tree, in bytes,".to_owned();
-        return Err(GitError::TooLarge {
-            operation: OPERATION,
-            what,
-            limit: MAX_TREE_BYTES,
-        });
+        return Err(GitError::TooLarge { operation: OPERATION, what, limit: MAX_TREE_BYTES });
     }
     Ok(())
 }
@@ -291,12 +250,8 @@ fn write_file(
 ) -> Result<(), GitError> {
     let fault = |error| io_error("write", path)(error);
     let mut content = next_object(entry, from).map_err(fault)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .map_err(fault)?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(fault)?;
     copy_exactly(&mut content, &mut file, entry.size).map_err(fault)?;
     end_object(from).map_err(fault)
 }
@@ -304,21 +259,14 @@ fn write_file(
 fn write_link(path: &Path, entry: &Entry, from: &mut impl BufRead) -> Result<(), GitError> {
     let fault = |error| io_error("write the link", path)(error);
     let mut target = Vec::new();
-    next_object(entry, from)
-        .and_then(|mut c| c.read_to_end(&mut target))
-        .map_err(fault)?;
+    next_object(entry, from).and_then(|mut c| c.read_to_end(&mut target)).map_err(fault)?;
     end_object(from).map_err(fault)?;
     let depth = entry.path.components().count() - 1;
     if stays_inside(&target, depth) {
         return std::os::unix::fs::symlink(OsStr::from_bytes(&target), path).map_err(fault);
     }
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .open(path);
-    file.and_then(|mut file| file.write_all(&target))
-        .map_err(fault)
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
+    file.and_then(|mut file| file.write_all(&target)).map_err(fault)
 }
 
 /// Whether a link in a directory of this depth can't lead out of the tree, whatever other such links
@@ -339,10 +287,7 @@ fn next_object<'a, R: BufRead>(entry: &Entry, from: &'a mut R) -> io::Result<io:
     let mut head = String::new();
     Read::take(&mut *from, 100).read_line(&mut head)?;
     if head.trim_end().parse() != Ok(entry.size) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "git's answer is cut short",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "git's answer is cut short"));
     }
     Ok(Read::take(from, entry.size))
 }
@@ -355,10 +300,7 @@ fn end_object(from: &mut impl BufRead) -> io::Result<()> {
 fn copy_exactly(from: &mut impl Read, to: &mut File, size: u64) -> io::Result<()> {
     match io::copy(from, to)? == size {
         true => Ok(()),
-        false => Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "git's answer is cut short",
-        )),
+        false => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "git's answer is cut short")),
     }
 }
 
@@ -371,11 +313,7 @@ struct Pieces {
 
 impl Pieces {
     fn new(from: mpsc::Receiver<Vec<u8>>) -> Self {
-        Self {
-            from,
-            piece: Vec::new(),
-            read: 0,
-        }
+        Self { from, piece: Vec::new(), read: 0 }
     }
 }
 
@@ -401,62 +339,25 @@ mod tests {
 
     #[test]
     fn paths_that_leave_the_tree_or_name_git_are_refused() {
-        for path in [
-            "a",
-            "a/b",
-            ".gitignore",
-            ".github/x",
-            "a b/c\n",
-            "git",
-            ".gitx",
-        ] {
+        for path in ["a", "a/b", ".gitignore", ".github/x", "a b/c\n", "git", ".gitx"] {
             check_path("test", Path::new(path)).unwrap();
         }
-        let bad = [
-            "",
-            "../a",
-            "a/../b",
-            "/a",
-            "a//b",
-            "./a",
-            ".git",
-            ".GIT/config",
-            "a/.Git/x",
-        ];
-        for path in bad
-            .into_iter()
-            .chain([".git.", ".git ", "GIT~1/x", ".g\u{200c}it", ".git::$X"])
+        let bad = ["", "../a", "a/../b", "/a", "a//b", "./a", ".git", ".GIT/config", "a/.Git/x"];
+        for path in bad.into_iter().chain([".git.", ".git ", "GIT~1/x", ".g\u{200c}it", ".git::$X"])
         {
-            assert!(
-                check_path("test", Path::new(path)).is_err(),
-                "{path:?} was taken"
-            );
+            assert!(check_path("test", Path::new(path)).is_err(), "{path:?} was taken");
         }
         assert!(check_path("test", Path::new(&"a/".repeat(2000))).is_err());
     }
 
     #[test]
     fn a_link_climbs_only_from_its_own_directory() {
-        for (target, depth) in [
-            ("a", 0),
-            ("a/b", 0),
-            ("../a", 1),
-            ("../../a", 2),
-            ("./a", 0),
-        ] {
+        for (target, depth) in [("a", 0), ("a/b", 0), ("../a", 1), ("../../a", 2), ("./a", 0)] {
             assert!(stays_inside(target.as_bytes(), depth), "{target}");
         }
-        let bad = [
-            ("", 0),
-            ("/etc/passwd", 5),
-            ("..", 0),
-            ("../a", 0),
-            ("../../a", 1),
-        ];
+        let bad = [("", 0), ("/etc/passwd", 5), ("..", 0), ("../a", 0), ("../../a", 1)];
         // The third may lead out if `a` is itself a link to the root.
-        for (target, depth) in bad
-            .into_iter()
-            .chain([("a/..", 3), ("a/../../b", 9), (".git/x", 0)])
+        for (target, depth) in bad.into_iter().chain([("a/..", 3), ("a/../../b", 9), (".git/x", 0)])
         {
             assert!(!stays_inside(target.as_bytes(), depth), "{target}");
         }

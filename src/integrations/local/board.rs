@@ -15,14 +15,7 @@ const ISSUES: &str = "issues";
 const PULLS: &str = "pulls";
 const COMMENTS: &str = "comments";
 
-const ISSUE_KEYS: &[&str] = &[
-    "title",
-    "state",
-    "labels",
-    "assignee",
-    "depends_on",
-    "created",
-];
+const ISSUE_KEYS: &[&str] = &["title", "state", "labels", "assignee", "depends_on", "created"];
 const PULL_KEYS: &[&str] = &["title", "issue", "branch", "commit", "author", "state"];
 const COMMENT_KEYS: &[&str] = &["author", "key"];
 
@@ -58,17 +51,12 @@ impl Board {
             match fs::read_dir(root.join(missing)) {
                 Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    return Err(BoardError::NotABoard {
-                        path: root.to_owned(),
-                        missing,
-                    });
+                    return Err(BoardError::NotABoard { path: root.to_owned(), missing });
                 }
                 Err(error) => return Err(fault("list", &root.join(missing))(error)),
             }
         }
-        Ok(Self {
-            root: root.to_owned(),
-        })
+        Ok(Self { root: root.to_owned() })
     }
 
     /// The directory.
@@ -111,10 +99,7 @@ impl Board {
             return Ok(Vec::new());
         }
         let names = files::list(&directory)?.into_iter();
-        names
-            .filter(|(name, _)| name.ends_with(".md"))
-            .map(|(_, p)| read_comment(&p))
-            .collect()
+        names.filter(|(name, _)| name.ends_with(".md")).map(|(_, p)| read_comment(&p)).collect()
     }
 
     /// Writes a new issue under the next number.
@@ -134,10 +119,7 @@ impl Board {
         values.push(("labels", Value::List(unique(&new.labels))));
         values.push(("assignee", text("")));
         let numbers = new.depends_on.iter().collect::<BTreeSet<_>>();
-        values.push((
-            "depends_on",
-            Value::List(numbers.iter().map(ToString::to_string).collect()),
-        ));
+        values.push(("depends_on", Value::List(numbers.iter().map(ToString::to_string).collect())));
         let content = Document::compose(&values, &new.body);
         self.add(ISSUES, &new.title, &content)
     }
@@ -148,11 +130,7 @@ impl Board {
     /// # Errors
     /// [`BoardError::NoIssue`]; what is wrong with its file; as [`Board::add_issue`].
     pub fn project(&self, number: u64, projection: &Projection) -> Result<(), BoardError> {
-        for label in projection
-            .add_labels
-            .iter()
-            .chain(&projection.remove_labels)
-        {
+        for label in projection.add_labels.iter().chain(&projection.remove_labels) {
             check_text("label", label)?;
         }
         if let Assignment::To(name) = &projection.assignee {
@@ -177,16 +155,11 @@ impl Board {
                 changes.push(("assignee", text(assignee.as_deref().unwrap_or_default())));
             }
             let all = issue.labels.iter().chain(&projection.add_labels).cloned();
-            let all: Vec<_> = all
-                .filter(|one| !projection.remove_labels.contains(one))
-                .collect();
+            let all: Vec<_> = all.filter(|one| !projection.remove_labels.contains(one)).collect();
             let labels = unique(&all);
             if labels.len() > MAX_LABELS {
                 let line = document.line("labels");
-                return Err(Wrong {
-                    line,
-                    why: format!("there are over {MAX_LABELS} labels"),
-                });
+                return Err(Wrong { line, why: format!("there are over {MAX_LABELS} labels") });
             }
             if labels != issue.labels {
                 changes.push(("labels", Value::List(labels)));
@@ -214,10 +187,7 @@ impl Board {
         let path = directory.join(format!("{key}.md"));
         if path.exists() {
             return edit(&path, COMMENT_KEYS, |_| {
-                Ok((
-                    vec![("author", text(author)), ("key", text(key))],
-                    Some(body.to_owned()),
-                ))
+                Ok((vec![("author", text(author)), ("key", text(key))], Some(body.to_owned())))
             });
         }
         files::list(&directory)?;
@@ -257,10 +227,7 @@ impl Board {
                 return Ok(number);
             }
         }
-        let values: Vec<_> = values
-            .into_iter()
-            .chain([("state", text("open"))])
-            .collect();
+        let values: Vec<_> = values.into_iter().chain([("state", text("open"))]).collect();
         self.add_locked(PULLS, &new.title, &Document::compose(&values, &new.body))
     }
 
@@ -282,10 +249,7 @@ impl Board {
 
     fn issue_file(&self, number: u64) -> Result<PathBuf, BoardError> {
         let mut listed = numbered(&self.root.join(ISSUES))?;
-        let missing = || BoardError::NoIssue {
-            path: self.root.clone(),
-            number,
-        };
+        let missing = || BoardError::NoIssue { path: self.root.clone(), number };
         listed.files.remove(&number).ok_or_else(missing)
     }
 
@@ -330,9 +294,7 @@ fn edit(
             return Ok(());
         }
     }
-    Err(BoardError::Busy {
-        path: path.to_owned(),
-    })
+    Err(BoardError::Busy { path: path.to_owned() })
 }
 
 fn read_issue(path: &Path, number: u64) -> Result<Issue, BoardError> {
@@ -347,10 +309,7 @@ fn issue_of(document: &Document, number: u64) -> Result<Issue, Wrong> {
         let other = item.trim_start_matches('#').parse::<u64>().ok();
         let Some(other) = other.filter(|other| *other > 0 && *other != number) else {
             let why = format!("depends_on: {item:?} is no number of another issue");
-            return Err(Wrong {
-                line: document.line("depends_on"),
-                why,
-            });
+            return Err(Wrong { line: document.line("depends_on"), why });
         };
         depends_on.insert(other);
     }
@@ -362,22 +321,13 @@ fn issue_of(document: &Document, number: u64) -> Result<Issue, Wrong> {
     for (key, found, limit) in limits {
         if found > limit {
             let why = format!("{key}: at most {limit}, not {found}");
-            return Err(Wrong {
-                line: document.line(key),
-                why,
-            });
+            return Err(Wrong { line: document.line(key), why });
         }
     }
     let created = document.text_of("created")?.map(str::to_owned);
-    if created
-        .as_deref()
-        .is_some_and(|created| !is_rfc3339(created))
-    {
+    if created.as_deref().is_some_and(|created| !is_rfc3339(created)) {
         let why = "created: write it as 2026-01-31T12:00:00Z".to_owned();
-        return Err(Wrong {
-            line: document.line("created"),
-            why,
-        });
+        return Err(Wrong { line: document.line("created"), why });
     }
     Ok(Issue {
         number,
@@ -396,10 +346,7 @@ fn read_pull(path: &Path, number: u64) -> Result<Pull, BoardError> {
     let document = Document::parse(files::read(path)?, PULL_KEYS).map_err(named)?;
     let required = |key| document.required(key).map(str::to_owned).map_err(named);
     let issue = required("issue")?.parse().map_err(|_| {
-        named(Wrong {
-            line: document.line("issue"),
-            why: "issue is a number".to_owned(),
-        })
+        named(Wrong { line: document.line("issue"), why: "issue is a number".to_owned() })
     })?;
     Ok(Pull {
         number,
@@ -418,11 +365,7 @@ fn read_comment(path: &Path) -> Result<Comment, BoardError> {
     let document = Document::parse(files::read(path)?, COMMENT_KEYS).map_err(named)?;
     let required = |key| document.required(key).map(str::to_owned).map_err(named);
     let text = document.body().to_owned();
-    Ok(Comment {
-        key: required("key")?,
-        author: required("author")?,
-        text,
-    })
+    Ok(Comment { key: required("key")?, author: required("author")?, text })
 }
 
 fn is_open(document: &Document, closed: &[&str]) -> Result<bool, Wrong> {
@@ -432,10 +375,7 @@ fn is_open(document: &Document, closed: &[&str]) -> Result<bool, Wrong> {
         state => {
             let known = closed.join(" or ");
             let why = format!("state is open or {known}, not {state:?}");
-            Err(Wrong {
-                line: document.line("state"),
-                why,
-            })
+            Err(Wrong { line: document.line("state"), why })
         }
     }
 }
@@ -447,9 +387,7 @@ fn depends_in_text(body: &str) -> BTreeSet<u64> {
     for after in lower.split("depends on").skip(1) {
         let mut rest = after.trim_start_matches([':', ' ']);
         while let Some(number) = rest.strip_prefix('#') {
-            let end = number
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(number.len());
+            let end = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
             match number[..end].parse() {
                 Ok(0) | Err(_) => break,
                 Ok(number) => found.insert(number),
@@ -463,16 +401,11 @@ fn depends_in_text(body: &str) -> BTreeSet<u64> {
 
 /// The shape alone: `2026-01-31T12:00:00`, a fraction, and `Z` or an offset.
 fn is_rfc3339(text: &str) -> bool {
-    let digits: String = text
-        .chars()
-        .map(|c| if c.is_ascii_digit() { '0' } else { c })
-        .collect();
+    let digits: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     let Some(rest) = digits.strip_prefix("0000-00-00T00:00:00") else {
         return false;
     };
-    let rest = rest
-        .strip_prefix('.')
-        .map_or(rest, |part| part.trim_start_matches('0'));
+    let rest = rest.strip_prefix('.').map_or(rest, |part| part.trim_start_matches('0'));
     matches!(rest, "Z" | "+00:00" | "-00:00")
 }
 
@@ -501,11 +434,7 @@ fn check_key(key: &str) -> Result<(), BoardError> {
 
 fn unique(items: &[String]) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    items
-        .iter()
-        .filter(|item| seen.insert(item.as_str()))
-        .cloned()
-        .collect()
+    items.iter().filter(|item| seen.insert(item.as_str())).cloned().collect()
 }
 
 fn text(text: &str) -> Value {
@@ -513,11 +442,7 @@ fn text(text: &str) -> Value {
 }
 
 fn syntax(path: &Path, wrong: Wrong) -> BoardError {
-    BoardError::Syntax {
-        path: path.to_owned(),
-        line: wrong.line,
-        why: wrong.why,
-    }
+    BoardError::Syntax { path: path.to_owned(), line: wrong.line, why: wrong.why }
 }
 
 #[cfg(test)]
@@ -531,10 +456,7 @@ mod tests {
         assert_eq!(found("depends on: #3, #2 and #4; see #9"), [2, 3, 4]);
         assert_eq!(found("it depends on the weather, #5"), Vec::<u64>::new());
         assert_eq!(found("depends on #0 #7"), Vec::<u64>::new());
-        assert_eq!(
-            found("depends on #99999999999999999999999"),
-            Vec::<u64>::new()
-        );
+        assert_eq!(found("depends on #99999999999999999999999"), Vec::<u64>::new());
     }
 
     #[test]
@@ -542,12 +464,7 @@ mod tests {
         for good in ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00.123+02:00"] {
             assert!(is_rfc3339(good), "{good}");
         }
-        for bad in [
-            "2026-01-31",
-            "yesterday",
-            "2026-01-31 12:00:00Z",
-            "2026-01-31T12:00:00",
-        ] {
+        for bad in ["2026-01-31", "yesterday", "2026-01-31 12:00:00Z", "2026-01-31T12:00:00"] {
             assert!(!is_rfc3339(bad), "{bad}");
         }
     }

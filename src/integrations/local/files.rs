@@ -57,11 +57,7 @@ pub(super) fn numbered(directory: &Path) -> Result<Numbered, BoardError> {
             }
         }
     }
-    Ok(Numbered {
-        files,
-        faults,
-        highest,
-    })
+    Ok(Numbered { files, faults, highest })
 }
 
 /// The names in a directory that don't begin with a dot, at most [`MAX_FILES`].
@@ -76,20 +72,11 @@ pub(super) fn list(directory: &Path) -> Result<Vec<(String, PathBuf)>, BoardErro
             names.push((name, entry.path()));
         }
         if names.len() > MAX_FILES * 2 {
-            return Err(BoardError::TooMany {
-                path: directory.to_owned(),
-            });
+            return Err(BoardError::TooMany { path: directory.to_owned() });
         }
     }
-    if names
-        .iter()
-        .filter(|(name, _)| name.ends_with(".md"))
-        .count()
-        > MAX_FILES
-    {
-        return Err(BoardError::TooMany {
-            path: directory.to_owned(),
-        });
+    if names.iter().filter(|(name, _)| name.ends_with(".md")).count() > MAX_FILES {
+        return Err(BoardError::TooMany { path: directory.to_owned() });
     }
     names.sort();
     Ok(names)
@@ -99,22 +86,14 @@ pub(super) fn list(directory: &Path) -> Result<Vec<(String, PathBuf)>, BoardErro
 pub(super) fn read(path: &Path) -> Result<String, BoardError> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(fault("open", path))?;
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(fault("read", path))?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(fault("read", path))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(BoardError::TooLarge {
-            path: path.to_owned(),
-        });
+        return Err(BoardError::TooLarge { path: path.to_owned() });
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-        BoardError::Syntax {
-            path: path.to_owned(),
-            line,
-            why: "it is not UTF-8".to_owned(),
-        }
+        BoardError::Syntax { path: path.to_owned(), line, why: "it is not UTF-8".to_owned() }
     })
 }
 
@@ -149,17 +128,13 @@ impl Drop for Aside {
 fn write_aside(path: &Path, content: &str) -> Result<Aside, BoardError> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     if content.len() as u64 > MAX_FILE_BYTES {
-        return Err(BoardError::TooLarge {
-            path: path.to_owned(),
-        });
+        return Err(BoardError::TooLarge { path: path.to_owned() });
     }
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!(".bzzz-{}-{number}", std::process::id());
     let aside = Aside(path.with_file_name(name));
     let mut file = File::create(&aside.0).map_err(fault("create", &aside.0))?;
-    let written = file
-        .write_all(content.as_bytes())
-        .and_then(|()| file.sync_all());
+    let written = file.write_all(content.as_bytes()).and_then(|()| file.sync_all());
     written.map_err(fault("write", path))?;
     Ok(aside)
 }
@@ -173,11 +148,7 @@ fn sync_directory(path: &Path) -> Result<(), BoardError> {
 /// Locks the board for one change. The lock ends with the file or the process.
 pub(super) fn lock(root: &Path) -> Result<File, BoardError> {
     let path = root.join(".lock");
-    let opened = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path);
+    let opened = File::options().create(true).truncate(false).write(true).open(&path);
     let file = opened.map_err(fault("open", &path))?;
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
@@ -213,11 +184,7 @@ pub(super) fn fault(
     path: &Path,
 ) -> impl FnOnce(io::Error) -> BoardError + use<> {
     let path = path.to_owned();
-    move |source| BoardError::Io {
-        operation,
-        path,
-        source,
-    }
+    move |source| BoardError::Io { operation, path, source }
 }
 
 #[cfg(test)]

@@ -38,11 +38,7 @@ pub(super) struct Document {
 impl Document {
     /// Reads a file's text; only the given keys may occur, each once.
     pub(super) fn parse(text: String, keys: &[&str]) -> Result<Self, Wrong> {
-        let line_break = if text.starts_with("---\r\n") {
-            "\r\n"
-        } else {
-            "\n"
-        };
+        let line_break = if text.starts_with("---\r\n") { "\r\n" } else { "\n" };
         let mut values = BTreeMap::new();
         let mut at = 0;
         for (number, line) in (1..).zip(text.split_inclusive('\n')) {
@@ -55,13 +51,7 @@ impl Document {
                 (1, _) => return Err(wrong("the file must begin with a line '---'".to_owned())),
                 (_, "---") => {
                     let end = range.start;
-                    return Ok(Self {
-                        values,
-                        end,
-                        body: at,
-                        line_break,
-                        text,
-                    });
+                    return Ok(Self { values, end, body: at, line_break, text });
                 }
                 (_, "") => continue,
                 (_, line) if line.starts_with('#') => continue,
@@ -72,16 +62,10 @@ impl Document {
                 .ok_or_else(|| wrong(format!("expected 'key: value', found {}", quote(line))))?;
             if !keys.contains(&key) {
                 let known = keys.join(", ");
-                return Err(wrong(format!(
-                    "unknown key {}; known are {known}",
-                    quote(key)
-                )));
+                return Err(wrong(format!("unknown key {}; known are {known}", quote(key))));
             }
             let value = parse_value(value).map_err(|why| wrong(format!("{key}: {why}")))?;
-            if values
-                .insert(key.to_owned(), (value, number, range))
-                .is_some()
-            {
+            if values.insert(key.to_owned(), (value, number, range)).is_some() {
                 return Err(wrong(format!("{key} occurs twice")));
             }
         }
@@ -92,10 +76,7 @@ impl Document {
 
     /// A new file of these values and this body.
     pub(super) fn compose(values: &[(&str, Value)], body: &str) -> String {
-        let lines: String = values
-            .iter()
-            .map(|(key, value)| show(key, value, "\n"))
-            .collect();
+        let lines: String = values.iter().map(|(key, value)| show(key, value, "\n")).collect();
         let body = body.trim_start_matches(['\n', '\r']).trim_end();
         let gap = if body.is_empty() { "" } else { "\n\n" };
         format!("---\n{lines}---{gap}{body}\n")
@@ -108,9 +89,7 @@ impl Document {
 
     /// What follows the front matter, without the blank lines around it.
     pub(super) fn body(&self) -> &str {
-        self.text[self.body..]
-            .trim_start_matches(['\n', '\r'])
-            .trim_end()
+        self.text[self.body..].trim_start_matches(['\n', '\r']).trim_end()
     }
 
     /// The text of a key, none if it is absent or empty.
@@ -130,10 +109,7 @@ impl Document {
     /// The text of a key that must be there.
     pub(super) fn required(&self, key: &str) -> Result<&str, Wrong> {
         let line = self.line(key);
-        self.text_of(key)?.ok_or_else(|| Wrong {
-            line,
-            why: format!("{key} is missing or empty"),
-        })
+        self.text_of(key)?.ok_or_else(|| Wrong { line, why: format!("{key} is missing or empty") })
     }
 
     /// The list of a key, empty if it is absent.
@@ -156,17 +132,12 @@ impl Document {
 
     /// Whether a key has this value already.
     pub(super) fn is(&self, key: &str, value: &Value) -> bool {
-        self.values
-            .get(key)
-            .is_some_and(|(found, ..)| found == value)
+        self.values.get(key).is_some_and(|(found, ..)| found == value)
     }
 
     /// The file's text with one value set: its line is replaced, or added before the closing dashes.
     pub(super) fn with(&self, key: &str, value: &Value) -> String {
-        let range = self
-            .values
-            .get(key)
-            .map_or(self.end..self.end, |(.., range)| range.clone());
+        let range = self.values.get(key).map_or(self.end..self.end, |(.., range)| range.clone());
         let line = show(key, value, self.line_break);
         [&self.text[..range.start], &line, &self.text[range.end..]].concat()
     }
@@ -214,10 +185,7 @@ fn parse_value(value: &str) -> Result<Value, String> {
         Some(rest) => parse_list(rest).map(Value::List),
         None if value.starts_with(['"', '\'']) => match parse_quoted(value)? {
             (text, "") => Ok(Value::Text(text)),
-            (_, rest) => Err(format!(
-                "unexpected {} after the closing quote",
-                quote(rest.trim())
-            )),
+            (_, rest) => Err(format!("unexpected {} after the closing quote", quote(rest.trim()))),
         },
         None => plain_text(value).map(Value::Text),
     }
@@ -226,10 +194,7 @@ fn parse_value(value: &str) -> Result<Value, String> {
 fn plain_text(value: &str) -> Result<String, String> {
     let odd = ['{', '}', ']', '|', '>', '&', '*', '!', '%', '@', '`'];
     if value.starts_with(odd) || value == "-" || value.starts_with("- ") {
-        return Err(format!(
-            "put {} in quotes",
-            value.chars().take(40).collect::<String>()
-        ));
+        return Err(format!("put {} in quotes", value.chars().take(40).collect::<String>()));
     }
     if value.chars().any(char::is_control) {
         return Err("it holds a control character".to_owned());
@@ -245,18 +210,13 @@ fn parse_list(mut rest: &str) -> Result<Vec<String>, String> {
         if let Some(after) = rest.strip_prefix(']') {
             return match after.trim() {
                 "" => Ok(items),
-                after => Err(format!(
-                    "unexpected {} after the closing bracket",
-                    quote(after)
-                )),
+                after => Err(format!("unexpected {} after the closing bracket", quote(after))),
             };
         }
         let (item, after) = match rest.starts_with(['"', '\'']) {
             true => parse_quoted(rest)?,
             false => {
-                let end = rest
-                    .find([',', ']'])
-                    .ok_or("the list has no closing bracket")?;
+                let end = rest.find([',', ']']).ok_or("the list has no closing bracket")?;
                 (plain_text(rest[..end].trim())?, &rest[end..])
             }
         };
@@ -357,26 +317,18 @@ mod tests {
         let changed = document.with("labels", &labels);
         assert_eq!(changed, text.replace("[ a ]", "[a, \"b: c\"]"));
         let added = document.with("assignee", &Value::Text("me".to_owned()));
-        assert_eq!(
-            added,
-            text.replace("---\r\n\r\n", "assignee: me\r\n---\r\n\r\n")
-        );
+        assert_eq!(added, text.replace("---\r\n\r\n", "assignee: me\r\n---\r\n\r\n"));
     }
 
     #[test]
     fn what_is_composed_is_read_back() {
-        for title in [
-            "plain", "- x", "a: b", "\"q\"", "\\", "[x]", "#1", " x ", "ü", "it's",
-        ] {
+        for title in ["plain", "- x", "a: b", "\"q\"", "\\", "[x]", "#1", " x ", "ü", "it's"] {
             let value = Value::Text(title.to_owned());
             let text = Document::compose(&[("title", value.clone())], "body");
             assert_eq!(parse(&text).unwrap().required("title"), Ok(title));
             let list = Value::List(vec![title.to_owned(), "y".to_owned()]);
             let text = Document::compose(&[("title", value), ("labels", list)], "");
-            assert_eq!(
-                parse(&text).unwrap().list_of("labels").unwrap(),
-                [title, "y"]
-            );
+            assert_eq!(parse(&text).unwrap().list_of("labels").unwrap(), [title, "y"]);
         }
     }
 }

@@ -133,8 +133,8 @@ fn from_array(
     from_texts(min, form, &texts, bad, base)
 }
 
-/// Reads a value that stands in an environment variable or on the command line. The elements of a list are
-/// separated by commas.
+/// Reads a value that stands in an environment variable or on the command line. The elements of a
+/// list are separated by commas.
 pub(super) fn from_text(kind: Kind, text: &str, base: &Path) -> Result<Value, Vec<Bad>> {
     let wrong = || Fault::new(format!("expected {}, found `{}`", describe(kind), quoted(text)));
     match kind {
@@ -217,15 +217,15 @@ impl Form {
     fn describe(self) -> &'static str {
         match self {
             Form::Line => "a text of 1 to 100 characters",
-            Form::Word => "a word of letters, digits and . _ - + : / @",
-            Form::Name => "a name of at most 64 letters, digits and . _ -",
-            Form::Slug => "a name of at most 64 small letters, digits and . _ -",
+            Form::Word => "a word of letters, digits and ._-+:/@",
+            Form::Name => "a name of at most 64 letters, digits and ._-",
+            Form::Slug => "a name of at most 64 small letters, digits and ._-",
             Form::Branch => "a name of a branch",
             Form::Path => "a path",
             Form::SecretPath => "a path of a file",
             Form::Socket => "an IP address and a port",
             Form::Listen => "a multiaddr over TCP or QUIC",
-            Form::Peer => "a multiaddr over TCP or QUIC, with or without /p2p/ at its end",
+            Form::Peer => "a multiaddr over TCP or QUIC, with a port",
             Form::Http => "an http or https address",
             Form::Remote => "a path or an address of a git repository",
             Form::LogFilter => "a level or a filter",

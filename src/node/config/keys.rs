@@ -238,8 +238,8 @@ section! {
 }
 
 section! {
-    /// Where commands run and what they may use there. A limit that cannot be enforced is a refusal to
-    /// run.
+    /// Where commands run and what they may use there. A limit that cannot be enforced is a refusal
+    /// to run.
     sandbox: Sandbox {
         /// A container, or a plain process, which has no isolation at all: it can read, change and
         /// send whatever this node's user can. Take it for work that you would run by hand.
@@ -268,8 +268,8 @@ section! {
 section! {
     /// Who decides what to do next in a task.
     reasoner: Reasoner {
-        /// A model behind Ollama or behind a server that speaks like OpenAI's, or a file of prepared
-        /// answers, for demonstrations and tests.
+        /// A model behind Ollama or behind a server that speaks like OpenAI's, or a file of
+        /// prepared answers, for demonstrations and tests.
         kind: ReasonerKind = choice(ReasonerKind::WORDS);
         /// The address of the server: its root for Ollama (http://127.0.0.1:11434 if none is set),
         /// what stands before "/v1" for "openai", which has to be set.
@@ -304,8 +304,8 @@ section! {
 }
 
 section! {
-    /// A repository whose issues are tasks. Stands once for each repository, and not at all on a node
-    /// that only keeps logs.
+    /// A repository whose issues are tasks. Stands once for each repository, and not at all on a
+    /// node that only keeps logs.
     repository: Repository {
         /// A short name, by which the command line and the page call it.
         name: String = required(Form::Slug, "sample");
