@@ -220,7 +220,9 @@ fn gist(payload: &Payload, names: &BTreeMap<AuthorId, String>) -> String {
             let who = name(names, &p.member);
             format!("revoked {who} at {} events: {}", p.length, p.reason)
         }
-        Payload::Checkpoint(p) => format!("state {} of {} logs", p.digest.short(), p.frontier.len()),
+        Payload::Checkpoint(p) => {
+            format!("state {} of {} logs", p.digest.short(), p.frontier.len())
+        }
         Payload::AgentStarted(p) => format!("started as {}, version {}", p.name, p.version),
         Payload::RepositorySeen(p) => format!("works on {}, branch {}", p.repository, p.branch),
         Payload::TaskSeen(p) => {

@@ -13,11 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::Site;
 use super::api::Refusal;
 
-pub(super) async fn guard(
-    State(site): State<Arc<Site>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     site.requests.fetch_add(1, Ordering::Relaxed);
     let mut response = match check(&site, &request) {
         Ok(()) => next.run(request).await,
@@ -41,9 +37,8 @@ pub(super) async fn guard(
 
 fn check(site: &Site, request: &Request) -> Result<(), Refusal> {
     let headers = request.headers();
-    let host = one(headers, &HOST)?.ok_or_else(|| {
-        Refusal::new(StatusCode::BAD_REQUEST, "the request has no Host header")
-    })?;
+    let host = one(headers, &HOST)?
+        .ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, "the request has no Host header"))?;
     if !site.shared.remote && !is_loopback(host) {
         let what = "the request names another host than this machine's loopback";
         return Err(Refusal::new(StatusCode::FORBIDDEN, what));

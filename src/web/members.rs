@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Engine, EngineError};
-use crate::kernel::event::kinds::{MemberAdmitted, MemberRevoked, Role};
 use crate::kernel::event::Draft;
+use crate::kernel::event::kinds::{MemberAdmitted, MemberRevoked, Role};
 use crate::kernel::identity::AuthorId;
 
 /// The longest name of a member and the longest reason, in bytes.

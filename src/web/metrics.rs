@@ -78,8 +78,7 @@ struct Out(String);
 
 impl Out {
     fn head(&mut self, name: &str, kind: &str, help: &str) {
-        writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}")
-            .expect("a string takes all");
+        writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("a string takes all");
     }
 
     fn value(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
