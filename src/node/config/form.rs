@@ -318,8 +318,8 @@ fn path(text: &str, base: &Path) -> Result<Value, Fault> {
     Ok(Value::Path(base.join(text)))
 }
 
-/// Takes `HOST/tcp/PORT` and `HOST/udp/PORT/quic-v1`, the transports there are. A peer's host may be
-/// a name, but neither its host nor its port may be left open.
+/// Takes `HOST/tcp/PORT` and `HOST/udp/PORT/quic-v1`, the transports there are. A peer's host may
+/// be a name, but neither its host nor its port may be left open.
 fn address(text: &str, peer: bool, wrong: Fault) -> Result<Value, Fault> {
     let example = "write for example \"/ip4/192.0.2.7/tcp/7447\" or \
                    \"/ip4/192.0.2.7/udp/7447/quic-v1\"";

@@ -8,8 +8,8 @@ use super::keys::{SECTIONS, section};
 use super::problem::{Fault, Origin, Place, nearest, quoted};
 use super::table::{Key, Section, Setting};
 
-/// Variables that begin like ours and are none of the configuration: the home directory's, which the
-/// command line reads, and that of the cache, which the scripts in `tools/` read.
+/// Variables that begin like ours and are none of the configuration: the home directory's, which
+/// the command line reads, and that of the cache, which the scripts in `tools/` read.
 const FOREIGN: [&str; 2] = ["BZZZ_HOME", "BZZZ_CACHE"];
 
 /// Whether a variable is none of ours; those of tests aren't either.
