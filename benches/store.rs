@@ -101,6 +101,13 @@ impl Minimal {
     fn open(path: &Path) -> Self {
         let mut options = rocksdb::Options::default();
         options.create_if_missing(true);
+        // Tuned for this load, so that the limit is not one of RocksDB's defaults.
+        options.set_compression_type(rocksdb::DBCompressionType::Lz4);
+        options.set_recycle_log_file_num(2);
+        let mut table = rocksdb::BlockBasedOptions::default();
+        table.set_block_size(16 << 10);
+        table.set_block_cache(&rocksdb::Cache::new_lru_cache(32 << 20));
+        options.set_block_based_table_factory(&table);
         let db = rocksdb::DB::open(&options, path).unwrap();
         Self { db, key: key(), peaks: Peaks::default() }
     }
