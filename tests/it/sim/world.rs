@@ -1,10 +1,12 @@
 //! The world: one queue of what will happen, under one virtual clock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bzzz::kernel::agent::{self, AgentConfig, Budget, Effect};
-use bzzz::kernel::event::kinds::{AgentStarted, MemberAdmitted, Role, SwarmFounded};
-use bzzz::kernel::event::{Clock, Draft, EventId, swarm_id};
+use bzzz::kernel::event::Draft;
+use bzzz::kernel::event::kinds::{AgentStarted, MemberAdmitted, Role};
+use bzzz::kernel::fold::SwarmState;
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use bzzz::kernel::log::{Hash, Range};
 use bzzz::kernel::sync::{Input, Output};
@@ -14,7 +16,7 @@ use super::net::{Fate, Network, Weather};
 use super::node::{Crashed, Node};
 use super::outside::{self, Outside, REPOSITORY, Trouble};
 use super::rng::Rng;
-use super::store::{CrashPoint, SimStore};
+use super::store::CrashPoint;
 
 /// What a run is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,7 @@ pub(super) struct World {
     queue: BTreeMap<(u64, u64), Event>,
     rng: Rng,
     play: Play,
+    swarm: SwarmId,
     pub(super) nodes: Vec<Node>,
     net: Network,
     pub(super) outside: Outside,
@@ -82,6 +85,7 @@ impl World {
             events: 0,
             queue: BTreeMap::new(),
             play,
+            swarm: SwarmId([0; 32]),
             nodes: Vec::new(),
             net: Network::default(),
             outside: Outside::new(if play == Play::Agents { 4 } else { 0 }),
@@ -107,26 +111,25 @@ impl World {
         };
         for n in 0..count {
             let is_evil = has_evil && n + 1 == count;
-            world.add_node(n, is_evil);
+            world.add_node(is_evil);
         }
         world.plan_the_run();
         world
     }
 
-    fn add_node(&mut self, n: u64, is_evil: bool) {
+    fn add_node(&mut self, is_evil: bool) {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.rng.next().to_le_bytes());
         let key = SecretKey::from_seed(&seed);
         let id = key.author();
-        let founder = self.nodes.first().map_or(id, |node| node.id);
         let works = self.play == Play::Agents && !is_evil;
+        // Some clocks are further ahead than others put up with: their events are held back.
+        let ahead = self.rng.percent(15);
         let node = Node {
             key,
             id,
-            store: SimStore::default(),
-            swarm: self.nodes.first().map_or(SwarmId([0; 32]), |node| node.swarm),
-            founder,
-            skew_ms: self.rng.range(0..3_000),
+            store: Arc::default(),
+            skew_ms: self.rng.range(if ahead { 300_000..420_000 } else { 0..3_000 }),
             life: 0,
             memory: None,
             acknowledged: BTreeMap::new(),
@@ -134,36 +137,17 @@ impl World {
             is_evil,
         };
         self.nodes.push(node);
-        if n == 0 {
-            self.found();
+        if self.nodes.len() == 1 {
+            self.swarm = self.nodes[0].found();
         }
-    }
-
-    /// The first node founds the swarm, whose name follows from the founding event.
-    fn found(&mut self) {
-        let administrator = self.nodes[0].id;
-        let draft = Draft::general(SwarmFounded {
-            name: "simulated".to_owned(),
-            administrators: vec![administrator],
-            nonce: [7; 16],
-        });
-        let wall_ms = self.nodes[0].now(0).wall_ms;
-        let clock = Clock::default().tick(wall_ms).expect("the clock has room");
-        let record = draft.record(0, clock).expect("a short draft");
-        let id = EventId(record.as_ref().leaf(&administrator).0);
-        self.nodes[0].swarm = swarm_id(id);
-        self.start(0);
-        assert!(self.append(0, &[draft]), "nothing crashes yet");
-        let founded = &self.nodes[0].memory().fold.state().members.founded;
-        assert!(founded.is_some(), "the founding stands");
     }
 
     fn plan_the_run(&mut self) {
         let count = self.nodes.len();
         for a in 0..count {
             let at = self.rng.range(0..2_000);
+            self.later(at, Event::Start(a));
             if a > 0 {
-                self.later(at, Event::Start(a));
                 let at = self.rng.range(0..10_000);
                 self.later(at, Event::Admit(a));
             }
@@ -272,8 +256,7 @@ impl World {
             Event::Tick(n, life) => {
                 if self.is_alive(n, life) {
                     self.later(TICK_MS, Event::Tick(n, life));
-                    self.sync(n, Input::Tick);
-                    self.agent(n, agent::Input::Tick);
+                    self.tick(n);
                 }
             }
             Event::Request { from, to, connection, id, bytes } => {
@@ -303,6 +286,18 @@ impl World {
                 }
             }
         }
+    }
+
+    fn tick(&mut self, n: usize) {
+        let wall_ms = self.nodes[n].now(self.now_ms).wall_ms;
+        let engine = self.nodes[n].engine();
+        engine.release(wall_ms).expect("the store is whole");
+        if self.rng.percent(3) {
+            engine.snapshot().expect("the store takes a cache");
+        }
+        self.tell_members(n);
+        self.sync(n, Input::Tick);
+        self.agent(n, agent::Input::Tick);
     }
 
     fn is_alive(&self, n: usize, life: u64) -> bool {
@@ -360,11 +355,9 @@ impl World {
         if self.nodes[n].memory.is_some() {
             return;
         }
-        if self.nodes[n].swarm == SwarmId([0; 32]) {
-            self.nodes[n].swarm = self.nodes[0].swarm;
-        }
         let entropy = self.rng.next();
-        let inputs = self.nodes[n].start(entropy);
+        let inputs = self.nodes[n].start(self.swarm, self.now_ms, entropy);
+        self.tell_members(n);
         for input in inputs {
             self.sync(n, input);
         }
@@ -373,9 +366,7 @@ impl World {
         let name = format!("node {n}");
         let memory = self.nodes[n].memory();
         let drafts = memory.agent.as_ref().map(|agent| agent.started(&name, "simulated"));
-        // The founder's first event is the founding.
-        let founded = self.nodes[n].length_of(&self.nodes[0].id) > 0 || n > 0;
-        if let Some(drafts) = drafts.filter(|_| founded) {
+        if let Some(drafts) = drafts {
             self.append(n, &drafts);
         }
     }
@@ -429,7 +420,7 @@ impl World {
             return self.later(1_000, Event::Admit(n));
         }
         let member = self.nodes[n].id;
-        if self.nodes[0].memory().fold.state().members.members.contains_key(&member) {
+        if self.nodes[0].engine().read(|state| state.members.members.contains_key(&member)) {
             return;
         }
         let admitted = MemberAdmitted {
@@ -472,7 +463,12 @@ impl World {
                 self.later(after, gossip);
             }
         }
-        if let Some(members) = self.nodes[n].members() {
+        self.tell_members(n);
+    }
+
+    fn tell_members(&mut self, n: usize) {
+        let all: Vec<AuthorId> = self.nodes.iter().map(|node| node.id).collect();
+        if let Some(members) = self.nodes[n].members(&all) {
             self.sync(n, members);
         }
     }
@@ -604,7 +600,7 @@ impl World {
             return;
         }
         let max_bytes = usize::try_from(max_bytes).expect("a small number");
-        let range = Range::read(&self.nodes[n].store, author, from, max_bytes);
+        let range = self.nodes[n].engine().range(author, from, max_bytes);
         let result = range.map_err(|error| error.to_string());
         self.sync(n, Input::ReadDone { peer, id, result });
     }
@@ -614,7 +610,7 @@ impl World {
             return;
         }
         let author = range.author;
-        match self.nodes[n].ingest(range) {
+        match self.nodes[n].ingest(range, self.now_ms) {
             Err(Crashed) => self.crash(n),
             Ok(result) => {
                 let length = result.as_ref().ok().copied();
@@ -642,7 +638,8 @@ impl World {
                 return;
             };
             let mut said = false;
-            for effect in agent.step(memory.fold.state(), input, now, entropy) {
+            let step = |state: &SwarmState| agent.step(state, input, now, entropy);
+            for effect in memory.engine.read(step) {
                 if let Effect::Append(drafts) = effect {
                     if !self.append(n, &drafts) {
                         return;
@@ -659,7 +656,11 @@ impl World {
             }
             input = agent::Input::Tick;
         }
-        panic!("node {n} never stops talking");
+        let refused = self.nodes[n].engine().read(|state| {
+            let refusals = state.tasks.values().flat_map(|task| task.refusals.first.last());
+            refusals.map(|refusal| refusal.reason.to_string()).collect::<Vec<_>>()
+        });
+        panic!("node {n} never stops talking; the last refusals: {refused:?}");
     }
 
     fn effect(&mut self, n: usize, life: u64, effect: Effect) {
@@ -677,35 +678,43 @@ impl World {
     fn unfinished(&self) -> Option<String> {
         let honest = || self.nodes.iter().filter(|node| !node.is_evil);
         let mut held = None;
-        let mut digest = None;
+        let mut first: Option<SwarmState> = None;
         for node in honest() {
-            let Some(memory) = &node.memory else {
+            if node.memory.is_none() {
                 return Some("a node is down".to_owned());
-            };
-            let state = memory.fold.state();
-            if state.members.members.len() < self.nodes.len() {
-                return Some("a member is not admitted".to_owned());
             }
-            let unfinished = self.outside.tasks().find_map(|(issue, _)| {
-                let task = state.task(REPOSITORY, issue);
-                let over = task.is_some_and(super::is_over);
-                (!over).then(|| format!("{issue} is {:?}", task.map(|task| task.status())))
-            });
-            if let Some(task) = unfinished {
-                return Some(format!("issue {task}"));
+            let engine = node.engine();
+            if let Some(why) = engine.read(|state| self.missing(state)) {
+                return Some(why);
             }
             let logs = node.held();
             if *held.get_or_insert_with(|| logs.clone()) != logs {
                 return Some(format!("logs differ: {held:?} and {logs:?}"));
             }
-            let theirs = (state.digest(), state);
-            let (ours, first) = *digest.get_or_insert(theirs);
-            if ours != theirs.0 {
-                let [a, b] = [first, state].map(|state| serde_json::to_string(state));
-                panic!("one set of events, and two digests:\n{a:?}\n{b:?}");
+            if engine.held() > 0 {
+                return Some("events are held back".to_owned());
             }
+            engine.read(|state| {
+                let first = first.get_or_insert_with(|| state.clone());
+                if first.digest() != state.digest() {
+                    let [a, b] = [&*first, state].map(serde_json::to_string);
+                    panic!("one set of events, and two digests:\n{a:?}\n{b:?}");
+                }
+            });
         }
         None
+    }
+
+    /// What a node does not know yet, or what is still to be done.
+    fn missing(&self, state: &SwarmState) -> Option<String> {
+        if state.members.members.len() < self.nodes.len() {
+            return Some("a member is not admitted".to_owned());
+        }
+        self.outside.tasks().find_map(|(issue, _)| {
+            let task = state.task(REPOSITORY, issue);
+            let over = task.is_some_and(super::is_over);
+            (!over).then(|| format!("issue {issue} is {:?}", task.map(|task| task.status())))
+        })
     }
 }
 
