@@ -42,6 +42,9 @@ pub enum OutsideError {
         /// The cause.
         source: BoardError,
     },
+    /// The configuration names no such repository.
+    #[error("no repository is called {0}")]
+    Unknown(String),
     /// A file with a secret.
     #[error("the file {path} with a token or key cannot be used: {reason}")]
     Secret {
