@@ -49,6 +49,8 @@ pub(super) struct Node {
     pub(super) agent_config: Option<AgentConfig>,
     /// It answers wrongly on purpose.
     pub(super) is_evil: bool,
+    /// It is no member any more, so that nobody tells it anything.
+    pub(super) is_revoked: bool,
 }
 
 impl Node {
@@ -173,6 +175,29 @@ impl Node {
             let expected = Some((*length, *root));
             assert_eq!(found, expected, "{:?} lost acknowledged events of {author:?}", self.id);
         }
+    }
+
+    /// Whether the swarm's end is to be found in this node.
+    pub(super) fn counts(&self) -> bool {
+        !self.is_evil && !self.is_revoked
+    }
+
+    pub(super) fn stands(&self, author: &AuthorId, seq: u64) -> bool {
+        self.engine().read(|state| state.members.stands(author, seq))
+    }
+
+    /// The logs that the node holds, former members' as far as they stand: lengths and roots.
+    pub(super) fn held_as_it_stands(&self) -> BTreeMap<AuthorId, (u64, Hash)> {
+        let members = self.engine().read(|state| state.members.members.clone());
+        let mut held = self.held();
+        for (author, (length, root)) in &mut held {
+            let stands = members.get(author).and_then(|member| member.revoked_at);
+            if let Some(stands) = stands.filter(|stands| stands <= length) {
+                (*length, *root) = (stands, Hash([0; 32]));
+            }
+        }
+        held.retain(|_, (length, _)| *length > 0);
+        held
     }
 
     /// The logs that the node holds: lengths and roots.

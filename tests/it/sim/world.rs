@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bzzz::kernel::agent::{self, AgentConfig, Budget, Effect};
 use bzzz::kernel::event::Draft;
-use bzzz::kernel::event::kinds::{AgentStarted, MemberAdmitted, Role};
+use bzzz::kernel::event::kinds::{AgentStarted, MemberAdmitted, MemberRevoked, Role};
 use bzzz::kernel::fold::SwarmState;
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use bzzz::kernel::log::{Hash, Range};
@@ -45,6 +45,7 @@ enum Event {
     Crash(usize, Option<CrashPoint>),
     Chatter(usize),
     Admit(usize),
+    Revoke(usize),
     Tick(usize, u64),
     Request { from: usize, to: usize, connection: u64, id: u64, bytes: Vec<u8> },
     Response { from: usize, to: usize, connection: u64, id: u64, result: Result<Vec<u8>, String> },
@@ -135,6 +136,7 @@ impl World {
             acknowledged: BTreeMap::new(),
             agent_config: works.then(agent_config),
             is_evil,
+            is_revoked: false,
         };
         self.nodes.push(node);
         if self.nodes.len() == 1 {
@@ -174,6 +176,10 @@ impl World {
         for _ in 0..self.rng.range(0..3) {
             let at = self.rng.range(2_000..CALM_MS);
             self.later(at, Event::Part);
+        }
+        if self.play == Play::Logs && self.rng.percent(30) {
+            let at = self.rng.range(15_000..CALM_MS);
+            self.later(at, Event::Revoke(1));
         }
         self.later(CALM_MS, Event::Calm);
     }
@@ -217,6 +223,7 @@ impl World {
             Event::Crash(n, point) => format!("crash {n} {point:?}"),
             Event::Chatter(n) => format!("chatter {n}"),
             Event::Admit(n) => format!("admit {n}"),
+            Event::Revoke(n) => format!("revoke {n}"),
             Event::Tick(n, _) => format!("tick {n}"),
             Event::Request { from, to, bytes, .. } => {
                 format!("request {from} {to} {}", blake3::hash(bytes))
@@ -253,6 +260,7 @@ impl World {
             Event::Crash(n, point) => self.plan_crash(n, point),
             Event::Chatter(n) => self.chatter(n),
             Event::Admit(n) => self.admit(n),
+            Event::Revoke(n) => self.revoke(n),
             Event::Tick(n, life) => {
                 if self.is_alive(n, life) {
                     self.later(TICK_MS, Event::Tick(n, life));
@@ -430,6 +438,24 @@ impl World {
         };
         if !self.append(0, &[Draft::general(admitted)]) {
             self.later(1_000, Event::Admit(n));
+        }
+    }
+
+    /// The founder revokes a member. The log stands as far as the founder holds it, or less far.
+    fn revoke(&mut self, n: usize) {
+        let member = self.nodes[n].id;
+        if self.nodes[0].memory.is_none() {
+            return;
+        }
+        let engine = self.nodes[0].engine();
+        if !engine.read(|state| state.members.may_act(&member)) {
+            return;
+        }
+        let held = engine.lengths().get(&member).copied().unwrap_or(0);
+        let length = held - self.rng.range(0..3).min(held);
+        let reason = "it was simulated badly".to_owned();
+        if self.append(0, &[Draft::general(MemberRevoked { member, length, reason })]) {
+            self.count("revocations");
         }
     }
 
@@ -675,8 +701,15 @@ impl World {
     }
 
     /// Why the run is not over yet, if it is not.
-    fn unfinished(&self) -> Option<String> {
-        let honest = || self.nodes.iter().filter(|node| !node.is_evil);
+    fn unfinished(&mut self) -> Option<String> {
+        if self.nodes[0].memory.is_none() {
+            return Some("the founder is down".to_owned());
+        }
+        let present = self.nodes[0].engine().read(|state| state.members.present());
+        for node in &mut self.nodes {
+            node.is_revoked = !present.contains(&node.id);
+        }
+        let honest = || self.nodes.iter().filter(|node| node.counts());
         let mut held = None;
         let mut first: Option<SwarmState> = None;
         for node in honest() {
@@ -687,7 +720,7 @@ impl World {
             if let Some(why) = engine.read(|state| self.missing(state)) {
                 return Some(why);
             }
-            let logs = node.held();
+            let logs = node.held_as_it_stands();
             if *held.get_or_insert_with(|| logs.clone()) != logs {
                 return Some(format!("logs differ: {held:?} and {logs:?}"));
             }
@@ -712,7 +745,7 @@ impl World {
         }
         self.outside.tasks().find_map(|(issue, _)| {
             let task = state.task(REPOSITORY, issue);
-            let over = task.is_some_and(super::is_over);
+            let over = task.is_some_and(|task| super::is_over(state, task));
             (!over).then(|| format!("issue {issue} is {:?}", task.map(|task| task.status())))
         })
     }
