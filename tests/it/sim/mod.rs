@@ -24,7 +24,11 @@
 //! of the ref; every task is published or escalated, or waits for one that is; only the malicious
 //! member was penalised. Of a former member's log, what counts is the part that stands.
 
+#![expect(clippy::panic, reason = "a test's helpers fail like the test")]
+
+mod acts;
 mod evil;
+mod faults;
 mod net;
 mod node;
 mod outside;

@@ -3,18 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bzzz::kernel::agent::{self, AgentConfig, Budget, Effect};
-use bzzz::kernel::event::Draft;
-use bzzz::kernel::event::kinds::{AgentStarted, MemberAdmitted, MemberRevoked, Role};
+use bzzz::kernel::agent::{self, Effect};
 use bzzz::kernel::fold::SwarmState;
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use bzzz::kernel::log::{Hash, Range};
 use bzzz::kernel::sync::{Input, Output};
 
-use super::evil;
-use super::net::{Fate, Network, Weather};
-use super::node::{Crashed, Node};
-use super::outside::{self, Outside, REPOSITORY, Trouble};
+use super::acts::agent_config;
+use super::net::{Network, Weather};
+use super::node::Node;
+use super::outside::{Outside, REPOSITORY, Trouble};
 use super::rng::Rng;
 use super::store::CrashPoint;
 
@@ -33,9 +31,9 @@ const CALM_MS: u64 = 90_000;
 /// How long the swarm has for that, in milliseconds of virtual time.
 const PATIENCE_MS: u64 = 60 * 60 * 1000;
 
-const TICK_MS: u64 = 500;
+pub(super) const TICK_MS: u64 = 500;
 
-enum Event {
+pub(super) enum Event {
     Dial(usize, usize),
     Break(usize, usize, u64),
     Part,
@@ -57,22 +55,22 @@ enum Event {
 }
 
 pub(super) struct World {
-    now_ms: u64,
-    events: u64,
-    queue: BTreeMap<(u64, u64), Event>,
-    rng: Rng,
-    play: Play,
-    swarm: SwarmId,
+    pub(super) now_ms: u64,
+    pub(super) events: u64,
+    pub(super) queue: BTreeMap<(u64, u64), Event>,
+    pub(super) rng: Rng,
+    pub(super) play: Play,
+    pub(super) swarm: SwarmId,
     pub(super) nodes: Vec<Node>,
-    net: Network,
+    pub(super) net: Network,
     pub(super) outside: Outside,
-    trouble: Trouble,
+    pub(super) trouble: Trouble,
     /// How often in a hundred gossip arrives; in some runs never.
-    gossip: u64,
-    calm: bool,
+    pub(super) gossip: u64,
+    pub(super) calm: bool,
     /// Tells all that happens, for whoever looks into one seed.
     pub(super) loud: bool,
-    trace: blake3::Hasher,
+    pub(super) trace: blake3::Hasher,
     pub(super) counts: BTreeMap<&'static str, u64>,
 }
 
@@ -118,7 +116,7 @@ impl World {
         world
     }
 
-    fn add_node(&mut self, is_evil: bool) {
+    pub(super) fn add_node(&mut self, is_evil: bool) {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.rng.next().to_le_bytes());
         let key = SecretKey::from_seed(&seed);
@@ -144,7 +142,7 @@ impl World {
         }
     }
 
-    fn plan_the_run(&mut self) {
+    pub(super) fn plan_the_run(&mut self) {
         let count = self.nodes.len();
         for a in 0..count {
             let at = self.rng.range(0..2_000);
@@ -184,12 +182,12 @@ impl World {
         self.later(CALM_MS, Event::Calm);
     }
 
-    fn later(&mut self, after_ms: u64, event: Event) {
+    pub(super) fn later(&mut self, after_ms: u64, event: Event) {
         self.events += 1;
         self.queue.insert((self.now_ms + after_ms, self.events), event);
     }
 
-    fn count(&mut self, what: &'static str) {
+    pub(super) fn count(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
     }
 
@@ -212,7 +210,7 @@ impl World {
         panic!("nothing happens any more");
     }
 
-    fn trace(&mut self, event: &Event) {
+    pub(super) fn trace(&mut self, event: &Event) {
         let note = match event {
             Event::Dial(a, b) => format!("dial {a} {b}"),
             Event::Break(a, b, _) => format!("break {a} {b}"),
@@ -245,7 +243,7 @@ impl World {
         }
     }
 
-    fn happen(&mut self, event: Event) {
+    pub(super) fn happen(&mut self, event: Event) {
         match event {
             Event::Dial(a, b) => self.dial(a, b),
             Event::Break(a, b, connection) => {
@@ -268,7 +266,7 @@ impl World {
                 }
             }
             Event::Request { from, to, connection, id, bytes } => {
-                self.request_arrives(from, to, connection, id, bytes)
+                self.request_arrives(from, to, connection, id, bytes);
             }
             Event::Response { from, to, connection, id, result } => {
                 if self.net.connection(from, to) == Some(connection) {
@@ -296,7 +294,7 @@ impl World {
         }
     }
 
-    fn tick(&mut self, n: usize) {
+    pub(super) fn tick(&mut self, n: usize) {
         let wall_ms = self.nodes[n].now(self.now_ms).wall_ms;
         let engine = self.nodes[n].engine();
         engine.release(wall_ms).expect("the store is whole");
@@ -308,400 +306,12 @@ impl World {
         self.agent(n, agent::Input::Tick);
     }
 
-    fn is_alive(&self, n: usize, life: u64) -> bool {
+    pub(super) fn is_alive(&self, n: usize, life: u64) -> bool {
         self.nodes[n].memory.is_some() && self.nodes[n].life == life
     }
 
-    fn dial(&mut self, a: usize, b: usize) {
-        let again = self.rng.range(500..2_500);
-        self.later(again, Event::Dial(a, b));
-        let up = self.nodes[a].memory.is_some() && self.nodes[b].memory.is_some();
-        if up && self.net.connect(a, b, self.now_ms) {
-            let (id_a, id_b) = (self.nodes[a].id, self.nodes[b].id);
-            self.sync(a, Input::Connected(id_b));
-            self.sync(b, Input::Connected(id_a));
-        }
-    }
-
-    fn disconnect(&mut self, a: usize, b: usize) {
-        if self.net.disconnect(a, b) {
-            let (id_a, id_b) = (self.nodes[a].id, self.nodes[b].id);
-            self.sync(a, Input::Disconnected(id_b));
-            self.sync(b, Input::Disconnected(id_a));
-        }
-    }
-
-    fn part(&mut self) {
-        if self.calm {
-            return;
-        }
-        self.count("partitions");
-        let all = 0..self.nodes.len();
-        let island: BTreeSet<usize> = all.filter(|_| self.rng.percent(50)).collect();
-        self.net.part(island);
-        for a in 0..self.nodes.len() {
-            for b in a + 1..self.nodes.len() {
-                // It takes a while until a connection that carries nothing is given up.
-                let after = self.rng.range(0..15_000);
-                if let Some(connection) = self.net.connection(a, b) {
-                    self.later(after, Event::Break(a, b, connection));
-                }
-            }
-        }
-        let heals = self.rng.range(2_000..40_000);
-        self.later(heals, Event::Heal);
-    }
-
-    fn calm_down(&mut self) {
-        self.calm = true;
-        self.net.part(BTreeSet::new());
-        self.net.weather = Weather::default();
-        self.trouble = Trouble::default();
-    }
-
-    fn start(&mut self, n: usize) {
-        if self.nodes[n].memory.is_some() {
-            return;
-        }
-        let entropy = self.rng.next();
-        let inputs = self.nodes[n].start(self.swarm, self.now_ms, entropy);
-        self.tell_members(n);
-        for input in inputs {
-            self.sync(n, input);
-        }
-        let life = self.nodes[n].life;
-        self.later(TICK_MS, Event::Tick(n, life));
-        let name = format!("node {n}");
-        let memory = self.nodes[n].memory();
-        let drafts = memory.agent.as_ref().map(|agent| agent.started(&name, "simulated"));
-        if let Some(drafts) = drafts {
-            self.append(n, &drafts);
-        }
-    }
-
-    fn plan_crash(&mut self, n: usize, point: Option<CrashPoint>) {
-        match (self.calm || self.nodes[n].memory.is_none(), point) {
-            (true, _) => {}
-            (false, Some(point)) => self.nodes[n].store.crash_in_next_commit(point),
-            (false, None) => self.crash(n),
-        }
-    }
-
-    fn crash(&mut self, n: usize) {
-        self.count("crashes");
-        self.nodes[n].memory = None;
-        self.nodes[n].store.crash();
-        for other in 0..self.nodes.len() {
-            self.disconnect(n, other);
-        }
-        let after = self.rng.range(500..30_000);
-        self.later(after, Event::Start(n));
-    }
-
-    fn chatter(&mut self, n: usize) {
-        if self.nodes[n].memory.is_none() || self.calm {
-            return;
-        }
-        let drafts: Vec<Draft> = (0..self.rng.range(1..6))
-            .map(|_| {
-                let len = self.rng.index(250);
-                Draft::general(AgentStarted {
-                    name: "x".repeat(len),
-                    version: "simulated".to_owned(),
-                    process: self.rng.next(),
-                    works: false,
-                    capabilities: Vec::new(),
-                })
-            })
-            .collect();
-        self.append(n, &drafts);
-        if self.nodes[n].is_evil && self.nodes[n].memory.is_some() {
-            let to = self.rng.index(self.nodes.len());
-            let noise = self.rng.range(0..60);
-            let bytes = (0..noise).map(|_| self.rng.next().to_le_bytes()[0]).collect();
-            self.send(n, to, u64::MAX, bytes);
-        }
-    }
-
-    fn admit(&mut self, n: usize) {
-        if self.nodes[0].memory.is_none() {
-            return self.later(1_000, Event::Admit(n));
-        }
-        let member = self.nodes[n].id;
-        if self.nodes[0].engine().read(|state| state.members.members.contains_key(&member)) {
-            return;
-        }
-        let admitted = MemberAdmitted {
-            member,
-            role: if self.nodes[n].is_evil { Role::Replica } else { Role::Agent },
-            name: format!("node {n}"),
-        };
-        if !self.append(0, &[Draft::general(admitted)]) {
-            self.later(1_000, Event::Admit(n));
-        }
-    }
-
-    /// The founder revokes a member. The log stands as far as the founder holds it, or less far.
-    fn revoke(&mut self, n: usize) {
-        let member = self.nodes[n].id;
-        if self.nodes[0].memory.is_none() {
-            return;
-        }
-        let engine = self.nodes[0].engine();
-        if !engine.read(|state| state.members.may_act(&member)) {
-            return;
-        }
-        let held = engine.lengths().get(&member).copied().unwrap_or(0);
-        let length = held - self.rng.range(0..3).min(held);
-        let reason = "it was simulated badly".to_owned();
-        if self.append(0, &[Draft::general(MemberRevoked { member, length, reason })]) {
-            self.count("revocations");
-        }
-    }
-
-    /// Appends to a node's own log. False if the node crashed meanwhile.
-    fn append(&mut self, n: usize, drafts: &[Draft]) -> bool {
-        if self.loud {
-            let said: Vec<_> = drafts.iter().map(|draft| draft.payload.name()).collect();
-            println!("{:>8} node {n} says {said:?}", self.now_ms);
-        }
-        match self.nodes[n].append(drafts, self.now_ms) {
-            Ok(length) => {
-                self.count("appends");
-                let author = self.nodes[n].id;
-                self.sync(n, Input::Local { author, length });
-                self.grown(n, author, length);
-                true
-            }
-            Err(Crashed) => {
-                self.crash(n);
-                false
-            }
-        }
-    }
-
-    /// A log in a node's store grew: others may hear of it, and the members may be others now.
-    fn grown(&mut self, n: usize, author: AuthorId, length: u64) {
-        for to in 0..self.nodes.len() {
-            if self.net.connection(n, to).is_some() && self.rng.percent(self.gossip) {
-                let after = self.rng.range(1..60);
-                let gossip = Event::Gossip { from: n, to, author, length };
-                self.later(after, gossip);
-            }
-        }
-        self.tell_members(n);
-    }
-
-    fn tell_members(&mut self, n: usize) {
-        let all: Vec<AuthorId> = self.nodes.iter().map(|node| node.id).collect();
-        if let Some(members) = self.nodes[n].members(&all) {
-            self.sync(n, members);
-        }
-    }
-
-    fn sync(&mut self, n: usize, input: Input) {
-        let Some(memory) = &mut self.nodes[n].memory else {
-            return;
-        };
-        for output in memory.sync.handle(self.now_ms, input) {
-            self.carry_out(n, output);
-        }
-    }
-
-    fn carry_out(&mut self, n: usize, output: Output) {
-        let life = self.nodes[n].life;
-        match output {
-            Output::Request { peer, id, bytes } => {
-                let to = self.index_of(&peer);
-                self.send(n, to, id, bytes);
-            }
-            Output::Respond { id, bytes, .. } => self.respond(n, id, bytes),
-            read @ Output::Read { .. } => {
-                let after = self.rng.range(0..20);
-                let node = n;
-                self.later(after, Event::Read { node, life, read });
-            }
-            Output::Ingest { peer, range } => {
-                let after = self.rng.range(0..20);
-                let ingest = Event::Ingest { node: n, life, peer, range };
-                self.later(after, ingest);
-            }
-            Output::Penalise { peer, reason, seconds } => {
-                let whom = self.index_of(&peer);
-                if self.nodes[n].is_evil {
-                    return;
-                }
-                assert!(self.nodes[whom].is_evil, "node {n} penalised node {whom}: {reason}");
-                self.count("penalties");
-                self.net.ban(n, whom, self.now_ms + seconds * 1000);
-                self.disconnect(n, whom);
-            }
-        }
-    }
-
-    fn index_of(&self, id: &AuthorId) -> usize {
-        let found = self.nodes.iter().position(|node| node.id == *id);
-        found.expect("one of the nodes")
-    }
-
-    fn send(&mut self, from: usize, to: usize, id: u64, bytes: Vec<u8>) {
-        let Some(connection) = self.net.connection(from, to) else {
-            return;
-        };
-        self.count("requests");
-        match self.net.fate(from, to, &mut self.rng) {
-            Fate::Arrives(copies) => {
-                for after in copies {
-                    let bytes = bytes.clone();
-                    let request = Event::Request { from, to, connection, id, bytes };
-                    self.later(after, request);
-                }
-            }
-            Fate::Broken => self.answer(to, from, connection, id, 5, Err("broken".to_owned())),
-        }
-    }
-
-    fn answer(
-        &mut self,
-        from: usize,
-        to: usize,
-        connection: u64,
-        id: u64,
-        after_ms: u64,
-        result: Result<Vec<u8>, String>,
-    ) {
-        let response = Event::Response { from, to, connection, id, result };
-        self.later(after_ms, response);
-    }
-
-    fn request_arrives(
-        &mut self,
-        from: usize,
-        to: usize,
-        connection: u64,
-        id: u64,
-        bytes: Vec<u8>,
-    ) {
-        if self.net.connection(from, to) != Some(connection) {
-            return;
-        }
-        let peer = self.nodes[from].id;
-        let memory = self.nodes[to].memory();
-        memory.served += 1;
-        let serve = memory.served;
-        memory.serving.insert(serve, (from, id));
-        let id = serve;
-        self.sync(to, Input::Request { peer, id, bytes });
-    }
-
-    fn respond(&mut self, n: usize, id: u64, bytes: Vec<u8>) {
-        let Some((asker, their_id)) = self.nodes[n].memory().serving.remove(&id) else {
-            return;
-        };
-        let mut bytes = Some(bytes);
-        if self.nodes[n].is_evil && self.rng.percent(70) {
-            let logs: Vec<AuthorId> = self.nodes.iter().map(|node| node.id).collect();
-            bytes = bytes.and_then(|bytes| evil::mangle(bytes, &logs, &mut self.rng));
-        }
-        let (Some(bytes), Some(connection)) = (bytes, self.net.connection(n, asker)) else {
-            return;
-        };
-        match self.net.fate(n, asker, &mut self.rng) {
-            Fate::Arrives(copies) => {
-                for after in copies {
-                    self.answer(n, asker, connection, their_id, after, Ok(bytes.clone()));
-                }
-            }
-            Fate::Broken => {
-                self.answer(n, asker, connection, their_id, 5, Err("broken".to_owned()));
-            }
-        }
-    }
-
-    fn read(&mut self, n: usize, life: u64, read: &Output) {
-        let Output::Read { peer, id, author, from, max_bytes } = *read else {
-            unreachable!("only reads are queued as reads");
-        };
-        if !self.is_alive(n, life) {
-            return;
-        }
-        let max_bytes = usize::try_from(max_bytes).expect("a small number");
-        let range = self.nodes[n].engine().range(author, from, max_bytes);
-        let result = range.map_err(|error| error.to_string());
-        self.sync(n, Input::ReadDone { peer, id, result });
-    }
-
-    fn ingest(&mut self, n: usize, life: u64, peer: AuthorId, range: Range) {
-        if !self.is_alive(n, life) {
-            return;
-        }
-        let author = range.author;
-        match self.nodes[n].ingest(range, self.now_ms) {
-            Err(Crashed) => self.crash(n),
-            Ok(result) => {
-                let length = result.as_ref().ok().copied();
-                let ingested = Input::Ingested { peer, author, result };
-                self.sync(n, ingested);
-                if let Some(length) = length {
-                    self.count("ranges");
-                    self.grown(n, author, length);
-                    self.agent(n, agent::Input::Tick);
-                }
-            }
-        }
-    }
-
-    /// Lets a node's agent decide, again and again until it has nothing more to say.
-    fn agent(&mut self, n: usize, input: agent::Input) {
-        let mut input = input;
-        for _ in 0..1000 {
-            let now = self.nodes[n].now(self.now_ms);
-            let entropy = self.rng.next();
-            let Some(memory) = &mut self.nodes[n].memory else {
-                return;
-            };
-            let Some(agent) = &mut memory.agent else {
-                return;
-            };
-            let mut said = false;
-            let step = |state: &SwarmState| agent.step(state, input, now, entropy);
-            for effect in memory.engine.read(step) {
-                if let Effect::Append(drafts) = effect {
-                    if !self.append(n, &drafts) {
-                        return;
-                    }
-                    said = true;
-                } else {
-                    let life = self.nodes[n].life;
-                    let after = outside::duration_ms(&effect, &mut self.rng);
-                    self.later(after, Event::Effect(n, life, effect));
-                }
-            }
-            if !said {
-                return;
-            }
-            input = agent::Input::Tick;
-        }
-        let refused = self.nodes[n].engine().read(|state| {
-            let refusals = state.tasks.values().flat_map(|task| task.refusals.first.last());
-            refusals.map(|refusal| refusal.reason.to_string()).collect::<Vec<_>>()
-        });
-        panic!("node {n} never stops talking; the last refusals: {refused:?}");
-    }
-
-    fn effect(&mut self, n: usize, life: u64, effect: Effect) {
-        let alive = self.is_alive(n, life);
-        if alive || outside::is_on_the_wire(&effect) {
-            let inputs = self.outside.execute(effect, self.trouble, &mut self.rng);
-            if alive {
-                let after = self.rng.range(1..300);
-                self.later(after, Event::Inputs(n, life, inputs));
-            }
-        }
-    }
-
     /// Why the run is not over yet, if it is not.
-    fn unfinished(&mut self) -> Option<String> {
+    pub(super) fn unfinished(&mut self) -> Option<String> {
         if self.nodes[0].memory.is_none() {
             return Some("the founder is down".to_owned());
         }
@@ -739,7 +349,7 @@ impl World {
     }
 
     /// What a node does not know yet, or what is still to be done.
-    fn missing(&self, state: &SwarmState) -> Option<String> {
+    pub(super) fn missing(&self, state: &SwarmState) -> Option<String> {
         if state.members.members.len() < self.nodes.len() {
             return Some("a member is not admitted".to_owned());
         }
@@ -748,31 +358,5 @@ impl World {
             let over = task.is_some_and(|task| super::is_over(state, task));
             (!over).then(|| format!("issue {issue} is {:?}", task.map(|task| task.status())))
         })
-    }
-}
-
-fn agent_config() -> AgentConfig {
-    let repository = ("sim://repo".to_owned(), "main".to_owned());
-    AgentConfig {
-        works: true,
-        review: true,
-        labels: Vec::new(),
-        capabilities: Vec::new(),
-        max_tasks: 1,
-        lease_ms: 30_000,
-        plan_window_ms: 10_000,
-        max_plan_revisions: 2,
-        poll_ms: 5_000,
-        command_seconds: 60,
-        context_bytes: 16 * 1024,
-        max_tokens: 1000,
-        budget: Budget {
-            commands: 20,
-            answers: 40,
-            tokens: 1_000_000,
-            wall_ms: 60 * 60 * 1000,
-            retries: 4,
-        },
-        repositories: [(REPOSITORY.to_owned(), repository)].into(),
     }
 }
