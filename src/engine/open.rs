@@ -82,6 +82,8 @@ impl Engine {
             logs.all(|(author, length)| tips.get(author).is_some_and(|t| t.length() >= *length))
         };
         let fold = fold.filter(fits).unwrap_or_else(|| Fold::new(swarm));
+        // A log whose newest head is too far ahead may have events before it that were taken in.
+        clock.observe(fold.latest());
         let engine = Self {
             store,
             key,
@@ -113,6 +115,7 @@ impl Engine {
                 self.fold_in(&mut writer, author, vec![Arc::new(event)], now_ms)?;
                 continue;
             }
+            writer.clock.observe(event.header.clock);
             let mut view = self.view.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             let _ = view.fold.apply(&event, &source)?;
             writer.since_snapshot += 1;

@@ -7,7 +7,7 @@ use bincode::{Decode, Encode};
 use super::members::Members;
 use super::order::{Aggregate, Place};
 use super::state::{FOLD_VERSION, SwarmState};
-use crate::kernel::event::Event;
+use crate::kernel::event::{Event, Hlc};
 use crate::kernel::identity::{AuthorId, SwarmId};
 
 /// Where the fold finds events again when an aggregate must be folded anew.
@@ -67,6 +67,12 @@ impl Fold {
     #[must_use]
     pub fn state(&self) -> &SwarmState {
         &self.state
+    }
+
+    /// The greatest clock of the folded events that any state depends on.
+    #[must_use]
+    pub fn latest(&self) -> Hlc {
+        self.last.values().map(|place| place.clock).max().unwrap_or_default()
     }
 
     /// How many events of each log were folded.

@@ -18,9 +18,6 @@ pub enum Reason {
     /// The payload is not one of its kind.
     #[error("the payload is malformed")]
     Malformed,
-    /// The author is no member, or the event is behind the length up to which it stands.
-    #[error("the author is not a member")]
-    NotAMember,
     /// The author's role does not allow it.
     #[error("the author's role does not allow it")]
     Role,

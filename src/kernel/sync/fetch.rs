@@ -162,10 +162,10 @@ impl Sync {
             match &result {
                 Ok(length) => log.length = log.length.max(*length),
                 Err(IngestError::Gap { length }) => log.length = *length,
-                Err(IngestError::Store(_)) => {
+                Err(IngestError::Store(_) | IngestError::NotAMember) => {
                     log.not_before_ms = self.now_ms + backoff_ms(&self.config, 1, entropy);
                 }
-                Err(IngestError::Invalid(_) | IngestError::NotAMember) => {}
+                Err(IngestError::Invalid(_)) => {}
             }
             if log.doing == Doing::Storing(peer) {
                 self.idle(author);

@@ -76,7 +76,7 @@ pub(super) struct Log {
     /// Up to which length the log stands.
     pub(super) stands: u64,
     pub(super) doing: Doing,
-    /// Our store failed: not before this time.
+    /// Our store failed, or took the author for no member: not before this time.
     pub(super) not_before_ms: u64,
 }
 

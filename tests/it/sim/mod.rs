@@ -1,4 +1,5 @@
-//! The simulator: whole swarms of the kernel's real machines in one thread, under a virtual clock.
+//! The simulator: whole swarms of the real machines (engine, sync, fold, agent) in one thread, under
+//! a virtual clock.
 //!
 //! Everything that happens follows from one seed: the same seed gives the same run, which a test
 //! compares by the hash of all that happened. A failing seed prints itself and how to run it alone.
@@ -8,7 +9,8 @@
 //!   connections that are noticed late to be dead, gossip that loses any share of messages, or all;
 //! - nodes: crashes at any time and in the middle of a commit, before or after it was synced;
 //!   writes that were not synced are lost; memory is lost; the node starts again later;
-//! - clocks: wall clocks that differ by up to three seconds;
+//! - members: admitted late, and revoked behind or inside what they said;
+//! - clocks: wall clocks that are seconds apart, or so many minutes that events are held back;
 //! - a malicious member: it changes bytes, swaps, drops and moves records, claims logs that are not
 //!   there, answers nothing or noise, and asks noise;
 //! - the outside: pushes that are refused, pushes whose answer is lost, boards that refuse, sandboxes
@@ -19,9 +21,14 @@
 //!
 //! What must hold at the end, when the faults are over: all honest nodes hold the same logs and come
 //! to one state digest; nothing acknowledged is lost; every task and epoch has one winner, the one
-//! of the ref; every task is published or escalated; only the malicious member was penalised.
+//! of the ref; every task is published or escalated, or waits for one that is; only the malicious
+//! member was penalised. Of a former member's log, what counts is the part that stands.
 
+#![expect(clippy::panic, reason = "a test's helpers fail like the test")]
+
+mod acts;
 mod evil;
+mod faults;
 mod net;
 mod node;
 mod outside;
@@ -29,18 +36,26 @@ mod rng;
 mod store;
 mod world;
 
-use bzzz::kernel::fold::{Task, TaskStatus};
+use bzzz::kernel::fold::{SwarmState, Task, TaskStatus};
 use bzzz::kernel::log::Hash;
 
 use outside::REPOSITORY;
 use world::{Play, World};
 
-/// The variable that names the one seed to run.
+/// The variable that names the one seed to run, or several as in `200..5000`.
 const SEED: &str = "BZZZ_SIM_SEED";
 
-fn is_over(task: &Task) -> bool {
-    let status = matches!(task.status(), TaskStatus::Published | TaskStatus::Escalated);
-    status && task.current().is_some_and(|epoch| epoch.finished.is_some())
+/// Whether nothing is left to be done: the work is published, people are asked, or the task waits
+/// for another that people are asked about.
+fn is_over(state: &SwarmState, task: &Task) -> bool {
+    let finished = task.current().is_some_and(|epoch| epoch.finished.is_some());
+    match task.status() {
+        TaskStatus::Published | TaskStatus::Escalated => finished,
+        _ => task.depends_on.iter().any(|issue| {
+            let other = state.task(REPOSITORY, *issue);
+            other.is_some_and(|other| other.status() == TaskStatus::Escalated)
+        }),
+    }
 }
 
 /// Says which seed it was, when a run panics.
@@ -61,7 +76,7 @@ impl Drop for Named {
 fn run(seed: u64, play: Play, test: &'static str) -> (Hash, World) {
     let _named = Named(seed, test);
     let mut world = World::new(seed, play);
-    world.loud = chosen_seed().is_some();
+    world.loud = chosen().is_some_and(|seeds| seeds.end - seeds.start == 1);
     let trace = world.run();
     check(&world);
     (trace, world)
@@ -69,14 +84,14 @@ fn run(seed: u64, play: Play, test: &'static str) -> (Hash, World) {
 
 fn run_all(count: u64, play: Play, test: &'static str) {
     let mut totals = std::collections::BTreeMap::new();
-    for seed in chosen_seed().map_or(0..count, |seed| seed..seed + 1) {
+    for seed in chosen().unwrap_or(0..count) {
         let (_, world) = run(seed, play, test);
         for (what, count) in world.counts {
             *totals.entry(what).or_insert(0) += count;
         }
     }
     println!("{test}: {totals:?}");
-    if chosen_seed().is_none() {
+    if chosen().is_none() {
         for what in ["crashes", "partitions", "penalties", "ranges"] {
             assert!(totals.get(what).is_some_and(|count| *count > 0), "no {what} in any run");
         }
@@ -87,34 +102,44 @@ fn run_all(count: u64, play: Play, test: &'static str) {
     clippy::disallowed_methods,
     reason = "whoever looks into a failing seed names it in the environment"
 )]
-fn chosen_seed() -> Option<u64> {
-    std::env::var(SEED).ok()?.parse().ok()
+fn chosen() -> Option<std::ops::Range<u64>> {
+    let text = std::env::var(SEED).ok()?;
+    let (from, to) = text.split_once("..").unwrap_or((&text, ""));
+    let from = from.parse().expect("a seed is a number");
+    let to = if to.is_empty() { from + 1 } else { to.parse().expect("a seed is a number") };
+    Some(from..to)
 }
 
 /// What must hold when a run is over.
 fn check(world: &World) {
-    for node in world.nodes.iter().filter(|node| !node.is_evil) {
+    for node in world.nodes.iter().filter(|node| node.counts()) {
         node.check_acknowledged();
-        let memory = node.memory.as_ref().expect("all nodes are up at the end");
-        for other in world.nodes.iter().filter(|other| !other.is_evil) {
+        let lengths = node.engine().lengths();
+        for other in world.nodes.iter().filter(|other| other.counts()) {
             for (author, acknowledged) in other.acknowledged.keys() {
-                let held = node.length_of(author);
-                assert!(held >= *acknowledged, "a node lacks what another acknowledged");
+                // What was behind a revocation stands nowhere, and need not be everywhere.
+                let stands = node.stands(author, acknowledged - 1);
+                let held = lengths.get(author).is_some_and(|length| length >= acknowledged);
+                assert!(held || !stands, "a node lacks what another acknowledged");
             }
         }
-        for (issue, _) in world.outside.tasks() {
-            let task = memory.fold.state().task(REPOSITORY, issue).expect("it was seen");
-            for epoch in task.epochs.values() {
-                let by_ref = world.outside.winners.get(&(issue, epoch.number));
-                let by_state = epoch.winner.as_ref().map(|win| win.author);
-                if let Some(winner) = by_state {
-                    assert_eq!(Some(&winner), by_ref, "issue {issue}, epoch {}", epoch.number);
-                }
+        node.engine().read(|state| check_tasks(world, state));
+    }
+}
+
+/// The state of every task agrees with the refs.
+fn check_tasks(world: &World, state: &SwarmState) {
+    for (issue, _) in world.outside.tasks() {
+        let task = state.task(REPOSITORY, issue).expect("it was seen");
+        for epoch in task.epochs.values() {
+            let by_ref = world.outside.winners.get(&(issue, epoch.number));
+            if let Some(winner) = epoch.winner.as_ref().map(|win| win.author) {
+                assert_eq!(Some(&winner), by_ref, "issue {issue}, epoch {}", epoch.number);
             }
-            if let Some(publish) = task.published() {
-                let branch = world.outside.branch(&publish.branch);
-                assert_eq!(branch, Some(&publish.commit), "issue {issue}: the branch's commit");
-            }
+        }
+        if let Some(publish) = task.published() {
+            let branch = world.outside.branch(&publish.branch);
+            assert_eq!(branch, Some(&publish.commit), "issue {issue}: the branch's commit");
         }
     }
 }

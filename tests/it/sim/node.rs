@@ -1,14 +1,13 @@
-//! A simulated node: a store that survives crashes, and the kernel's real machines that do not.
+//! A simulated node: a store that survives crashes, and the real machines that do not.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use bzzz::engine::{self, Engine, EngineError};
 use bzzz::kernel::agent::{Agent, AgentConfig, Now};
-use bzzz::kernel::event::{Clock, Draft, Event, Hlc};
-use bzzz::kernel::fold::{Aggregate, EventSource, Fold, FoldError, Place};
+use bzzz::kernel::event::Draft;
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
-use bzzz::kernel::log::{
-    Append, Hash, IndexEntry, LogStore, MAX_LENGTH, Range, RangeError, RecordRef, StoreError, Tip,
-};
+use bzzz::kernel::log::{Hash, LogStore, MAX_LENGTH, Range, StoreError};
 use bzzz::kernel::sync::{Config, IngestError, Input, Sync};
 
 use super::store::SimStore;
@@ -28,10 +27,8 @@ pub(super) struct Crashed;
 /// What a crash takes away.
 pub(super) struct Memory {
     pub(super) sync: Sync,
-    pub(super) fold: Fold,
+    pub(super) engine: Engine,
     pub(super) agent: Option<Agent>,
-    clock: Clock,
-    tips: BTreeMap<AuthorId, Tip>,
     told: Option<(BTreeSet<AuthorId>, BTreeMap<AuthorId, u64>)>,
     /// The requests that are being answered: whose, and the name that the asker gave it.
     pub(super) serving: BTreeMap<u64, (usize, u64)>,
@@ -41,10 +38,8 @@ pub(super) struct Memory {
 pub(super) struct Node {
     pub(super) key: SecretKey,
     pub(super) id: AuthorId,
-    pub(super) store: SimStore,
-    pub(super) swarm: SwarmId,
-    pub(super) founder: AuthorId,
-    /// How far the wall clock is off, in milliseconds.
+    pub(super) store: Arc<SimStore>,
+    /// How far the wall clock is ahead of the true time, in milliseconds.
     pub(super) skew_ms: u64,
     /// How often the node was started.
     pub(super) life: u64,
@@ -54,42 +49,8 @@ pub(super) struct Node {
     pub(super) agent_config: Option<AgentConfig>,
     /// It answers wrongly on purpose.
     pub(super) is_evil: bool,
-}
-
-/// Reads events of a store again, for the fold.
-struct Source<'a>(&'a SimStore);
-
-impl EventSource for Source<'_> {
-    fn places(&self, aggregate: &Aggregate) -> Result<Vec<Place>, FoldError> {
-        let group = self.0.group(&aggregate.group()).map_err(fold_error)?;
-        Ok(group.iter().map(Place::from_bytes).collect())
-    }
-
-    fn event(&self, place: &Place) -> Result<Event, FoldError> {
-        let mut found = None;
-        let visit = &mut |index, record: RecordRef<'_>| {
-            found = Some(Event::read(place.author, index, record));
-            false
-        };
-        self.0.scan(&place.author, place.seq, visit).map_err(fold_error)?;
-        let event = found.ok_or_else(|| FoldError(format!("nothing at {place:?}")))?;
-        event.map_err(|error| FoldError(error.to_string()))
-    }
-
-    fn aggregates_of(&self, author: &AuthorId) -> Result<BTreeSet<Aggregate>, FoldError> {
-        let mut aggregates = BTreeSet::new();
-        let visit = &mut |index, record: RecordRef<'_>| {
-            let event = Event::read(*author, index, record).expect("it was read before");
-            aggregates.extend(Aggregate::of(&event));
-            true
-        };
-        self.0.scan(author, 0, visit).map_err(fold_error)?;
-        Ok(aggregates)
-    }
-}
-
-fn fold_error(error: StoreError) -> FoldError {
-    FoldError(error.to_string())
+    /// It is no member any more, so that nobody tells it anything.
+    pub(super) is_revoked: bool,
 }
 
 impl Node {
@@ -97,70 +58,61 @@ impl Node {
         Now { wall_ms: START_MS + self.skew_ms + now_ms, mono_ms: now_ms }
     }
 
+    /// Founds the swarm in the node's empty store.
+    pub(super) fn found(&self) -> SwarmId {
+        let wall_ms = self.now(0).wall_ms;
+        let founding = engine::found(&self.key, "simulated", [7; 16], wall_ms);
+        let founding = founding.expect("a short name");
+        let swarm = founding.swarm;
+        founding.commit(&*self.store, &self.key).expect("an empty store");
+        swarm
+    }
+
     /// Starts the node from what its store holds: all that was ever acknowledged must be there.
-    pub(super) fn start(&mut self, entropy: u64) -> Vec<Input> {
+    pub(super) fn start(&mut self, swarm: SwarmId, now_ms: u64, entropy: u64) -> Vec<Input> {
         self.store.crash();
         self.life += 1;
-        let mut fold = Fold::new(self.swarm);
-        let mut tips = BTreeMap::new();
-        let mut clock = Clock::default();
-        let mut inputs = Vec::new();
-        for info in self.store.logs().expect("the store was opened anew") {
-            let (author, length) = (info.author, info.length);
-            let tip = Tip::open(&self.store, author).expect("the store is whole");
-            tips.insert(author, tip);
-            for event in self.events(&author) {
-                clock.observe(event.header.clock);
-                let _ = fold.apply(&event, &Source(&self.store)).expect("the store is whole");
-            }
-            inputs.push(Input::Local { author, length });
-        }
         self.check_acknowledged();
+        let store: Arc<dyn LogStore> = Arc::<SimStore>::clone(&self.store);
+        let wall_ms = self.now(now_ms).wall_ms;
+        let engine = Engine::open(store, self.key.clone(), swarm, wall_ms);
+        let engine = engine.expect("the store is whole");
+        let lengths = engine.lengths().into_iter();
+        let inputs = lengths.map(|(author, length)| Input::Local { author, length }).collect();
         let config = self.agent_config.clone();
         let process = self.life * 1000 + entropy % 1000;
-        let sync = Sync::new(self.swarm, sync_config(), entropy);
-        let agent = config.map(|config| Agent::new(self.id, self.swarm, process, config));
         self.memory = Some(Memory {
-            sync,
-            fold,
-            agent,
-            clock,
-            tips,
+            sync: Sync::new(swarm, sync_config(), entropy),
+            engine,
+            agent: config.map(|config| Agent::new(self.id, swarm, process, config)),
             told: None,
             serving: BTreeMap::new(),
             served: 0,
         });
-        inputs.insert(0, self.members().expect("nothing was told yet"));
         inputs
-    }
-
-    fn events(&self, author: &AuthorId) -> Vec<Event> {
-        let mut events = Vec::new();
-        let visit = &mut |index, record: RecordRef<'_>| {
-            events.push(Event::read(*author, index, record).expect("it was an event"));
-            true
-        };
-        self.store.scan(author, 0, visit).expect("the store is whole");
-        events
     }
 
     pub(super) fn memory(&mut self) -> &mut Memory {
         self.memory.as_mut().expect("the node is up")
     }
 
-    /// What `sync` is to know of the members, if it changed since it was told.
-    pub(super) fn members(&mut self) -> Option<Input> {
-        let (id, founder) = (self.id, self.founder);
+    pub(super) fn engine(&self) -> &Engine {
+        &self.memory.as_ref().expect("the node is up").engine
+    }
+
+    /// What `sync` is to know of the members, if it changed since it was told. Before the founding
+    /// is known, any log may be the founder's.
+    pub(super) fn members(&mut self, candidates: &[AuthorId]) -> Option<Input> {
         let memory = self.memory();
-        let members = &memory.fold.state().members;
-        let mut peers = members.present();
-        peers.extend([id, founder]);
-        let all = members.members.iter();
-        let mut logs: BTreeMap<_, _> = all
-            .map(|(author, member)| (*author, member.revoked_at.unwrap_or(MAX_LENGTH)))
-            .collect();
-        for author in [id, founder] {
-            logs.entry(author).or_insert(MAX_LENGTH);
+        let (mut peers, mut logs, founded) = memory.engine.read(|state| {
+            let all = state.members.members.iter();
+            let logs = all.map(|(author, m)| (*author, m.revoked_at.unwrap_or(MAX_LENGTH)));
+            let logs: BTreeMap<_, _> = logs.collect();
+            (state.members.present(), logs, state.members.founded.is_some())
+        });
+        if !founded {
+            peers.extend(candidates);
+            logs.extend(candidates.iter().map(|author| (*author, MAX_LENGTH)));
         }
         let told = Some((peers.clone(), logs.clone()));
         if memory.told == told {
@@ -172,56 +124,47 @@ impl Node {
 
     /// Appends drafts as one. Returns the new length of the log.
     pub(super) fn append(&mut self, drafts: &[Draft], now_ms: u64) -> Result<u64, Crashed> {
-        let (id, swarm, wall_ms) = (self.id, self.swarm, self.now(now_ms).wall_ms);
-        let key = self.key.clone();
-        let memory = self.memory();
-        let tip = memory.tips.entry(id).or_insert_with(|| Tip::empty(id)).clone();
-        let mut clock = Hlc::default();
-        let mut records = Vec::new();
-        for (seq, draft) in (tip.length()..).zip(drafts) {
-            clock = memory.clock.tick(wall_ms).expect("the clock has room");
-            records.push(draft.record(seq, clock).expect("drafts are short"));
+        let wall_ms = self.now(now_ms).wall_ms;
+        match self.engine().append(drafts.to_vec(), wall_ms) {
+            Ok(appended) => {
+                let length = appended.from + appended.ids.len() as u64;
+                self.acknowledge(self.id, length);
+                Ok(length)
+            }
+            Err(EngineError::Store(StoreError::Io { .. })) => Err(Crashed),
+            Err(error) => panic!("node {:?}: {error}", self.id),
         }
-        let append = tip.append(&key, swarm, clock.0, records);
-        self.commit(append)
     }
 
     /// Verifies a range and stores it. Returns the new length of the log.
-    pub(super) fn ingest(&mut self, range: Range) -> Result<Result<u64, IngestError>, Crashed> {
-        let (author, swarm) = (range.author, self.swarm);
-        let memory = self.memory();
-        let tip = memory.tips.entry(author).or_insert_with(|| Tip::empty(author));
-        match tip.verify(&swarm, range) {
-            Ok(append) => self.commit(append).map(Ok),
-            Err(RangeError::Gap { expected: length, .. }) => Ok(Err(IngestError::Gap { length })),
-            Err(error) => Ok(Err(IngestError::Invalid(error.to_string()))),
-        }
+    pub(super) fn ingest(
+        &mut self,
+        range: Range,
+        now_ms: u64,
+    ) -> Result<Result<u64, IngestError>, Crashed> {
+        let (author, wall_ms) = (range.author, self.now(now_ms).wall_ms);
+        let error = match self.engine().ingest(range, wall_ms) {
+            Ok(length) => {
+                self.acknowledge(author, length);
+                return Ok(Ok(length));
+            }
+            Err(error) => error,
+        };
+        Ok(Err(match error {
+            engine::IngestError::Gap { expected, .. } => IngestError::Gap { length: expected },
+            engine::IngestError::Invalid(error) => IngestError::Invalid(error.to_string()),
+            engine::IngestError::NotAMember(_) => IngestError::NotAMember,
+            engine::IngestError::Engine(EngineError::Store(StoreError::Io { .. })) => {
+                return Err(Crashed);
+            }
+            engine::IngestError::Engine(error) => panic!("node {:?}: {error}", self.id),
+        }))
     }
 
-    fn commit(&mut self, append: Append) -> Result<u64, Crashed> {
-        let author = append.author();
-        let records = (append.from()..).zip(append.records());
-        let events: Vec<Event> = records
-            .map(|(index, record)| Event::read(author, index, record.as_ref()).expect("an event"))
-            .collect();
-        let index: Vec<IndexEntry> = events
-            .iter()
-            .filter_map(|event| Some(Aggregate::of(event)?.entry(Place::of(event))))
-            .collect();
-        let (length, root) = (append.length(), append.tip().root());
-        match self.store.commit(std::slice::from_ref(&append), &index) {
-            Ok(()) => {}
-            Err(StoreError::Io { .. }) => return Err(Crashed),
-            Err(error) => panic!("node {:?}: {error}", self.id),
-        }
-        self.acknowledged.insert((author, length), root);
-        let memory = self.memory.as_mut().expect("the node is up");
-        memory.tips.insert(author, append.tip().clone());
-        for event in &events {
-            memory.clock.observe(event.header.clock);
-            let _ = memory.fold.apply(event, &Source(&self.store)).expect("the store is whole");
-        }
-        Ok(length)
+    fn acknowledge(&mut self, author: AuthorId, length: u64) {
+        let head = self.store.newest_head(&author).expect("the store is open");
+        let head = head.filter(|head| head.length == length).expect("the head of the append");
+        self.acknowledged.insert((author, length), head.root);
     }
 
     /// Nothing that the store acknowledged is lost or changed.
@@ -229,18 +172,32 @@ impl Node {
         for ((author, length), root) in &self.acknowledged {
             let heads = self.store.heads(author, length - 1, 1).expect("the store is open");
             let found = heads.first().map(|head| (head.length, head.root));
-            assert_eq!(
-                found,
-                Some((*length, *root)),
-                "node {:?} lost an acknowledged head of {author:?}",
-                self.id
-            );
+            let expected = Some((*length, *root));
+            assert_eq!(found, expected, "{:?} lost acknowledged events of {author:?}", self.id);
         }
     }
 
-    pub(super) fn length_of(&self, author: &AuthorId) -> u64 {
-        let memory = self.memory.as_ref();
-        memory.and_then(|memory| memory.tips.get(author)).map_or(0, Tip::length)
+    /// Whether the swarm's end is to be found in this node.
+    pub(super) fn counts(&self) -> bool {
+        !self.is_evil && !self.is_revoked
+    }
+
+    pub(super) fn stands(&self, author: &AuthorId, seq: u64) -> bool {
+        self.engine().read(|state| state.members.stands(author, seq))
+    }
+
+    /// The logs that the node holds, former members' as far as they stand: lengths and roots.
+    pub(super) fn held_as_it_stands(&self) -> BTreeMap<AuthorId, (u64, Hash)> {
+        let members = self.engine().read(|state| state.members.members.clone());
+        let mut held = self.held();
+        for (author, (length, root)) in &mut held {
+            let stands = members.get(author).and_then(|member| member.revoked_at);
+            if let Some(stands) = stands.filter(|stands| stands <= length) {
+                (*length, *root) = (stands, Hash([0; 32]));
+            }
+        }
+        held.retain(|_, (length, _)| *length > 0);
+        held
     }
 
     /// The logs that the node holds: lengths and roots.
