@@ -4,6 +4,8 @@
 //! of this crate.
 
 pub mod exit;
+#[cfg(feature = "node")]
+pub mod node;
 pub mod replay;
 pub mod text;
 pub mod verify;

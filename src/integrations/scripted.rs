@@ -3,8 +3,8 @@
 //! The file is JSON:
 //! `{ "issues": { "7": { "plan": [...], "steps": [...], "review": [...] } } }`. The question's turn
 //! selects from the list of its purpose. An entry is the answer itself, any JSON value, or
-//! `{ "answer": ..., "delay_ms": 300 }`, which takes its time. Where a list has ended or an issue is
-//! unknown, a step asks for help, a plan is to ask for help, and a review supports.
+//! `{ "answer": ..., "delay_ms": 300 }`, which takes its time. Where a list has ended or an issue
+//! is unknown, a step asks for help, a plan is to ask for help, and a review supports.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -208,7 +208,7 @@ mod tests {
     async fn plays_its_lists() {
         let script = load(
             r#"{"issues": {"7": {"plan": [{"summary": "s"}],
-                "steps": [{"action": "done"}, {"answer": "not even an object", "delay_ms": 30}]}}}"#,
+                "steps": [{"action": "done"}, {"answer": "no object", "delay_ms": 30}]}}}"#,
         )
         .unwrap();
         let ask = async |purpose, issue, turn| {
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(ask(Purpose::Plan, 7, 0).await, r#"{"summary":"s"}"#);
         assert_eq!(ask(Purpose::Step, 7, 0).await, r#"{"action":"done"}"#);
         let before = tokio::time::Instant::now();
-        assert_eq!(ask(Purpose::Step, 7, 1).await, r#""not even an object""#);
+        assert_eq!(ask(Purpose::Step, 7, 1).await, r#""no object""#);
         assert!(before.elapsed() >= Duration::from_millis(30));
         assert!(ask(Purpose::Step, 7, 2).await.contains(r#""action":"help""#));
         assert!(ask(Purpose::Step, 8, 0).await.contains(r#""action":"help""#));

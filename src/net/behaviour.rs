@@ -27,7 +27,7 @@ const OTHER_STREAMS: u32 = 32;
 /// Members stay connected whether or not there is something to say: longer than any node runs.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Milliseconds without a packet after which a QUIC connection is given up.
-const QUIC_IDLE_MS: u32 = 30_000;
+const QUIC_IDLE_MS: u32 = 20_000;
 /// How often a connection is probed, and how long a probe may take.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -120,7 +120,8 @@ fn behaviour(config: &Config, pair: &Keypair) -> Result<Behaviour, NetError> {
     } else {
         None
     };
-    // Listen addresses stay private: mDNS tells the local network, the configuration tells the rest.
+    // Listen addresses stay private: mDNS tells the local network, the configuration tells the
+    // rest.
     let identity = identify::Config::new(protocol_version(&config.swarm), pair.public())
         .with_agent_version(concat!("bzzz/", env!("CARGO_PKG_VERSION")).to_owned())
         .with_cache_size(0)
@@ -195,7 +196,9 @@ fn gossip(config: &Config, pair: &Keypair) -> Result<Gossip, NetError> {
     let author = MessageAuthenticity::Signed(pair.clone());
     let mut gossip = Gossip::new_with_subscription_filter(author, settings, filter)
         .map_err(|error| NetError::Setup(error.to_owned()))?;
-    gossip.with_peer_score(score_params(), thresholds()).map_err(NetError::Setup)?;
+    gossip
+        .with_peer_score(score_params(), PeerScoreThresholds::default())
+        .map_err(NetError::Setup)?;
     Ok(gossip)
 }
 
@@ -210,10 +213,6 @@ fn content_id(topic: &TopicHash, data: &[u8]) -> MessageId {
 /// Many nodes on one address are no offence: that is how a small swarm is tried out.
 fn score_params() -> PeerScoreParams {
     PeerScoreParams { ip_colocation_factor_weight: 0.0, ..PeerScoreParams::default() }
-}
-
-fn thresholds() -> PeerScoreThresholds {
-    PeerScoreThresholds::default()
 }
 
 /// Only what the node rejected counts: a peer that has nothing to say is as good as any other. Two

@@ -2,8 +2,8 @@
 //!
 //! A request is `length (u32, little-endian), bytes`. An answer is `status (1 byte), length (u32,
 //! little-endian), bytes`, where status 0 is an answer, 1 says "busy, ask later" and 2 "I cannot
-//! answer"; with 1 and 2 the length is 0. A length over the limit ends the stream before anything is
-//! allocated for it, and memory grows only with the bytes that really arrive.
+//! answer"; with 1 and 2 the length is 0. A length over the limit ends the stream before anything
+//! is allocated for it, and memory grows only with the bytes that really arrive.
 
 use std::io;
 

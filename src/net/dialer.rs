@@ -1,9 +1,9 @@
 //! Which peers are to be dialled and when: a table without sockets or clock of its own.
 //!
-//! Explicit addresses stay in the table for as long as the node runs; those that mDNS found stay until
-//! their announcement expires. A peer that is connected is not dialled; one that was lost or could not
-//! be reached is dialled again after a delay that doubles from `first` to `max`, each cut by up to half
-//! so that nodes that lost the same peer do not all return at one moment.
+//! Explicit addresses stay in the table for as long as the node runs; those that mDNS found stay
+//! until their announcement expires. A peer that is connected is not dialled; one that was lost or
+//! could not be reached is dialled again after a delay that doubles from `first` to `max`, each cut
+//! by up to half so that nodes that lost the same peer do not all return at one moment.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
-/// The most targets at once; further ones are refused.
+/// The most targets at once; further ones are refused. mDNS adds none beyond half of them.
 pub(super) const MAX_TARGETS: usize = 512;
 /// The most addresses of one peer that mDNS found.
 const MAX_ADDRESSES: usize = 16;
@@ -93,6 +93,10 @@ impl Dialer {
     pub(super) fn discovered(&mut self, peer: PeerId, address: Multiaddr, now: Instant) -> bool {
         let mine = |t: &&mut Target| !t.explicit && t.pinned == Some(peer);
         let Some(target) = self.targets.values_mut().find(mine) else {
+            // Whoever floods the local network must not crowd out what was configured.
+            if self.targets.len() >= MAX_TARGETS / 2 {
+                return false;
+            }
             return self.add(vec![address], Some(peer), false, now);
         };
         if target.addresses.contains(&address) || target.addresses.len() >= MAX_ADDRESSES {
@@ -116,8 +120,8 @@ impl Dialer {
         });
     }
 
-    /// The attempts to make now, to peers that are idle, that is, not connected. Each must be followed
-    /// by [`Self::started`], [`Self::resolving`] or [`Self::postpone`].
+    /// The attempts to make now, to peers that are idle, that is, not connected. Each must be
+    /// followed by [`Self::started`], [`Self::resolving`] or [`Self::postpone`].
     pub(super) fn due(&self, now: Instant, idle: impl Fn(&PeerId) -> bool) -> Vec<Attempt> {
         let open = |t: &Target| {
             t.in_flight.is_none()
@@ -177,8 +181,8 @@ impl Dialer {
             t.in_flight = None;
             t.last = Some(peer);
         }
-        // A connection proves nothing yet: should the peer turn out to be a stranger or refuse us, the
-        // next attempt waits longer. `confirmed` takes that back.
+        // A connection proves nothing yet: should the peer turn out to be a stranger or refuse us,
+        // the next attempt waits longer. `confirmed` takes that back.
         self.backoff(id, now);
     }
 
@@ -364,7 +368,12 @@ mod tests {
             assert!(dialer.discovered(peer(1), address(port), now));
         }
         assert!(!dialer.discovered(peer(1), address(999), now));
-        for port in 1..u16::try_from(MAX_TARGETS).expect("a small constant") {
+        for seed in 2..=255 {
+            assert!(dialer.discovered(peer(seed), address(1), now));
+        }
+        assert!(dialer.add_explicit(address(1), None, now));
+        assert!(!dialer.discovered(peer(0), address(1), now), "mDNS gets half of the table");
+        for port in 0..=u16::try_from(MAX_TARGETS / 2).expect("a small constant") {
             assert!(dialer.add_explicit(address(port), None, now));
         }
         assert!(!dialer.add_explicit(address(9999), None, now));

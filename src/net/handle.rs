@@ -227,8 +227,8 @@ pub(super) enum Command {
     Close(oneshot::Sender<()>),
 }
 
-/// Gives commands to the network's task. Cloned freely; when the last clone is dropped, the task ends
-/// and all connections close. No method waits for a peer.
+/// Gives commands to the network's task. Cloned freely; when the last clone is dropped, the task
+/// ends and all connections close. No method waits for a peer.
 #[derive(Clone)]
 pub struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
@@ -248,8 +248,8 @@ impl Handle {
     /// Asks a peer; [`Event::Response`] with the same `id` brings the answer or why there is none.
     ///
     /// # Errors
-    /// If the request is too large, too many requests wait for an answer, or the network has stopped:
-    /// then no [`Event::Response`] follows.
+    /// If the request is too large, too many requests wait for an answer, or the network has
+    /// stopped: then no [`Event::Response`] follows.
     pub async fn request(&self, peer: PeerKey, id: u64, bytes: Vec<u8>) -> Result<(), NetError> {
         within("request", bytes.len(), self.limits.max_request_bytes)?;
         let requests = Arc::clone(&self.requests);

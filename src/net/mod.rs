@@ -1,16 +1,16 @@
 //! The network: libp2p over TCP and QUIC, discovery, gossip, and requests with answers.
 //!
 //! One task drives everything. The node gives it commands through a [`Handle`] and takes [`Event`]s
-//! from a bounded channel. The bytes that travel mean nothing here: the protocol of replication lives
-//! in the kernel, which asks and answers; gossip is only a hint and may get lost.
+//! from a bounded channel. The bytes that travel mean nothing here: the protocol of replication
+//! lives in the kernel, which asks and answers; gossip is only a hint and may get lost.
 //!
-//! What this module never does: read an event, decide who is a member, buffer without bound, or talk
-//! to a node of another swarm. The names of all protocols carry the swarm's id, and a peer that
-//! identifies itself as another swarm's is disconnected before the node hears of it.
+//! What this module never does: read an event, decide who is a member, buffer without bound, or
+//! talk to a node of another swarm. The names of all protocols carry the swarm's id, and a peer
+//! that identifies itself as another swarm's is disconnected before the node hears of it.
 //!
-//! A slow node: gossip that finds no room in the event channel is dropped and counted; a peer's request
-//! is answered "busy"; what must not be lost (connections, answers) waits, and while it waits the
-//! network reads nothing more, so that the peers wait too.
+//! A slow node: gossip that finds no room in the event channel is dropped and counted; a peer's
+//! request is answered "busy"; what must not be lost (connections, answers) waits, and while it
+//! waits the network reads nothing more, so that the peers wait too.
 
 mod address;
 mod behaviour;
@@ -47,14 +47,15 @@ pub struct Config {
     pub secret: Zeroizing<[u8; 32]>,
     /// The swarm's id. Only peers of the same swarm are talked to.
     pub swarm: [u8; 32],
-    /// Where to listen: `/ip4/A/tcp/P` or `/ip4/A/udp/P/quic-v1` (or `ip6`). Port 0 takes a free one.
+    /// Where to listen: `/ip4/A/tcp/P` or `/ip4/A/udp/P/quic-v1` (or `ip6`). Port 0 takes a free
+    /// one.
     pub listen: Vec<Multiaddr>,
     /// Peers to keep dialled: as for `listen`, or with a host's name (`/dns/NAME/tcp/P`), which is
-    /// looked up anew for each attempt; optionally with `/p2p/ID` at the end, which then must be who
-    /// answers.
+    /// looked up anew for each attempt; optionally with `/p2p/ID` at the end, which then must be
+    /// who answers.
     pub peers: Vec<Multiaddr>,
-    /// Whether to announce and find peers by mDNS. Only listen addresses on an interface that is not
-    /// the loopback and that carries multicast are announced.
+    /// Whether to announce and find peers by mDNS. Only listen addresses on an interface that is
+    /// not the loopback and that carries multicast are announced.
     pub mdns: bool,
     /// Bounds on what peers can make this node do.
     pub limits: Limits,
@@ -89,14 +90,17 @@ pub struct Limits {
     pub max_outbound_requests: u32,
     /// Topics that one peer may be subscribed to. Default 256.
     pub max_topics: u32,
-    /// Events that wait for the node to take them; half of the room is kept for those that must not be
-    /// lost. Default 512, at least 4.
+    /// Events that wait for the node to take them; half of the room is kept for those that must not
+    /// be lost. Default 512, at least 4.
     pub event_queue: u32,
-    /// The first delay before a lost peer is dialled again; it doubles with each failure. Default half
-    /// a second.
+    /// The first delay before a lost peer is dialled again; it doubles with each failure. Default
+    /// half a second.
     pub redial_first: Duration,
     /// The longest such delay. Default 30 seconds.
     pub redial_max: Duration,
+    /// When a peer dials this node anew, its connections that are older than this are closed: it
+    /// has lost them. Default 10 seconds, time enough for two nodes that dial each other at once.
+    pub outlived: Duration,
     /// How often mDNS asks the local network anew. Default 30 seconds.
     pub mdns_interval: Duration,
 }
@@ -119,6 +123,7 @@ impl Default for Limits {
             event_queue: 512,
             redial_first: Duration::from_millis(500),
             redial_max: Duration::from_secs(30),
+            outlived: Duration::from_secs(10),
             mdns_interval: Duration::from_secs(30),
         }
     }
@@ -186,8 +191,8 @@ pub enum NetError {
     Stopped,
 }
 
-/// Starts the network on the current tokio runtime. When this returns, all listen addresses are bound;
-/// [`Event::Listening`] names the ports that were taken.
+/// Starts the network on the current tokio runtime. When this returns, all listen addresses are
+/// bound; [`Event::Listening`] names the ports that were taken.
 ///
 /// # Errors
 /// If an address is malformed or taken, or libp2p refuses the configuration.

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::outside::Repository;
 use super::work::Hands;
-use super::workspace::Workspace;
+use super::workspace::{Workspace, told};
 use crate::integrations::git::{Author, ClaimRef, GitError, Swap};
 use crate::integrations::local::{Assignment, BoardError, NewPull, Projection};
 use crate::integrations::sandbox::{Chunk, SandboxError, SandboxSpec};
@@ -69,15 +69,15 @@ pub(super) async fn carry_out(hands: &Arc<Hands>, effect: Effect) -> Vec<Input> 
 }
 
 /// The repository and the issue of a task.
-fn place(hands: &Hands, task: TaskId) -> Result<(&Repository, u64, String), Outcome> {
-    let found = hands.engine.read(|state| {
-        state.tasks.get(&task).map(|task| (task.repository.clone(), task.issue, task.title.clone()))
-    });
-    let (name, issue, title) =
-        found.ok_or_else(|| Outcome::Failed("the task is not known".to_owned()))?;
+fn place(hands: &Hands, task: TaskId) -> Result<(&Repository, u64), String> {
+    let found = hands
+        .engine
+        .read(|state| state.tasks.get(&task).map(|task| (task.repository.clone(), task.issue)));
+    let (name, issue) = found.ok_or("the task is not known")?;
     let repository = hands.outside.repositories.get(&name);
-    let missing = || Outcome::Failed(format!("the repository {name} is not configured"));
-    Ok((repository.ok_or_else(missing)?, issue, title))
+    let repository =
+        repository.ok_or_else(|| format!("the repository {name} is not configured"))?;
+    Ok((repository, issue))
 }
 
 async fn poll(hands: &Hands, repository: String) -> Vec<Input> {
@@ -130,9 +130,9 @@ fn ref_read(hands: &Hands, read: ClaimRef) -> RefRead {
 }
 
 async fn push_claim(hands: &Hands, key: &Key, claim: Claim, expected: Option<CommitId>) -> Outcome {
-    let (repository, issue, _) = match place(hands, key.task) {
+    let (repository, issue) = match place(hands, key.task) {
         Ok(place) => place,
-        Err(outcome) => return outcome,
+        Err(error) => return Outcome::Failed(error),
     };
     let signed = SignedClaim::sign(hands.engine.key(), claim.clone());
     let message = claim_message(hands, &claim);
@@ -186,9 +186,9 @@ async fn open_sandbox(
     epoch: u64,
     base: Option<(String, CommitId)>,
 ) -> Outcome {
-    let (repository, issue, _) = match place(hands, key.task) {
+    let (repository, issue) = match place(hands, key.task) {
         Ok(place) => place,
-        Err(outcome) => return outcome,
+        Err(error) => return Outcome::Failed(error),
     };
     let dir = hands.home.work().join(format!("{}-{epoch}", key.task.short()));
     match prepare(hands, repository, issue, epoch, base, &dir).await {
@@ -236,7 +236,7 @@ async fn prepare(
     };
     let failed = |error: SandboxError| error.to_string();
     let handle = hands.outside.sandbox.open(&spec).await.map_err(failed)?;
-    let sandbox = handle.describe();
+    let sandbox = hands.outside.kind.clone();
     let workspace = Workspace { handle, dir: dir.clone(), closed: watch::Sender::new(false) };
     Ok((workspace, sandbox, base))
 }
@@ -260,7 +260,7 @@ async fn run(
     };
     let finished = tokio::select! {
         finished = running => finished,
-        _ = closed.wait_for(|closed| *closed) => {
+        () = told(&mut closed) => {
             return ended(command, CommandStatus::Killed("the sandbox was closed".to_owned()));
         }
     };
@@ -336,9 +336,9 @@ async fn close_sandbox(hands: &Hands, task: TaskId) -> Outcome {
 }
 
 async fn commit(hands: &Hands, task: TaskId, base: &CommitId, message: &str) -> Outcome {
-    let (repository, ..) = match place(hands, task) {
+    let (repository, _) = match place(hands, task) {
         Ok(place) => place,
-        Err(outcome) => return outcome,
+        Err(error) => return Outcome::Failed(error),
     };
     let Some(workspace) = hands.workspaces.get(task) else {
         return Outcome::Failed("the sandbox is gone".to_owned());
@@ -375,9 +375,9 @@ async fn publish(
     claim: Claim,
     expected: &CommitId,
 ) -> Outcome {
-    let (repository, issue, _) = match place(hands, key.task) {
+    let (repository, issue) = match place(hands, key.task) {
         Ok(place) => place,
-        Err(outcome) => return outcome,
+        Err(error) => return Outcome::Failed(error),
     };
     let signed = SignedClaim::sign(hands.engine.key(), claim.clone());
     let message = claim_message(hands, &claim);
@@ -394,9 +394,9 @@ fn open_pull(
     title: String,
     body: String,
 ) -> Outcome {
-    let (repository, issue, _) = match place(hands, task) {
+    let (repository, issue) = match place(hands, task) {
         Ok(place) => place,
-        Err(outcome) => return outcome,
+        Err(error) => return Outcome::Failed(error),
     };
     let (commit, author) = (commit.to_string(), hands.name.clone());
     let new = NewPull { issue, branch, commit, title, body, author };
@@ -408,9 +408,9 @@ fn open_pull(
 
 /// Labels, assignee and one comment per status and epoch. Doing it twice changes nothing.
 fn tell_board(hands: &Hands, task: TaskId, report: &Report) -> Outcome {
-    let (repository, issue, _) = match place(hands, task) {
+    let (repository, issue) = match place(hands, task) {
         Ok(place) => place,
-        Err(outcome) => return outcome,
+        Err(error) => return Outcome::Failed(error),
     };
     let (add, remove): (&[&str], &[&str]) = match report.status {
         "claimed" => (&["in-progress"], &["needs-help"]),

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 mod effects;
 pub mod home;
+mod issues;
 mod key;
 mod outside;
 mod replicate;
@@ -17,6 +18,7 @@ mod work;
 mod workspace;
 
 pub use home::{Home, HomeError, Role};
+pub use issues::{NewIssue, add_issue};
 pub use key::KeyError;
 pub use outside::{OutsideError, doctor};
 pub use run::{Node, NodeError, StatusSource};

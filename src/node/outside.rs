@@ -42,6 +42,9 @@ pub enum OutsideError {
         /// The cause.
         source: BoardError,
     },
+    /// The configuration names no such repository.
+    #[error("no repository is called {0}")]
+    Unknown(String),
     /// A file with a secret.
     #[error("the file {path} with a token or key cannot be used: {reason}")]
     Secret {
@@ -73,6 +76,8 @@ pub(super) struct Outside {
     pub(super) reasoner: Option<Reasoner>,
     pub(super) sandbox: Sandbox,
     pub(super) limits: Limits,
+    /// Which sandbox, for the log.
+    pub(super) kind: String,
 }
 
 impl Outside {
@@ -84,7 +89,11 @@ impl Outside {
         let reasoner = if config.repositories.is_empty() { None } else { Some(reasoner(config)?) };
         let (sandbox, limits) = sandbox(home, &config.sandbox);
         limits.check()?;
-        Ok(Self { repositories, reasoner, sandbox, limits })
+        let kind = match config.sandbox.kind {
+            SandboxKind::Docker => format!("docker {}", config.sandbox.image),
+            SandboxKind::Process => "process, without isolation".to_owned(),
+        };
+        Ok(Self { repositories, reasoner, sandbox, limits, kind })
     }
 }
 

@@ -9,11 +9,13 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::{debug, info, warn};
 
 use super::clock;
+use super::workspace::told;
 use crate::engine::{Engine, EngineError, IngestError};
 use crate::kernel::event::SignedEvent;
 use crate::kernel::event::kinds::Payload;
+use crate::kernel::fold::Member;
 use crate::kernel::identity::AuthorId;
-use crate::kernel::log::Range;
+use crate::kernel::log::{MAX_LENGTH, Range};
 use crate::kernel::sync::{self, Input, Lag, Output, Response, Sync};
 use crate::net::{self, Handle, PeerKey, ResponseHandle, Verdict};
 
@@ -40,7 +42,9 @@ pub(super) struct Replicator {
     next_request: u64,
     /// Whose logs the machine was told that we hold, and how long.
     told: BTreeMap<AuthorId, u64>,
-    members: BTreeSet<AuthorId>,
+    peers: BTreeSet<AuthorId>,
+    /// Whose logs we hold, and up to which length they stand.
+    logs: BTreeMap<AuthorId, u64>,
     /// Before the founding event is known: everybody whose log might begin with it.
     candidates: BTreeSet<AuthorId>,
     published: u64,
@@ -64,7 +68,8 @@ impl Replicator {
             channels: BTreeMap::new(),
             next_request: 0,
             told: BTreeMap::new(),
-            members: BTreeSet::new(),
+            peers: BTreeSet::new(),
+            logs: BTreeMap::new(),
             candidates: BTreeSet::new(),
             published,
             listening,
@@ -86,7 +91,7 @@ impl Replicator {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                () = told(&mut stop) => return Ok(()),
                 event = events.recv() => match event {
                     Some(event) => self.network(event).await,
                     None => return Ok(()),
@@ -101,13 +106,20 @@ impl Replicator {
     /// Tells the machine what is new in the store, and gossips what this node appended.
     async fn look_at_engine(&mut self) -> Result<(), EngineError> {
         let founded = self.engine.read(|state| state.members.founded.is_some());
-        let mut members = self.engine.read(|state| state.members.present());
+        let (mut peers, mut logs) = self.engine.read(|state| {
+            let all = state.members.members.iter();
+            let stands = |member: &Member| member.revoked_at.unwrap_or(MAX_LENGTH);
+            let logs = all.map(|(author, member)| (*author, stands(member)));
+            (state.members.present(), logs.collect::<BTreeMap<_, _>>())
+        });
         if !founded {
-            members.extend(&self.candidates);
+            peers.extend(&self.candidates);
+            logs.extend(self.candidates.iter().map(|author| (*author, MAX_LENGTH)));
         }
-        if members != self.members {
-            self.members.clone_from(&members);
-            self.feed(Input::Members(members)).await;
+        if peers != self.peers || logs != self.logs {
+            self.peers.clone_from(&peers);
+            self.logs.clone_from(&logs);
+            self.feed(Input::Members { peers, logs }).await;
         }
         let lengths = self.engine.lengths();
         for (author, length) in &lengths {
@@ -206,7 +218,7 @@ impl Replicator {
     async fn heard(&mut self, peer: AuthorId, bytes: &[u8]) -> Verdict {
         let Ok(signed) = SignedEvent::from_bytes(bytes) else { return Verdict::Reject };
         let author = signed.head.author;
-        if !self.members.contains(&author) || author == self.engine.me() {
+        if !self.logs.contains_key(&author) || author == self.engine.me() {
             return Verdict::Ignore;
         }
         let Ok(event) = signed.verify(&self.engine.swarm()) else { return Verdict::Reject };

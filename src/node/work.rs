@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 use super::clock;
 use super::home::Home;
 use super::outside::Outside;
-use super::workspace::Workspaces;
+use super::workspace::{Workspaces, told};
 use crate::engine::{Engine, EngineError};
 use crate::kernel::agent::{Agent, Effect, Input};
 use crate::kernel::event::Draft;
@@ -71,7 +71,7 @@ impl Worker {
         let result = loop {
             let input = tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => break Ok(()),
+                () = told(&mut stop) => break Ok(()),
                 Some(input) = self.inputs.recv() => input,
                 Some(ended) = self.effects.join_next() => {
                     if let Err(panic) = ended {

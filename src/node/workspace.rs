@@ -47,3 +47,8 @@ impl Workspaces {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Waits until a flag is set, or until nobody can set it any more.
+pub(super) async fn told(flag: &mut watch::Receiver<bool>) {
+    let _ = flag.wait_for(|set| *set).await;
+}

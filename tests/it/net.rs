@@ -80,7 +80,7 @@ async fn until<T>(
         }
     };
     let found = tokio::time::timeout(HANG, wait).await;
-    found.unwrap_or_else(|_| panic!("waited for {what} in vain"))
+    found.map_err(|_| format!("waited for {what} in vain")).expect("no hang")
 }
 
 /// Waits until something that no event tells is so.
@@ -91,7 +91,7 @@ async fn becomes(what: &str, mut is: impl AsyncFnMut() -> bool) {
         }
     };
     let done = tokio::time::timeout(HANG, wait).await;
-    done.unwrap_or_else(|_| panic!("waited in vain until {what}"));
+    done.map_err(|_| format!("waited in vain until {what}")).expect("no hang");
 }
 
 fn config(seed: u8, listen: &[&str], peers: &[&Multiaddr]) -> Config {
@@ -133,7 +133,7 @@ async fn pair(listen: &str, first: Limits, second: Limits) -> (Node, Node) {
 }
 
 fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|i| (i % 251).to_le_bytes()[0]).collect()
+    (0..=250u8).cycle().take(length).collect()
 }
 
 async fn largest_messages_both_ways(listen: &str) {
@@ -295,8 +295,8 @@ async fn next_good(node: &mut Node) -> (PeerKey, String, Vec<u8>) {
 
 #[tokio::test]
 async fn gossip_reaches_all_through_those_who_accept_it() {
-    // The second and the third know only the first; so what the third hears of the second has passed
-    // the first, and what the first ignored never comes.
+    // The second and the third know only the first; so what the third hears of the second has
+    // passed the first, and what the first ignored never comes.
     let mut hub = start(config(1, &[TCP, QUIC], &[])).await;
     let mut writer = start(config(2, &[TCP], &[&hub.address])).await;
     let mut reader = start(config(3, &[TCP], &[&hub.address])).await;
@@ -340,6 +340,55 @@ async fn gossip_reaches_all_through_those_who_accept_it() {
     assert!(matches!(too_long, Err(NetError::Topic { length: 999 })));
 }
 
+/// One round trip, so that what was sent before it has most likely arrived.
+async fn round_trip(from: &mut Node, to: &mut Node) {
+    from.handle.request(to.key(), 0, vec![]).await.expect("sent");
+    let (_, _, channel) = to.asked().await;
+    to.handle.respond(channel, vec![]).await.expect("sent");
+    from.result(0).await.expect("an answer");
+}
+
+#[tokio::test]
+async fn gossip_of_a_peer_is_no_longer_taken_in_after_three_rejections() {
+    let (mut a, mut liar) = pair(TCP, quick(), quick()).await;
+    a.handle.subscribe(TOPIC).await.expect("taken");
+    let mut n = 0u64;
+    for _ in 0..3 {
+        let heard = a.until("gossip", |event| match event {
+            Event::Gossip { ticket, .. } => Some(ticket),
+            _ => None,
+        });
+        let lie = async {
+            loop {
+                n += 1;
+                let bytes = n.to_le_bytes().to_vec();
+                liar.handle.publish(TOPIC, bytes).await.expect("taken");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let ticket = tokio::select! {
+            ticket = heard => ticket,
+            () = lie => unreachable!("it lies for ever"),
+        };
+        a.handle.verdict(ticket, Verdict::Reject).await.expect("taken");
+    }
+    // What was on its way before the third verdict may still come.
+    round_trip(&mut liar, &mut a).await;
+    for n in 0u64..20 {
+        liar.handle.publish(TOPIC, format!("late {n}").into_bytes()).await.expect("taken");
+        liar.handle.request(a.key(), n, vec![]).await.expect("sent");
+        let channel = a
+            .until("a request", |event| match event {
+                Event::Gossip { bytes, .. } => panic!("took {bytes:?} in"),
+                Event::Request { channel, .. } => Some(channel),
+                _ => None,
+            })
+            .await;
+        a.handle.respond(channel, vec![]).await.expect("sent");
+        liar.result(n).await.expect("an answer");
+    }
+}
+
 #[tokio::test]
 async fn nodes_of_two_swarms_do_not_talk() {
     let mut a = start(config(1, &[TCP], &[])).await;
@@ -351,7 +400,8 @@ async fn nodes_of_two_swarms_do_not_talk() {
         Event::Refused { peer, reason, .. } => Some((peer, reason)),
         _ => None,
     };
-    // Whoever identifies the other first ends it; the other may see no more than a closed connection.
+    // Whoever identifies the other first ends it; the other may see no more than a closed
+    // connection.
     let (stranger, reason) = tokio::select! {
         refused = a.until("a refusal", refusal) => refused,
         refused = b.until("a refusal", refusal) => refused,
@@ -378,6 +428,16 @@ async fn an_address_that_names_a_peer_accepts_no_other() {
         .await;
     assert_eq!(address, wrong);
     assert!(reason.starts_with("another peer answers there: 12D3Koo"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_peer_is_reached_by_the_name_of_its_host() {
+    let mut a = start(config(1, &[TCP], &[])).await;
+    let named = a.address.to_string().replace("/ip4/127.0.0.1/", "/dns4/localhost/");
+    let mut b = start(config(2, &[TCP], &[])).await;
+    b.handle.dial(named.parse().expect("well-formed")).await.expect("taken");
+    b.connected(a.key()).await;
+    a.connected(b.key()).await;
 }
 
 #[tokio::test]
@@ -465,6 +525,53 @@ async fn an_explicit_peer_is_dialled_again_after_its_restart_over_tcp() {
 #[tokio::test]
 async fn an_explicit_peer_is_dialled_again_after_its_restart_over_quic() {
     redialled_after_restart(QUIC).await;
+}
+
+async fn answer_all(node: &mut Node) {
+    loop {
+        let (_, _, channel) = node.asked().await;
+        node.handle.respond(channel, vec![]).await.expect("sent");
+    }
+}
+
+#[test]
+fn requests_do_not_go_to_a_connection_that_died_with_its_process() {
+    let runtime = || tokio::runtime::Runtime::new().expect("a runtime");
+    let (ours, theirs) = (runtime(), runtime());
+    // QUIC itself notices after twenty seconds; a request that went the wrong way times out before.
+    let request_timeout = Duration::from_secs(10);
+    let limits = Limits { outlived: Duration::ZERO, request_timeout, ..quick() };
+    let mut a = ours.block_on(start(Config { limits, ..config(1, &[QUIC], &[]) }));
+    let key = a.key();
+    let peers = [&a.address];
+    let b = theirs.block_on(async {
+        let mut b = start(config(2, &[QUIC], &peers)).await;
+        b.connected(key).await;
+        b
+    });
+    ours.block_on(a.connected(b.key()));
+    // A crash: the tasks are gone and the socket with them, and nobody says goodbye.
+    theirs.shutdown_background();
+    drop(b);
+
+    let mut again = ours.block_on(start(config(2, &[QUIC], &[&a.address.clone()])));
+    ours.block_on(async {
+        again.connected(key).await;
+        for n in 0..4 {
+            a.handle.request(again.key(), n, vec![]).await.expect("taken");
+            // While the dead connection is being closed, it may still take a request with it.
+            let outcome = tokio::select! {
+                outcome = a.result(n) => outcome,
+                () = answer_all(&mut again) => unreachable!("it answers for ever"),
+            };
+            assert!(matches!(outcome, Ok(_) | Err(RequestError::ConnectionLost)), "{outcome:?}");
+        }
+        becomes("only the new connection stands", async || {
+            let peers = a.handle.peers().await.expect("it runs");
+            peers.iter().map(|peer| peer.connections).collect::<Vec<_>>() == [1]
+        })
+        .await;
+    });
 }
 
 #[tokio::test]

@@ -12,7 +12,10 @@ use bzzz::integrations::sandbox::{
     Chunk, CommandStatus, Finished, Handle, Limits, Sandbox, SandboxError, SandboxSpec, Stream,
 };
 use tempfile::TempDir;
+use tokio::io::copy_bidirectional;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 const MIB: u64 = 1 << 20;
 
@@ -61,10 +64,11 @@ struct Bed {
 
 impl Bed {
     async fn new(test: &str, limits: Limits) -> Bed {
-        let tree = tempfile::tempdir().unwrap();
-        fs::write(tree.path().join("hello.sh"), "echo hello from a file\n").unwrap();
+        let tree = tempfile::tempdir().expect("a directory can be made");
+        fs::write(tree.path().join("hello.sh"), "echo hello from a file\n")
+            .expect("a file can be written");
         let spec = spec(test, tree.path(), limits);
-        let handle = docker().open(&spec).await.unwrap();
+        let handle = docker().open(&spec).await.expect("the sandbox opens");
         Bed { handle, name: spec.name, tree }
     }
 
@@ -92,7 +96,7 @@ impl Drop for Bed {
 }
 
 async fn run(handle: &Handle, command: &str) -> (Finished, Vec<Chunk>) {
-    let (sink, mut source) = mpsc::channel(8);
+    let (sink, mut source) = mpsc::channel::<Chunk>(8);
     let read = async {
         let mut chunks = Vec::new();
         while let Some(chunk) = source.recv().await {
@@ -101,7 +105,7 @@ async fn run(handle: &Handle, command: &str) -> (Finished, Vec<Chunk>) {
         chunks
     };
     let (finished, chunks) = tokio::join!(handle.run(command, sink), read);
-    (finished.unwrap(), chunks)
+    (finished.expect("the command is started"), chunks)
 }
 
 async fn text(handle: &Handle, command: &str) -> String {
@@ -127,7 +131,7 @@ async fn docker_runs_commands_and_gives_files_back() {
     assert_eq!(streams, [Stream::Stdout, Stream::Stderr, Stream::Stdout]);
     assert_eq!(bytes(&chunks), b"one\ntwo\n\0\xff\n");
     assert!(chunks[0].at_ms <= chunks[1].at_ms && chunks[1].at_ms <= chunks[2].at_ms);
-    assert!(chunks[2].at_ms <= finished.duration_ms);
+    assert!((600..=finished.duration_ms).contains(&chunks[2].at_ms));
 
     bed.run("ln -s d/file link; chmod +x hello.sh; rm -f gone").await;
     let dest = bed.tree.path().join("out");
@@ -156,7 +160,7 @@ async fn docker_holds_nothing_of_the_host() {
     }
     assert_eq!(bed.text("cat /proc/net/dev | grep : | cut -d: -f1 | tr -d ' '").await, "lo\n");
     for attempt in [
-        "wget -T 5 -q -O - http://192.0.2.1/",
+        "nc -w 5 192.0.2.1 80",
         "touch /etc/x",
         "touch /x",
         "touch /dev/x",
@@ -199,7 +203,7 @@ async fn docker_memory_is_bounded() {
 async fn docker_processes_are_bounded() {
     let bed = Bed::new("processes", Limits { command_seconds: 4, ..limits() }).await;
     bed.run("echo kept > file").await;
-    let bomb = "b() { b | b & }; b 2>/dev/null; while :; do sleep 1; done";
+    let bomb = "b() { b | b & }; b 2>/dev/null & while :; do :; done";
     let (finished, _) = bed.run(bomb).await;
     assert_eq!(finished.status, CommandStatus::TimedOut);
     assert_eq!(bed.others().await, [""; 0]);
@@ -219,7 +223,7 @@ async fn docker_disk_is_bounded() {
         let size: u64 = said.lines().last().unwrap().parse().unwrap();
         assert!(size <= 16 * MIB, "{said}");
     }
-    let many = "for i in 1 2 3 4 5; do head -c 4000000 /dev/zero > f$i; done";
+    let many = "for i in 1 2 3 4 5; do dd if=/dev/zero of=f$i bs=4000000 count=1; done";
     let (finished, chunks) = bed.run(many).await;
     assert_ne!(finished.status, CommandStatus::Exited(0));
     let said = String::from_utf8(bytes(&chunks)).unwrap();
@@ -280,9 +284,9 @@ async fn docker_a_hostile_command_ends() {
     match bed.handle.run("true", sink).await {
         Ok(_) => assert_eq!(bed.others().await, [""; 0]),
         Err(SandboxError::Gone { .. }) => {
-            let listed = Command::new("docker").args(["ps", "-aq", "--filter"]);
-            let mut listed = listed;
-            let found = listed.arg(format!("name={}", bed.name)).output().unwrap();
+            let filter = format!("name={}", bed.name);
+            let mut list = Command::new("docker");
+            let found = list.args(["ps", "-aq", "--filter", &filter]).output().unwrap();
             assert_eq!(found.stdout, b"");
         }
         Err(other) => panic!("{other}"),
@@ -293,7 +297,7 @@ async fn docker_a_hostile_command_ends() {
 async fn docker_a_dropped_call_ends_its_command() {
     let bed = Bed::new("dropped", limits()).await;
     {
-        let (sink, mut source) = mpsc::channel(8);
+        let (sink, mut source) = mpsc::channel::<Chunk>(8);
         let running = bed.handle.run("echo on; while :; do sleep 1; done", sink);
         tokio::pin!(running);
         tokio::select! {
@@ -307,7 +311,7 @@ async fn docker_a_dropped_call_ends_its_command() {
 #[tokio::test]
 async fn docker_closing_stops_a_command() {
     let bed = Bed::new("closing", limits()).await;
-    let (sink, mut source) = mpsc::channel(8);
+    let (sink, mut source) = mpsc::channel::<Chunk>(8);
     let close = async {
         source.recv().await.unwrap();
         bed.handle.close().await.unwrap();
@@ -315,6 +319,51 @@ async fn docker_closing_stops_a_command() {
     let (finished, ()) = tokio::join!(bed.handle.run("echo on; sleep 1000", sink), close);
     let status = finished.unwrap().status;
     assert!(matches!(status, CommandStatus::Killed(_)), "{status:?}");
+}
+
+/// A proxy before the engine, which can be cut.
+async fn proxy(socket: &Path) -> tokio::task::JoinHandle<()> {
+    let listener = UnixListener::bind(socket).expect("the socket's directory is there");
+    let engine = settings().host.trim_start_matches("unix://").to_owned();
+    tokio::spawn(async move {
+        // The connections end with the task that holds them.
+        let mut connections = JoinSet::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            let engine = engine.clone();
+            connections.spawn(async move {
+                if let Ok(mut engine) = UnixStream::connect(engine).await {
+                    let _ = copy_bidirectional(&mut client, &mut engine).await;
+                }
+            });
+        }
+    })
+}
+
+#[tokio::test]
+async fn docker_a_lost_engine_leaves_the_outcome_open() {
+    let tree = tempfile::tempdir().unwrap();
+    let socket = tree.path().join("engine.sock");
+    let engine = proxy(&socket).await;
+    let through = DockerSettings { host: socket.display().to_string(), ..settings() };
+    let sandbox = Sandbox::Docker(DockerSandbox::new(through));
+    let work = tempfile::tempdir().unwrap();
+    let spec = spec("lost", work.path(), limits());
+    let handle = sandbox.open(&spec).await.unwrap();
+    let (sink, mut source) = mpsc::channel(8);
+    let cut = async {
+        source.recv().await.unwrap();
+        engine.abort();
+        fs::remove_file(&socket).unwrap();
+    };
+    let (finished, ()) = tokio::join!(handle.run("echo on; sleep 1000", sink), cut);
+    let status = finished.unwrap().status;
+    assert!(matches!(status, CommandStatus::Lost(_)), "{status:?}");
+    let (sink, _source) = mpsc::channel(1);
+    let error = handle.run("true", sink).await.unwrap_err();
+    assert!(matches!(error, SandboxError::Gone { .. }), "{error}");
+    assert!(handle.close().await.is_err());
+    // The command has lost its input and with it its life; its container is an orphan.
+    assert_eq!(docker().remove_orphans(&spec.owner).await.unwrap(), [spec.name.as_str()]);
 }
 
 #[tokio::test]
@@ -365,6 +414,15 @@ async fn docker_orphans_are_found_by_their_owner() {
     assert_eq!(docker().remove_orphans(&mine.name).await.unwrap(), [mine.name.as_str()]);
     assert_eq!(docker().remove_orphans(&mine.name).await.unwrap(), [""; 0]);
     assert_eq!(other.text("sh hello.sh").await, "hello from a file\n");
+}
+
+#[tokio::test]
+async fn docker_refuses_limits_that_the_machine_cannot_hold() {
+    let tree = tempfile::tempdir().unwrap();
+    let vast = Limits { memory_bytes: 1 << 40, ..limits() };
+    let error = docker().open(&spec("vast", tree.path(), vast)).await.unwrap_err();
+    let part = "the engine cannot enforce the sandbox limit on memory (the sandbox may use";
+    assert!(error.to_string().starts_with(part), "{error}");
 }
 
 #[tokio::test]
@@ -463,7 +521,7 @@ async fn process_ends_with_its_call_and_its_sandbox() {
     let spec = spec("ends", tree.path(), limits());
     let handle = sandbox.open(&spec).await.unwrap();
     let command = "sleep 1000 & echo $!; wait";
-    let (sink, mut source) = mpsc::channel(8);
+    let (sink, mut source) = mpsc::channel::<Chunk>(8);
     let pid = {
         let running = handle.run(command, sink);
         tokio::pin!(running);
@@ -474,7 +532,7 @@ async fn process_ends_with_its_call_and_its_sandbox() {
     };
     wait_dead(&pid);
 
-    let (sink, mut source) = mpsc::channel(8);
+    let (sink, mut source) = mpsc::channel::<Chunk>(8);
     let close = async {
         let pid = source.recv().await.unwrap().bytes;
         handle.close().await.unwrap();

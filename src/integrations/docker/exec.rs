@@ -72,6 +72,17 @@ struct Running {
     input: Pin<Box<dyn AsyncWrite + Send>>,
 }
 
+/// What became of all that a command had started.
+pub(super) enum Swept {
+    /// It is dead, and the sandbox can go on.
+    Clean,
+    /// It is dead, and its container with it, for this reason.
+    Gone(String),
+    /// The engine does not answer. Its input is gone, which ends a command that does not resist;
+    /// the container is an orphan.
+    Unknown,
+}
+
 /// Why a program could not be started.
 enum StartError {
     /// The engine refused: it has not run.
@@ -118,22 +129,23 @@ impl Container {
                 Err(CommandStatus::TimedOut)
             }
         };
+        collector.stop();
         drop(running);
         let before = turn.out_of_memory;
-        self.sweep(turn).await;
-        let status = match (ended, &turn.gone) {
+        let swept = self.sweep(turn).await;
+        let status = match (ended, swept) {
             (Err(status), _) => status,
-            (Ok(Ok(code)), None) => status_of(code, turn.out_of_memory > before),
-            (Ok(Ok(code)), Some(_)) if code <= 128 => status_of(code, false),
-            (Ok(_), Some(why)) => CommandStatus::Killed(why.clone()),
-            (Ok(Err(why)), None) => CommandStatus::Lost(why),
+            (Ok(Ok(code)), Swept::Gone(why)) if code > 128 => CommandStatus::Killed(why),
+            (Ok(Ok(code)), _) => status_of(code, turn.out_of_memory > before),
+            (Ok(Err(_)), Swept::Gone(why)) => CommandStatus::Killed(why),
+            (Ok(Err(why)), _) => CommandStatus::Lost(why),
         };
         Ok(collector.finish(status))
     }
 
     /// Kills all processes of the commands. Where that can't be made sure of, the container is
     /// removed, and the sandbox is gone.
-    pub(super) async fn sweep(&self, turn: &mut Turn) {
+    pub(super) async fn sweep(&self, turn: &mut Turn) -> Swept {
         let mut last = String::new();
         for round in 0..SWEEPS {
             if round > 0 {
@@ -144,7 +156,7 @@ impl Container {
                     let counts = text.lines().filter_map(|l| l.strip_prefix("oom_kill "));
                     let count = counts.filter_map(|n| n.trim().parse().ok()).max();
                     turn.out_of_memory = count.unwrap_or(turn.out_of_memory);
-                    return;
+                    return Swept::Clean;
                 }
                 Ok((code, text)) => last = format!("code {code}: {}", text.trim()),
                 Err(error) => last = error.to_string(),
@@ -154,10 +166,12 @@ impl Container {
                 break;
             }
         }
-        // It is gone for every later call, whatever becomes of the container; what is left of that
-        // is an orphan.
-        let _ = self.remove().await;
-        turn.gone = Some(format!("what ran in it could not be ended otherwise ({last})"));
+        let why = format!("what ran in it could not be ended otherwise ({last})");
+        turn.gone = Some(why.clone());
+        match self.remove().await {
+            Ok(()) => Swept::Gone(why),
+            Err(_) => Swept::Unknown,
+        }
     }
 
     /// How the container itself ended, if it has.

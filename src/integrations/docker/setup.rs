@@ -7,7 +7,7 @@ use bollard::models::{
     RestartPolicyNameEnum, SystemInfo,
 };
 
-use super::super::sandbox::{MAX_ENTRIES, SandboxError, SandboxSpec};
+use super::super::sandbox::{Limits, MAX_ENTRIES, SandboxError, SandboxSpec};
 use super::{Container, LABEL_OWNER, LABEL_SANDBOX, engine_error};
 
 /// The user of all commands.
@@ -36,9 +36,11 @@ const OWN_PROCESSES: i64 = 8;
 const OPEN_FILES: i64 = 4096;
 
 /// Asks the engine whether it enforces what a sandbox needs; says what it is.
+/// Where `limits` are given, they have to fit into the machine's memory.
 pub(super) async fn check_engine(
     engine: &Docker,
     runtime: Option<&str>,
+    limits: Option<&Limits>,
 ) -> Result<String, SandboxError> {
     let info = engine.info().await.map_err(|error| engine_error("describing itself", &error))?;
     let enforced = [
@@ -56,6 +58,13 @@ pub(super) async fn check_engine(
     if info.os_type.as_deref() != Some("linux") {
         let reason = format!("it runs {}", info.os_type.unwrap_or_default());
         return Err(SandboxError::Unenforceable { limit: "everything", reason });
+    }
+    let needed = limits.map_or(0, memory_of);
+    if let Some(there) = info.mem_total
+        && there < needed
+    {
+        let reason = format!("the sandbox may use {needed} bytes, the machine has {there}");
+        return Err(SandboxError::Unenforceable { limit: "memory", reason });
     }
     Ok(describe(&info, known_runtime(&info, runtime)?))
 }
@@ -174,8 +183,7 @@ pub(super) fn body(spec: &SandboxSpec, image: &str, runtime: Option<&str>) -> Co
 
 fn host_config(spec: &SandboxSpec, runtime: Option<&str>) -> HostConfig {
     let limits = &spec.limits;
-    // Files of a tmpfs count as memory of the container.
-    let memory = number(limits.memory_bytes + limits.disk_bytes + TMP_BYTES + SHM_BYTES);
+    let memory = memory_of(limits);
     let tmpfs = |size: u64| {
         format!("rw,exec,nosuid,nodev,size={size},nr_inodes={MAX_ENTRIES},uid=1000,gid=1000")
     };
@@ -212,6 +220,11 @@ fn host_config(spec: &SandboxSpec, runtime: Option<&str>) -> HostConfig {
         runtime: runtime.map(str::to_owned),
         ..HostConfig::default()
     }
+}
+
+/// Files of a tmpfs count as memory of the container.
+fn memory_of(limits: &Limits) -> i64 {
+    number(limits.memory_bytes + limits.disk_bytes + TMP_BYTES + SHM_BYTES)
 }
 
 fn ulimit(name: &str, value: i64) -> ResourcesUlimits {

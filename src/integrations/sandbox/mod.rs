@@ -235,7 +235,8 @@ pub enum Sandbox {
     Process(process::ProcessSandbox),
 }
 
-/// One open sandbox. Its commands run one at a time: a second call waits for the first.
+/// One open sandbox. Its commands run one at a time: a second call waits for the first. A handle
+/// that is dropped without [`Handle::close`] leaves its sandbox to [`Sandbox::remove_orphans`].
 #[derive(Debug)]
 pub enum Handle {
     /// A container.
@@ -311,7 +312,8 @@ impl Handle {
     ///
     /// # Errors
     /// [`ArchiveError`] for entries that no work tree should have: links that lead out of it
-    /// (unless they came in with it), devices, names with `..`. `dest` is then removed.
+    /// (unless they came in with it), devices, names with `..`. `dest` is then removed. What a
+    /// dropped future leaves there is of no use.
     pub async fn export(&self, dest: &Path) -> Result<Exported, SandboxError> {
         match self {
             Handle::Docker(container) => container.export(dest).await,

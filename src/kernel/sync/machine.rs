@@ -112,7 +112,8 @@ pub struct Lag {
     pub author: AuthorId,
     /// The number of records in our store.
     pub length: u64,
-    /// The greatest length that a connected peer names. Nobody has verified it.
+    /// The greatest length that a connected peer names, as far as the log stands. Nobody has
+    /// verified it.
     pub claimed: u64,
 }
 
@@ -151,7 +152,7 @@ impl Sync {
             Input::ReadDone { peer, id, result } => self.read_done(peer, id, result, &mut out),
             Input::Local { author, length } => self.local(author, length),
             Input::Ingested { peer, author, result } => {
-                self.ingested(peer, author, result, &mut out)
+                self.ingested(peer, author, result, &mut out);
             }
             Input::Members { peers, logs } => self.new_members(peers, &logs),
             Input::Heard { peer, author, length } => self.heard(peer, author, length),
@@ -167,7 +168,8 @@ impl Sync {
     pub fn lag(&self) -> Vec<Lag> {
         let lag = |(author, log): (&AuthorId, &Log)| {
             let claims = self.peers.values().filter_map(|peer| peer.claims.get(author));
-            let claimed = claims.map(|claim| claim.length).max().unwrap_or(0);
+            let claimed = claims.map(|claim| claim.length.min(log.stands)).max();
+            let claimed = claimed.unwrap_or(0);
             let (author, length) = (*author, log.length);
             Lag { author, length, claimed }
         };

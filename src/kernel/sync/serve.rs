@@ -20,7 +20,7 @@ impl Sync {
         match Request::from_bytes(bytes) {
             Ok(Request::Frontier(frontier)) => self.frontier_asked(peer, id, frontier, out),
             Ok(Request::Fetch { author, from, max_bytes }) => {
-                self.fetch_asked((peer, id), author, from, max_bytes, out)
+                self.fetch_asked((peer, id), author, from, max_bytes, out);
             }
             // A later version of this program may ask what this one does not know: no offence.
             Err(MessageError::Version(_) | MessageError::Type(_)) => {

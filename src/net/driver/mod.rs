@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance};
 use libp2p::request_response::{InboundRequestId, OutboundRequestId};
+use libp2p::swarm::ConnectionId;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -44,7 +45,8 @@ struct Peer {
     key: PeerKey,
     address: Multiaddr,
     outbound: bool,
-    connections: u32,
+    /// The connections that stand, and since when.
+    connections: BTreeMap<ConnectionId, Instant>,
     since: Instant,
     /// Whether it has shown that it is of our swarm and the node was told of it.
     announced: bool,
@@ -215,7 +217,7 @@ impl Driver {
     }
 
     fn request(&mut self, peer: PeerKey, id: u64, bytes: Vec<u8>, permit: OwnedSemaphorePermit) {
-        let refusal = match peer.peer_id().filter(|peer| self.peers.contains_key(peer)) {
+        let refusal = match peer.peer_id().filter(|peer| self.is_ours(peer)) {
             None => RequestError::NotConnected,
             // Half of the streams are left for the requests that come in.
             Some(_) if self.waiting_for(peer) >= self.limits.max_streams / 2 => RequestError::Busy,
@@ -226,6 +228,11 @@ impl Driver {
             }
         };
         self.must(Event::Response { peer, id, result: Err(refusal) }, Some(permit));
+    }
+
+    /// Whether a peer is connected that has shown that it is of our swarm.
+    fn is_ours(&self, peer: &PeerId) -> bool {
+        self.peers.get(peer).is_some_and(|peer| peer.announced)
     }
 
     fn waiting_for(&self, peer: PeerKey) -> u32 {
@@ -320,7 +327,7 @@ impl Driver {
                 key: peer.key,
                 address: peer.address.clone(),
                 outbound: peer.outbound,
-                connections: peer.connections,
+                connections: u32::try_from(peer.connections.len()).unwrap_or(u32::MAX),
                 round_trip: peer.round_trip,
             })
             .collect();
@@ -369,8 +376,8 @@ impl Driver {
     }
 
     fn dial_resolved(&mut self, attempt: &Attempt, now: Instant) {
-        // Each dial takes a fresh local port: from the listening port a second connection to the same
-        // remote address would be refused for as long as the first one lingers in the system.
+        // Each dial takes a fresh local port: from the listening port a second connection to the
+        // same remote address would be refused for as long as the first one lingers in the system.
         let opts = if let Some(peer) = attempt.peer {
             let addresses = attempt.addresses.clone();
             DialOpts::peer_id(peer).addresses(addresses).allocate_new_port().build()

@@ -1,5 +1,6 @@
 //! What the driver does with what the swarm reports.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use libp2p::core::ConnectedPoint;
@@ -22,8 +23,10 @@ impl Driver {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.on_established(peer_id, connection_id, &endpoint);
             }
-            SwarmEvent::ConnectionClosed { peer_id, num_established, cause, .. } => {
-                self.on_closed(peer_id, num_established, cause.as_ref());
+            SwarmEvent::ConnectionClosed {
+                peer_id, connection_id, num_established, cause, ..
+            } => {
+                self.on_closed(peer_id, connection_id, num_established, cause.as_ref());
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
                 let counters = &self.counters;
@@ -58,23 +61,41 @@ impl Driver {
             key,
             address: endpoint.get_remote_address().clone(),
             outbound: endpoint.is_dialer(),
-            connections: 0,
+            connections: BTreeMap::new(),
             since: now,
             announced: false,
             round_trip: None,
             ping_failures: 0,
             reason: None,
         });
-        peer.connections += 1;
+        // A peer dials us only when it has no connection of ours: one that has stood for a while is
+        // dead then, though over QUIC a crash goes unnoticed for long. Requests must not go there.
+        let outlived = |since: &Instant| now - *since > self.limits.outlived;
+        let dead: Vec<ConnectionId> = peer
+            .connections
+            .iter()
+            .filter(|(_, since)| endpoint.is_listener() && outlived(since))
+            .map(|(id, _)| *id)
+            .collect();
+        peer.connections.insert(connection, now);
         if peer.announced {
             self.dialer.confirmed(&id);
         }
+        for connection in dead {
+            self.swarm.close_connection(connection);
+        }
     }
 
-    fn on_closed(&mut self, id: PeerId, remaining: u32, cause: Option<&ConnectionError>) {
+    fn on_closed(
+        &mut self,
+        id: PeerId,
+        connection: ConnectionId,
+        remaining: u32,
+        cause: Option<&ConnectionError>,
+    ) {
         if remaining > 0 {
             if let Some(peer) = self.peers.get_mut(&id) {
-                peer.connections = remaining;
+                peer.connections.remove(&connection);
             }
             return;
         }

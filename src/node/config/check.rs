@@ -51,6 +51,8 @@ pub(super) struct Checker<'a> {
     /// Keys of sections that were set, well or badly.
     pub(super) tried: BTreeSet<(&'static str, &'static str)>,
     pub(super) repositories: Vec<Entry>,
+    /// Whether there are more repositories than one node serves.
+    too_many: bool,
 }
 
 /// Where the values of a table go.
@@ -72,6 +74,7 @@ impl<'a> Checker<'a> {
             sections: sections.collect(),
             tried: BTreeSet::new(),
             repositories: vec![],
+            too_many: false,
         }
     }
 
@@ -216,10 +219,11 @@ impl<'a> Checker<'a> {
     fn repository(&mut self, table: &dyn TableLike, line: u32) {
         let index = self.repositories.len();
         if index == MAX_REPOSITORIES {
-            let fault = Fault::new(format!("more than {MAX_REPOSITORIES} repositories"));
-            self.in_file(Some(line), REPOSITORY.name, fault);
-        }
-        if index >= MAX_REPOSITORIES {
+            // One problem is enough, however many there are.
+            if !std::mem::replace(&mut self.too_many, true) {
+                let fault = Fault::new(format!("more than {MAX_REPOSITORIES} repositories"));
+                self.in_file(Some(line), REPOSITORY.name, fault);
+            }
             return;
         }
         let (values, tried) = (Values::default(), BTreeSet::new());
@@ -321,7 +325,8 @@ impl<'a> Checker<'a> {
         self.in_file(Some(line), label, fault);
     }
 
-    /// Gives every key that nobody set its default, and notes those that have none and need a value.
+    /// Gives every key that nobody set its default, and notes those that have none and need a
+    /// value.
     pub(super) fn defaults(&mut self) {
         for section in SECTIONS {
             let values = self.sections.entry(section.name).or_default();

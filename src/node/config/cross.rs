@@ -52,15 +52,20 @@ fn reasoner(checker: &mut Checker<'_>) {
         ReasonerKind::Openai => &["url", "model"],
         ReasonerKind::Scripted => &["script"],
     };
+    // With nothing said about the reasoner, it is the repository that makes one necessary.
+    let place = match checker.repositories.first() {
+        Some(first) if kind_origin == Origin::Default => Origin::File { line: first.line },
+        _ => kind_origin.clone(),
+    };
     for &key in needed {
         let set = setting(checker, "reasoner", key).is_some();
         if !set && !checker.was_tried("reasoner", key) {
             let fault = Fault::new(format!("the key is missing: kind \"{kind}\" needs it"));
-            let fault = match key {
-                "model" => fault.hint("set it, or agent.work = false to take no tasks"),
+            let fault = match kind_origin {
+                Origin::Default => fault.hint("set it, or agent.work = false to take no tasks"),
                 _ => fault,
             };
-            checker.at(&kind_origin, format!("reasoner.{key}"), fault);
+            checker.at(&place, format!("reasoner.{key}"), fault);
         }
     }
     let url: Option<String> = value(checker, "reasoner", "url");

@@ -10,10 +10,11 @@ const HEAD: &str = "\
 # The configuration of a bzzz node: bzzz.toml in the node's home directory, ~/.bzzz unless --home or
 # BZZZ_HOME says otherwise.
 #
-# A key that is commented out has the value that is shown, unless its comment says otherwise. The environment
-# variable named with a key overrides the file, and a flag overrides both; the elements of a list are
-# separated by commas there. Relative paths start at the directory of this file. Secrets never stand here.
-# `bzzz config check` names everything that is wrong; `bzzz config show` tells what applies and why.
+# A key that is commented out has the value that is shown, unless its comment says that none is set.
+# The environment variable named with a key overrides the file, and a flag overrides both; there,
+# the elements of a list are separated by commas. Relative paths start at the directory of this
+# file. Secrets never stand here. `bzzz config check` names everything that is wrong; `bzzz config
+# show` tells which values apply and where each comes from.
 ";
 
 /// Writes the documented example, with some values set and some repositories added.
@@ -90,7 +91,13 @@ fn words(out: &mut String, key: &Key, variable: Option<&str>) {
     if let Some(first) = kind.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    let mut text = format!(" {kind}.");
+    let unit = match key.name.rsplit('_').next() {
+        Some("seconds") => ", in seconds",
+        Some("mib") => ", in MiB",
+        Some("kib") => ", in KiB",
+        _ => "",
+    };
+    let mut text = format!(" {kind}{unit}.");
     match key.spec.fallback {
         Fallback::Default(_) => {}
         Fallback::Unset(_) => text.push_str(" Not set by default."),

@@ -133,8 +133,8 @@ fn from_array(
     from_texts(min, form, &texts, bad, base)
 }
 
-/// Reads a value that stands in an environment variable or on the command line. The elements of a list are
-/// separated by commas.
+/// Reads a value that stands in an environment variable or on the command line. The elements of a
+/// list are separated by commas.
 pub(super) fn from_text(kind: Kind, text: &str, base: &Path) -> Result<Value, Vec<Bad>> {
     let wrong = || Fault::new(format!("expected {}, found `{}`", describe(kind), quoted(text)));
     match kind {
@@ -217,15 +217,15 @@ impl Form {
     fn describe(self) -> &'static str {
         match self {
             Form::Line => "a text of 1 to 100 characters",
-            Form::Word => "a word of letters, digits and . _ - + : / @",
-            Form::Name => "a name of at most 64 letters, digits and . _ -",
-            Form::Slug => "a name of at most 64 small letters, digits and . _ -",
+            Form::Word => "a word of letters, digits and ._-+:/@",
+            Form::Name => "a name of at most 64 letters, digits and ._-",
+            Form::Slug => "a name of at most 64 small letters, digits and ._-",
             Form::Branch => "a name of a branch",
             Form::Path => "a path",
             Form::SecretPath => "a path of a file",
             Form::Socket => "an IP address and a port",
-            Form::Listen => "a multiaddr over TCP or QUIC",
-            Form::Peer => "a multiaddr over TCP or QUIC, with or without /p2p/ at its end",
+            Form::Listen => "a multiaddr with an IP address, over TCP or QUIC",
+            Form::Peer => "a multiaddr with a host and a port, over TCP or QUIC",
             Form::Http => "an http or https address",
             Form::Remote => "a path or an address of a git repository",
             Form::LogFilter => "a level or a filter",
@@ -318,7 +318,8 @@ fn path(text: &str, base: &Path) -> Result<Value, Fault> {
     Ok(Value::Path(base.join(text)))
 }
 
-/// Takes `/ip4|ip6|dns../tcp/PORT` and `/ip4|ip6|dns../udp/PORT/quic-v1`, the transports there are.
+/// Takes `HOST/tcp/PORT` and `HOST/udp/PORT/quic-v1`, the transports there are. A peer's host may be
+/// a name, but neither its host nor its port may be left open.
 fn address(text: &str, peer: bool, wrong: Fault) -> Result<Value, Fault> {
     let example = "write for example \"/ip4/192.0.2.7/tcp/7447\" or \
                    \"/ip4/192.0.2.7/udp/7447/quic-v1\"";
@@ -332,9 +333,11 @@ fn address(text: &str, peer: bool, wrong: Fault) -> Result<Value, Fault> {
         }
         parts.pop();
     }
-    let host = |host: &Protocol<'_>| {
-        use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6};
-        matches!(host, Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_))
+    let host = |host: &Protocol<'_>| match host {
+        Protocol::Ip4(ip) => !peer || !ip.is_unspecified(),
+        Protocol::Ip6(ip) => !peer || !ip.is_unspecified(),
+        Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) => peer,
+        _ => false,
     };
     let port = |port: u16| !peer || port != 0;
     let fine = match parts.as_slice() {

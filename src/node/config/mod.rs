@@ -1,5 +1,6 @@
 //! The node's one configuration file, `bzzz.toml`, and what overrides it: the environment, then the
-//! flags of the command line. Everything that is wrong is reported at once, each thing with its line.
+//! flags of the command line. Everything that is wrong is reported at once, each thing with its
+//! line.
 //!
 //! This module reads the file and nothing else: the environment is handed in, no path is looked at,
 //! and no secret is taken, only the names of files that hold one.
@@ -113,7 +114,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, if anything is; a file that can't be read is the only problem then.
+    /// Everything that is wrong, if anything is; a file that can't be read is the only problem
+    /// then.
     pub fn load(
         path: &Path,
         env: &BTreeMap<String, String>,
@@ -163,8 +165,8 @@ impl Config {
     }
 
     /// The documented example with some values set and some repositories added: the first file of a
-    /// node. `values` are keys with their section, as in `agent.work`, and TOML literals ([`literal`] makes one
-    /// of a text).
+    /// node. `values` are keys with their section, as in `agent.work`, and TOML literals
+    /// ([`literal`] makes one of a text).
     ///
     /// # Errors
     ///

@@ -181,7 +181,7 @@ mod tests {
         for (word, expected) in [
             ("max_task", Some("max_tasks")),
             ("max-tasks", Some("max_tasks")),
-            ("lable", None),
+            ("lable", Some("labels")),
             ("lables", Some("labels")),
             ("LEASE_SECOND", Some("lease_seconds")),
             ("wokr", Some("work")),

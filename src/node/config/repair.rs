@@ -1,6 +1,7 @@
-//! Reads a file that may not be TOML, and still finds the keys in it. The parser stops at its first error;
-//! here the line at fault is taken out and the rest is read again, so that one look at the report is enough to
-//! mend a file. What was taken out is a problem, and nothing is ever run on such a file.
+//! Reads a file that may not be TOML, and still finds the keys in it. The parser stops at its first
+//! error; here the line at fault is taken out and the rest is read again, so that one look at the
+//! report is enough to mend a file. What was taken out is a problem, and nothing is ever run on
+//! such a file.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +12,10 @@ use super::problem::quoted;
 /// How many places are mended before the rest of a file is given up.
 const MAX_REPAIRS: usize = 64;
 
-/// How far back the beginning of a value that doesn't end is looked for, in statements.
-const MAX_BACK: usize = 32;
+/// How far back the beginning of a value that doesn't end is looked for, in statements: a bit, and
+/// further if nothing else helps. Each step costs two parses.
+const BACK: usize = 8;
+const FAR_BACK: usize = 256;
 
 /// The longest statement that is taken out whole, in lines.
 const MAX_STATEMENT: usize = 256;
@@ -102,17 +105,12 @@ impl Repair {
     /// Takes out a key or a header that stands a second time. Says whether that changed anything.
     fn duplicate(&mut self, at: usize, word: &str) -> bool {
         let header = header_name(&self.lines[at]);
-        let (key, same): (String, Box<dyn Fn(&str) -> bool>) = match header {
-            Some(name) => {
-                let name = name.to_owned();
-                (name.clone(), Box::new(move |line| header_name(line) == Some(&name)))
-            }
-            None => {
-                let word = word.to_owned();
-                (self.label(at, &word), Box::new(move |line| key_name(line) == Some(&word)))
-            }
-        };
         let is_header = header.is_some();
+        let key = header.map_or_else(|| self.label(at, word), quoted);
+        let same = |line: &str| match header {
+            Some(name) => header_name(line) == Some(name),
+            None => key_name(line) == Some(word),
+        };
         let first = (0..at)
             .rev()
             .take_while(|line| is_header || header_name(&self.lines[*line]).is_none())
@@ -123,7 +121,6 @@ impl Repair {
             Some(first) => format!("{what} a second time, first on line {}", first + 1),
             None => format!("{what} a second time"),
         };
-        drop(same);
         self.broken.push(Broken { line: at, key, message });
         let end = if is_header { at } else { self.statement_end(at) };
         self.take_out(at, end)
@@ -157,20 +154,19 @@ impl Repair {
         self.take_out(start, end)
     }
 
-    /// The lines to take out so that the parser gets furthest beyond its error at line `at`. An array or
-    /// a text that isn't closed shows only later than where it begins.
+    /// The lines to take out so that the parser gets furthest beyond its error at line `at`. An
+    /// array or a text that isn't closed shows only later than where it begins.
     fn culprit(&mut self, at: usize) -> (usize, usize) {
         let mut best = (at, at);
         let mut furthest = self.next_error(at, at);
-        let filled = |line: &&String| !line.trim().is_empty();
-        let next = self.lines.iter().skip(at + 1).position(|line| filled(&line));
-        if furthest > next.map_or(at, |next| at + 1 + next) {
+        if furthest == usize::MAX {
             return best;
         }
+        let back = if furthest > at { BACK } else { FAR_BACK };
         let starts: Vec<usize> = (0..at)
             .rev()
             .filter(|line| key_name(&self.lines[*line]).is_some())
-            .take(MAX_BACK)
+            .take(back)
             .collect();
         for start in starts {
             for end in [start, at - 1] {
@@ -262,7 +258,8 @@ fn is_bare(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
-/// How the tables begin that stand for a second or malformed header. A key with spaces is none of ours.
+/// How the tables begin that stand for a second or malformed header. A key with spaces is none of
+/// ours.
 const PLACEHOLDER: &str = "\"taken out ";
 
 /// The header to put in place of one that cannot stay, so that the keys below it stay in their

@@ -1,7 +1,7 @@
 //! Trees of files as tar streams: packed from the host, and unpacked with distrust.
 //!
-//! What comes out of a sandbox was made by commands of a model. So nothing is written outside of the
-//! destination, nothing is overwritten, no link is followed, and the sizes of everything are
+//! What comes out of a sandbox was made by commands of a model. So nothing is written outside of
+//! the destination, nothing is overwritten, no link is followed, and the sizes of everything are
 //! bounded before anything of that size exists.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -431,8 +431,8 @@ impl<'a> Unpacker<'a> {
     }
 }
 
-/// Copies a tree of the host to another place of the host, by the same rules. Returns also the links
-/// that lead out of it.
+/// Copies a tree of the host to another place of the host, by the same rules. Returns also the
+/// links that lead out of it.
 pub(crate) fn copy_tree(
     from: &Path,
     to: &Path,
@@ -488,8 +488,8 @@ fn inside(name: &[u8]) -> Result<PathBuf, ArchiveError> {
     Ok(path)
 }
 
-/// Whether a link at `path` could lead out of the tree. `..` counts only at a target's beginning: it
-/// goes up from the link's own directory, which is a real one, and by no more than its depth. A
+/// Whether a link at `path` could lead out of the tree. `..` counts only at a target's beginning:
+/// it goes up from the link's own directory, which is a real one, and by no more than its depth. A
 /// later `..` could come after another link and go up from there, so it is taken as leading out.
 fn leads_out(path: &Path, target: &Path) -> bool {
     let mut depth = path.components().count().saturating_sub(1);

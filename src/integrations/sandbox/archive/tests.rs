@@ -112,7 +112,7 @@ fn links_out_that_came_in_may_go_out() {
 #[test]
 fn sizes_are_bounded_before_they_exist() {
     let from = tree();
-    fs::File::create(from.path().join("huge")).unwrap().set_len(1 << 40).unwrap();
+    File::create(from.path().join("huge")).unwrap().set_len(1 << 40).unwrap();
     let dir = tree();
     let error = copy_tree(from.path(), &dir.path().join("out"), none()).unwrap_err();
     assert!(matches!(error, ArchiveError::TooLarge { limit: 1_048_576 }), "{error}");
