@@ -13,7 +13,7 @@ use bzzz::kernel::audit::{
 };
 use bzzz::kernel::event::kinds::{
     AgentStarted, Checkpoint, ClaimIntended, ClaimMoved, ClaimSeen, ClaimWon, CommandFinished,
-    CommandIntended, CommandOutput, CommandStatus, Frontier, MemberAdmitted, MemberRevoked,
+    CommandIntended, CommandOutput, CommandStatus, Frontier, KINDS, MemberAdmitted, MemberRevoked,
     ModelAnswered, ModelAsked, PlanAdopted, PlanProposed, PlanReviewed, PlanText, PublishIntended,
     Published, PullRequestOpened, Purpose, Role, SandboxClosed, SandboxOpened, Stream,
     SwarmFounded, TaskFinished, TaskSeen, Verdict, WorkDone,
@@ -756,6 +756,25 @@ fn a_story_is_told_up_to_a_time() {
     let steps: Vec<_> = story(&audit.archive, early.state(), task(), at).collect();
     assert_eq!(steps.len(), 2, "the issue and the intent");
     assert!(early.state().tasks[&task()].current().is_none());
+}
+
+/// The pages of the specification name every kind, and their examples are real.
+#[test]
+fn the_specification_is_up_to_date() {
+    let page = include_str!("../../schema/kinds.md");
+    for (number, name) in KINDS {
+        assert!(page.contains(&format!("\n### {number} {name}\n")), "kinds.md lacks {name}");
+    }
+    let page = include_str!("../../schema/identity.md");
+    assert!(page.contains(&task().to_string()));
+    let page = include_str!("../../schema/bundle.md");
+    let mut reader = BundleReader::open(Cursor::new(small().export())).unwrap();
+    while let Some(Part::Range { bytes, .. } | Part::Manifest { bytes, .. }) =
+        reader.next_part().unwrap()
+    {
+        let length = bytes.len();
+        assert!(page.contains(&format!("\n    {length} | ")), "bundle.md lacks a part of {length}");
+    }
 }
 
 fn program(path: &str, args: &[&str]) -> Output {
