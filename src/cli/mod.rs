@@ -1,7 +1,7 @@
 //! The command lines: arguments, rendering, exit codes.
 //!
-//! The auditor's two programs are in `verify` and `replay`; they link the kernel and nothing else of
-//! this crate.
+//! The auditor's two programs are in `verify` and `replay`; they link the kernel and nothing else
+//! of this crate.
 
 pub mod exit;
 #[cfg(feature = "node")]

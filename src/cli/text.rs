@@ -90,11 +90,23 @@ impl Names {
         Self(names)
     }
 
+    /// The number of characters of the longest name.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.0.values().map(|name| name.chars().count()).max().unwrap_or(0)
+    }
+
     /// The name of an author, or the first digits of its key.
     #[must_use]
     pub fn name(&self, author: &AuthorId) -> String {
         self.0.get(author).cloned().unwrap_or_else(|| author.short())
     }
+}
+
+/// A number of things, whose name in the plural ends in s.
+#[must_use]
+pub fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Writes rows in aligned columns; the last one is not padded.

@@ -8,7 +8,7 @@ use clap::Parser;
 use serde::Serialize;
 
 use super::exit::{self, CliError, DONE, NO};
-use super::text::{clean, time};
+use super::text::{clean, count, time};
 use crate::kernel::audit::{AuditError, Failure, LogReport, Report, verify};
 
 const PROGRAM: &str = "bzzz-verify";
@@ -84,13 +84,13 @@ fn print(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     more(out, "failures", report.failures.count, report.failures.listed.len())?;
     let checked = &report.checked;
     if let (Some(digest), Some(version)) = (checked.digest, checked.fold_version) {
-        let (members, tasks) = (checked.members, checked.tasks);
-        writeln!(
-            out,
-            "state: {members} members and {tasks} tasks, digest {digest} of fold version {version}."
-        )?;
-        let (causes, checkpoints) = (checked.causes, checked.checkpoints);
-        writeln!(out, "agree: {causes} causes, {checkpoints} checkpoints.")?;
+        let (members, tasks) = (count(checked.members, "member"), count(checked.tasks, "task"));
+        let refused = count(checked.refused, "event");
+        writeln!(out, "state: {members}, {tasks}, {refused} refused, fold version {version}.")?;
+        writeln!(out, "digest: {digest}.")?;
+        let causes = count(checked.causes, "cause");
+        let checkpoints = count(checked.checkpoints, "checkpoint");
+        writeln!(out, "agree: {causes}, {checkpoints}.")?;
     }
     for finding in &report.findings.listed {
         let name = finding.author.map(|author| match report.names.get(&author) {
@@ -102,17 +102,16 @@ fn print(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     }
     more(out, "findings", report.findings.count, report.findings.listed.len())?;
     for unchecked in &report.unchecked {
-        let count = unchecked.count.map_or(String::new(), |count| format!("{count} "));
-        writeln!(out, "not checked: {count}{}.", clean(&unchecked.what))?;
+        let count = unchecked.count.map_or(String::new(), |count| format!(" ({count})"));
+        writeln!(out, "not checked: {}{count}.", clean(&unchecked.what))?;
     }
-    let events = report.events();
+    let (events, logs) = (count(report.events(), "event"), count(report.logs.len() as u64, "log"));
     match (report.swarm, report.exporter) {
         (Some(swarm), Some(exporter)) if report.verifies() => writeln!(
             out,
-            "Verified: {events} events in {} logs of swarm {swarm}, as {exporter} exported them.",
-            report.logs.len()
+            "Verified: {events} in {logs} of swarm {swarm}, as {exporter} exported them."
         ),
-        _ => writeln!(out, "Does not verify: {} failures.", report.failures.count),
+        _ => writeln!(out, "Does not verify: {}.", count(report.failures.count, "failure")),
     }
 }
 
@@ -121,17 +120,14 @@ fn print_log(out: &mut dyn Write, log: &LogReport) -> io::Result<()> {
         Some(name) => format!("{} ({})", clean(name), log.author.short()),
         None => log.author.to_string(),
     };
-    let (events, appends) = (log.events, log.appends);
+    let (events, appends) = (count(log.events, "event"), count(log.appends, "append"));
     if !log.verified {
-        return writeln!(out, "log {name}: does not verify behind its first {events} events.");
+        return writeln!(out, "log {name}: does not verify behind its first {events}.");
     }
     let ends = [log.first, log.last].map(|clock| clock.map_or(String::new(), |c| time(c.ms())));
     let root = log.root.map_or(String::new(), |root| root.short());
     let [first, last] = ends;
-    writeln!(
-        out,
-        "log {name}: {events} events in {appends} appends verify, {first} to {last}, root {root}."
-    )
+    writeln!(out, "log {name}: {events} in {appends} verify, {first} to {last}, root {root}.")
 }
 
 /// One failure in a line: rule, author, index, byte and what is wrong.

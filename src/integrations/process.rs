@@ -204,6 +204,7 @@ impl Directory {
                 CommandStatus::Killed("the sandbox was closed".to_owned())
             }
         };
+        collector.stop();
         // The watcher sees the end of its input and kills the group.
         drop(stdin);
         let rest = drain(&mut stdout, &mut stderr, &mut collector);

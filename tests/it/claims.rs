@@ -1,8 +1,9 @@
 //! One task, one owner: claims by compare-and-swap, with real processes against real repositories.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail like the test")]
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -13,7 +14,7 @@ use bzzz::integrations::git::{GitError, Limits, Mirror, Remote, Swap, WORK_BRANC
 use bzzz::kernel::event::CommitId;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::git::{Fixture, Manner, author, right_token, serve, web, won};
+use crate::git::{Fixture, Manner, author, right_token, script_file, serve, web, won};
 
 const PROCESSES: usize = 32;
 const ROUNDS: u64 = 50;
@@ -26,7 +27,12 @@ struct Worker {
 
 impl Worker {
     fn start(fixture: &Fixture, name: &str) -> Self {
+        Self::start_with(fixture, name, &std::env::var_os("PATH").unwrap())
+    }
+
+    fn start_with(fixture: &Fixture, name: &str, path: &OsStr) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
+            .env("PATH", path)
             .args(["--exact", "claims::child", "--nocapture"])
             .env("BZZZ_CLAIM_CHILD", format!("{name} {}", fixture.dir.path().display()))
             .stdin(Stdio::piped())
@@ -206,8 +212,42 @@ async fn a_publication_under_way_is_fenced_by_a_take_over() {
     assert_eq!(fixture.at("refs/heads/bzzz/"), None, "no branch was published");
 }
 
+#[tokio::test]
+async fn a_worker_that_lost_its_claim_after_its_last_look_publishes_nothing() {
+    let fixture = Fixture::new(&[("a.txt", "a\n")]);
+    // Before the worker's git, another of that name, which holds the push of a branch back.
+    let found = Command::new("sh").args(["-c", "command -v git"]).output().unwrap();
+    let real = String::from_utf8(found.stdout).unwrap();
+    let (begun, go) = (fixture.path("begun"), fixture.path("go"));
+    let (first, second) = (begun.display(), go.display());
+    let wait = format!("touch '{first}'; until [ -e '{second}' ]; do sleep 0.05; done");
+    let script = format!("case \"$*\" in *push*refs/heads/*) {wait};; esac\nexec {real}");
+    let programs = fixture.path("programs");
+    fs::create_dir(&programs).unwrap();
+    script_file(&programs.join("git"), &format!("{} \"$@\"", script.trim()));
+    let mut path = OsString::from(&programs);
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap());
+
+    let mut worker = Worker::start_with(&fixture, "late", &path);
+    assert_eq!(worker.answer(), "ready");
+    worker.tell("claim 4");
+    let held: CommitId = worker.answer().strip_prefix("won ").unwrap().parse().unwrap();
+    worker.tell("publish 4");
+    while !begun.exists() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let taker = fixture.mirror("taker").await;
+    let taken = won(taker.push_claim(4, b"epoch 2", "Take over", Some(&held)).await.unwrap());
+    fs::write(go, "").unwrap();
+    assert_eq!(worker.answer(), format!("lost {taken} epoch 2"));
+    worker.end();
+    assert_eq!(fixture.at("refs/bzzz/claims/4"), Some(taken));
+    assert_eq!(fixture.at("refs/heads/bzzz/"), None, "no branch was published");
+}
+
 async fn impatient(fixture: &Fixture) -> Mirror {
-    let limits = Limits { exchange: Duration::from_secs(4), ..Limits::default() };
+    let limits = Limits { exchange: Duration::from_secs(8), ..Limits::default() };
     Mirror::open_with(&fixture.path("m"), fixture.remote(), limits).await.unwrap()
 }
 

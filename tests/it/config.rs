@@ -177,6 +177,7 @@ fn a_flag_overrides_the_environment_and_that_the_file() {
         ("BZZZ_AGENT_LEASE_SECONDS", "40"),
         ("BZZZ_AGENT_LABELS", "b, c,"),
         ("BZZZ_HOME", "/nowhere"),
+        ("BZZZ_CACHE", "/nowhere"),
         ("BZZZ_TEST_MARK", "x"),
         ("PATH", "/bin"),
     ];
@@ -271,7 +272,8 @@ fn everything_that_is_wrong_is_named_with_its_line() {
         "15: agent.capabilities[2]: expected a word of letters, digits and ._-+:/@, found \
          `two words`",
         "17: agent.labels: the key is set a second time, first on line 11",
-        "20: net.listen[1]: expected a multiaddr over TCP or QUIC, found `0.0.0.0:80`; write for \
+        "20: net.listen[1]: expected a multiaddr with an IP address, over TCP or QUIC, found \
+         `0.0.0.0:80`; write for \
          example \"/ip4/192.0.2.7/tcp/7447\" or \"/ip4/192.0.2.7/udp/7447/quic-v1\"",
         "21: net.mdns: string values must be quoted, expected literal string",
         "22: net.max_connections: expected a whole number from 1 to 10000, found a text; leave out \
@@ -280,7 +282,7 @@ fn everything_that_is_wrong_is_named_with_its_line() {
          \"docker\"?",
         "26: sandbox.lease_seconds: unknown key; it belongs below [agent]",
         "28: net: the section stands a second time, first on line 19",
-        "29: net.peers[0]: expected a multiaddr over TCP or QUIC, with a port, found \
+        "29: net.peers[0]: expected a multiaddr with a host and a port, over TCP or QUIC, found \
          `/ip4/192.0.2.1/tcp/0`; write for example \"/ip4/192.0.2.7/tcp/7447\" or \
          \"/ip4/192.0.2.7/udp/7447/quic-v1\"",
         "31: colours: unknown section",
@@ -447,6 +449,29 @@ fn remotes_are_paths_or_addresses_and_no_programs() {
 }
 
 #[test]
+fn addresses_are_those_that_the_network_takes() {
+    let id = "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5";
+    let named = format!("/ip4/192.0.2.1/udp/1/quic-v1/p2p/{id}");
+    let fits = |key: &str, address: &str| with("", &[], &[(key, address)]).is_ok();
+    for (address, listen, peer) in [
+        ("/ip4/192.0.2.1/tcp/1", true, true),
+        ("/ip6/::1/udp/1/quic-v1", true, true),
+        ("/ip4/192.0.2.1/tcp/0", true, false),
+        ("/ip4/0.0.0.0/tcp/1", true, false),
+        ("/ip6/::/udp/1/quic-v1", true, false),
+        ("/dns4/example.org/tcp/1", false, true),
+        (&named, false, true),
+        ("/ip4/192.0.2.1/udp/1", false, false),
+        ("/ip4/192.0.2.1/tcp/1/ws", false, false),
+        ("/ip4/192.0.2.1", false, false),
+        ("192.0.2.1:1", false, false),
+    ] {
+        assert_eq!(fits("net.listen", address), listen, "{address}");
+        assert_eq!(fits("net.peers", address), peer, "{address}");
+    }
+}
+
+#[test]
 fn variables_and_flags_that_there_are_not_are_named() {
     let env = [
         ("BZZZ_AGENT_MAX_TASK", "3"),
@@ -462,8 +487,9 @@ fn variables_and_flags_that_there_are_not_are_named() {
         "environment variable BZZZ_AGENT_MAX_TASK: unknown environment variable; did you mean \
          BZZZ_AGENT_MAX_TASKS?",
         "environment variable BZZZ_COLOUR: unknown environment variable",
-        "environment variable BZZZ_NET_LISTEN: net.listen[1]: expected a multiaddr over TCP or \
-         QUIC, found `x`; write for example \"/ip4/192.0.2.7/tcp/7447\" or \
+        "environment variable BZZZ_NET_LISTEN: net.listen[1]: expected a multiaddr with an IP \
+         address, \
+         over TCP or QUIC, found `x`; write for example \"/ip4/192.0.2.7/tcp/7447\" or \
          \"/ip4/192.0.2.7/udp/7447/quic-v1\"",
         "environment variable BZZZ_NET_MDNS: net.mdns: expected true or false, found `yes`",
         "environment variable BZZZ_REPOSITORY_URL: unknown environment variable; repositories are \

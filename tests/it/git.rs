@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail like the test")]
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -26,10 +27,16 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+        Self::of_format("sha1", files)
+    }
+
+    /// With object ids of this hash.
+    fn of_format(format: &str, files: &[(&str, &str)]) -> Self {
+        let format = &format!("--object-format={format}");
         let fixture = Self { dir: tempfile::tempdir().unwrap() };
         let root = fixture.dir.path();
-        git(root, &["init", "--quiet", "--bare", "--initial-branch=main", "remote.git"]);
-        git(root, &["init", "--quiet", "--initial-branch=main", "seed"]);
+        git(root, &["init", "--quiet", format, "--bare", "--initial-branch=main", "remote.git"]);
+        git(root, &["init", "--quiet", format, "--initial-branch=main", "seed"]);
         for (path, content) in files {
             fixture.seed(path, content.as_bytes());
         }
@@ -58,7 +65,7 @@ impl Fixture {
 
     fn push_seed(&self, message: &str) {
         let seed = self.path("seed");
-        git(&seed, &["add", "--all"]);
+        git(&seed, &["add", "--all", "--force"]);
         git(&seed, &["commit", "--quiet", "--allow-empty", "-m", message]);
         git(&seed, &["push", "--quiet", "../remote.git", "HEAD:refs/heads/main"]);
     }
@@ -81,7 +88,7 @@ impl Fixture {
     }
 }
 
-fn script_file(path: &Path, script: &str) {
+pub(crate) fn script_file(path: &Path, script: &str) {
     fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -151,86 +158,106 @@ pub(crate) fn serve(root: &Path, manner: Manner) -> u16 {
     port
 }
 
+/// What a client of the server asked for.
+struct Request {
+    method: String,
+    target: String,
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+impl Request {
+    fn read(from: &mut impl BufRead) -> io::Result<Self> {
+        let mut line = String::new();
+        from.read_line(&mut line)?;
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let mut request = Self { method, target, headers: BTreeMap::new(), body: Vec::new() };
+        loop {
+            let mut line = String::new();
+            from.read_line(&mut line)?;
+            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+            request.headers.insert(name.to_lowercase(), value.to_owned());
+        }
+        request.body = vec![0; request.header("content-length").parse().unwrap_or(0)];
+        from.read_exact(&mut request.body)?;
+        Ok(request)
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    fn path(&self) -> (&str, &str) {
+        self.target.split_once('?').unwrap_or((&self.target, ""))
+    }
+
+    /// What `git http-backend` answers: its headers, and the rest.
+    fn carry_out(&self, root: &Path) -> io::Result<(String, Vec<u8>)> {
+        let (path, query) = self.path();
+        let mut backend = Command::new("git")
+            .arg("http-backend")
+            .env("GIT_PROJECT_ROOT", root)
+            .envs([("GIT_HTTP_EXPORT_ALL", "1"), ("REMOTE_USER", "agent")])
+            .envs([("PATH_INFO", path), ("QUERY_STRING", query), ("REQUEST_METHOD", &self.method)])
+            .env("CONTENT_TYPE", self.header("content-type"))
+            .env("CONTENT_LENGTH", self.body.len().to_string())
+            .env("HTTP_CONTENT_ENCODING", self.header("content-encoding"))
+            .env("GIT_PROTOCOL", self.header("git-protocol"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut stdin = backend.stdin.take().unwrap();
+        let body = self.body.clone();
+        let writer = std::thread::spawn(move || stdin.write_all(&body));
+        let output = backend.wait_with_output()?.stdout;
+        let _closed_early = writer.join().unwrap();
+        let split = output.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8_lossy(&output[..split]).into_owned();
+        Ok((head, output[split + 4..].to_vec()))
+    }
+}
+
 fn answer(
     mut stream: &TcpStream,
     root: &Path,
     manner: Manner,
     dead: &AtomicBool,
 ) -> io::Result<()> {
-    let mut from = BufReader::new(stream);
-    let mut line = String::new();
-    from.read_line(&mut line)?;
-    let mut words = line.split_whitespace();
-    let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-    let (method, target) = (method.to_owned(), target.to_owned());
-    let mut headers = std::collections::BTreeMap::new();
-    loop {
-        let mut line = String::new();
-        from.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else {
-            break;
-        };
-        headers.insert(name.to_lowercase(), value.to_owned());
-    }
-    let header = |name: &str| headers.get(name).map_or("", String::as_str);
-    let mut body = vec![0; header("content-length").parse().unwrap_or(0)];
-    from.read_exact(&mut body)?;
+    let request = Request::read(&mut BufReader::new(stream))?;
     if dead.load(Ordering::SeqCst) {
         return Ok(());
     }
-    let refused = |status: &str, more: &str, said: &str| {
-        let length = said.len();
-        let head = format!("HTTP/1.1 {status}\r\n{more}Content-Type: text/plain\r\n");
-        write!(&*stream, "{head}Content-Length: {length}\r\nConnection: close\r\n\r\n{said}")
+    let mut respond = |status: &str, head: &str, content: &[u8]| {
+        let head = format!("HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {}\r\n", content.len());
+        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
+        stream.write_all(content)
     };
-    let right = header("authorization").starts_with("Basic ") && {
-        let sent = header("authorization").trim_start_matches("Basic ").to_owned();
-        sent == encoded(&format!("x-access-token:{TOKEN}"))
-    };
+    let sent = request.header("authorization");
     match manner {
         Manner::RefuseAndRepeat => {
-            let said = format!("you sent {} and {TOKEN}", header("authorization"));
-            return refused("403 Forbidden", "", &said);
+            let said = format!("you sent {sent} and {TOKEN}");
+            return respond("403 Forbidden", "Content-Type: text/plain", said.as_bytes());
         }
         Manner::Redirect => {
-            return refused("301 Moved", "Location: http://127.0.0.1:1/elsewhere.git\r\n", "");
+            let elsewhere = "Location: http://127.0.0.1:1/elsewhere.git";
+            return respond("301 Moved", elsewhere, b"");
         }
-        _ if !right => {
-            return refused("401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", "no");
+        _ if sent != format!("Basic {}", encoded(&format!("x-access-token:{TOKEN}"))) => {
+            let basic = "WWW-Authenticate: Basic realm=\"x\"";
+            return respond("401 Unauthorized", basic, b"no");
         }
         _ => {}
     }
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let mut backend = Command::new("git")
-        .arg("http-backend")
-        .env("GIT_PROJECT_ROOT", root)
-        .envs([("GIT_HTTP_EXPORT_ALL", "1"), ("REMOTE_USER", "agent")])
-        .envs([("PATH_INFO", path), ("QUERY_STRING", query), ("REQUEST_METHOD", method.as_str())])
-        .env("CONTENT_TYPE", header("content-type"))
-        .env("CONTENT_LENGTH", body.len().to_string())
-        .env("HTTP_CONTENT_ENCODING", header("content-encoding"))
-        .env("GIT_PROTOCOL", header("git-protocol"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let mut stdin = backend.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || stdin.write_all(&body));
-    let output = backend.wait_with_output()?;
-    let _closed_early = writer.join().unwrap();
-    let pushed = method == "POST" && path.ends_with("/git-receive-pack");
+    let (head, content) = request.carry_out(root)?;
+    let pushed = request.method == "POST" && request.path().0.ends_with("/git-receive-pack");
     if pushed && matches!(manner, Manner::CutPushes | Manner::CutPushesThenDie) {
         dead.store(manner == Manner::CutPushesThenDie, Ordering::SeqCst);
         return stream.shutdown(std::net::Shutdown::Both);
     }
-    let split = output.stdout.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-    let (head, content) = (&output.stdout[..split], &output.stdout[split + 4..]);
-    let head = String::from_utf8_lossy(head);
     let status = head.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap_or("200 OK");
-    let length = content.len();
-    write!(stream, "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {length}\r\n")?;
-    write!(stream, "Connection: close\r\n\r\n")?;
-    stream.write_all(content)
+    respond(status, &head, &content)
 }
 
 /// What the server compares with comes from another program than the one that is tested.
@@ -289,12 +316,14 @@ async fn work_goes_from_the_base_to_a_published_branch() {
     let after = won(swap.unwrap());
     assert_eq!(fixture.at("refs/heads/bzzz/3-change").as_ref(), Some(&commit));
     assert_eq!(fixture.at("refs/bzzz/claims/3").as_ref(), Some(&after));
+    assert_eq!(mirror.fetch_branch("bzzz/3-change").await.unwrap(), commit);
     let found = mirror.read_claim(3).await.unwrap().unwrap();
     assert_eq!((found.parent, found.claim), (Some(claim), b"claim two".to_vec()));
 
-    let listed =
-        fixture.ask(&["ls-tree", "-r", "-z", "--format=%(objectmode) %(path)", "bzzz/3-change"]);
-    let listed: Vec<&str> = listed.split_terminator('\0').collect();
+    let listed = fixture.ask(&["ls-tree", "-r", "-z", "bzzz/3-change"]);
+    let entry =
+        |line: &str| line.split_once('\t').map(|(head, path)| format!("{} {path}", &head[..6]));
+    let listed: Vec<String> = listed.split_terminator('\0').filter_map(entry).collect();
     let expected = [
         "100644 .gitignore",
         "100644 lib/deep/a.txt",
@@ -631,4 +660,25 @@ async fn a_token_is_neither_listed_nor_told() {
     let port = serve(fixture.dir.path(), Manner::Redirect);
     let error = Mirror::open(&fixture.path("m4"), web_token(port)).await.unwrap_err();
     assert!(error.is_refusal(), "a redirection is not followed: {error:?}");
+}
+
+#[tokio::test]
+async fn repositories_of_either_hash_are_served() {
+    for (format, digits) in [("sha1", 40), ("sha256", 64)] {
+        let fixture = Fixture::of_format(format, &[("a.txt", "a\n")]);
+        let mirror = fixture.mirror("m").await;
+        let base = mirror.fetch_base().await.unwrap();
+        assert_eq!(base.as_str().len(), digits);
+        let tree = fixture.path("w");
+        mirror.checkout(&base, &tree).await.unwrap();
+        fs::write(tree.join("a.txt"), "b\n").unwrap();
+        let commit = mirror.commit_tree(&tree, &base, "m", &author()).await.unwrap();
+        let claim = won(mirror.push_claim(1, b"one", "C", None).await.unwrap());
+        let _ = won(mirror.publish(1, "bzzz/1", &commit, b"two", "P", &claim).await.unwrap());
+        assert_eq!(fixture.ask(&["show", "bzzz/1:a.txt"]), "b\n");
+        // Opened again, it needs no remote.
+        fs::rename(fixture.path("remote.git"), fixture.path("away.git")).unwrap();
+        let again = fixture.mirror("m").await;
+        assert_eq!(again.diff_stat(&base, &commit).await.unwrap().changed, 1);
+    }
 }

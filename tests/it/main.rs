@@ -15,4 +15,5 @@ mod reasoner;
 mod sandbox;
 mod sim;
 mod store;
+mod swarm;
 mod tidy;

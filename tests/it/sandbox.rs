@@ -131,7 +131,7 @@ async fn docker_runs_commands_and_gives_files_back() {
     assert_eq!(streams, [Stream::Stdout, Stream::Stderr, Stream::Stdout]);
     assert_eq!(bytes(&chunks), b"one\ntwo\n\0\xff\n");
     assert!(chunks[0].at_ms <= chunks[1].at_ms && chunks[1].at_ms <= chunks[2].at_ms);
-    assert!(chunks[2].at_ms <= finished.duration_ms);
+    assert!((600..=finished.duration_ms).contains(&chunks[2].at_ms));
 
     bed.run("ln -s d/file link; chmod +x hello.sh; rm -f gone").await;
     let dest = bed.tree.path().join("out");
@@ -203,7 +203,7 @@ async fn docker_memory_is_bounded() {
 async fn docker_processes_are_bounded() {
     let bed = Bed::new("processes", Limits { command_seconds: 4, ..limits() }).await;
     bed.run("echo kept > file").await;
-    let bomb = "b() { b | b & }; b 2>/dev/null; while :; do :; done";
+    let bomb = "b() { b | b & }; b 2>/dev/null & while :; do :; done";
     let (finished, _) = bed.run(bomb).await;
     assert_eq!(finished.status, CommandStatus::TimedOut);
     assert_eq!(bed.others().await, [""; 0]);

@@ -1,6 +1,6 @@
 //! What one event says, in a line for people and the lines below it.
 
-use crate::cli::text::{Names, time};
+use crate::cli::text::{Names, count, time};
 use crate::kernel::event::kinds::{CommandFinished, CommandStatus, Payload, Stream, Verdict};
 use crate::kernel::event::{Body, ClaimStatus, Event};
 
@@ -82,7 +82,7 @@ fn claim(payload: &Payload, names: &Names) -> Option<Told> {
         },
         Payload::ClaimMoved(p) => {
             let head = match p.status {
-                ClaimStatus::Active => format!("renewed its claim, the {}. time", p.renewal),
+                ClaimStatus::Active => format!("renewed its claim, renewal {}", p.renewal),
                 ClaimStatus::Released => "gave the task back".to_owned(),
                 ClaimStatus::Published => "marked its claim as published".to_owned(),
                 ClaimStatus::Escalated => "marked its claim as escalated".to_owned(),
@@ -128,8 +128,8 @@ fn plan(payload: &Payload) -> Option<Told> {
             Told::line(verdict).with("", &p.reason)
         }
         Payload::PlanAdopted(p) => {
-            let count = p.considered.len();
-            Told::line(format!("adopts its plan, with {count} reviews considered"))
+            let reviews = count(p.considered.len() as u64, "review");
+            Told::line(format!("adopts its plan, with {reviews} considered"))
         }
         _ => return None,
     })
@@ -145,7 +145,7 @@ fn model(payload: &Payload) -> Option<Told> {
                 (Some(read), Some(written)) => format!("{read} tokens read, {written} written"),
                 _ => "tokens unknown".to_owned(),
             };
-            let head = format!("{} answers for a {}, {tokens}", p.model, word(&p.purpose));
+            let head = format!("has a {} from {}, {tokens}", word(&p.purpose), p.model);
             Told::line(head).with("> ", &p.text)
         }
         Payload::ModelFailed(p) => {
@@ -207,7 +207,10 @@ fn end(payload: &Payload) -> Option<Told> {
             let (files, added, removed) = p.changed;
             let commit = p.commit.short();
             let head = format!("is about to publish {} at {commit}", p.branch);
-            Told::line(head).with("", &format!("{files} files, +{added} -{removed} lines"))
+            Told::line(head).with(
+                "",
+                &format!("{}, +{added} -{removed} lines", count(u64::from(files), "file")),
+            )
         }
         Payload::Published(p) => {
             let (commit, claim) = (p.commit.short(), p.claim.short());

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::cli::text::{Names, clean, table, time};
+use crate::cli::text::{Names, clean, count, table, time};
 use crate::kernel::fold::{SwarmState, Task, TaskStatus};
 
 /// The state that is shown.
@@ -21,13 +21,9 @@ pub(super) fn text(out: &mut dyn Write, shown: &Shown<'_>) -> io::Result<()> {
     let names = Names::of(state);
     let name = state.members.founded.as_ref().map_or("", |(_, name)| name);
     let at = shown.at.map_or(String::new(), |ms| format!(", at {}", time(ms)));
-    let (members, tasks) = (state.members.members.len(), state.tasks.len());
-    writeln!(
-        out,
-        "swarm {} ({}): {members} members, {tasks} tasks{at}",
-        clean(name),
-        state.swarm.short()
-    )?;
+    let members = count(state.members.members.len() as u64, "member");
+    let tasks = count(state.tasks.len() as u64, "task");
+    writeln!(out, "swarm {} ({}): {members}, {tasks}{at}", clean(name), state.swarm.short())?;
     if state.tasks.is_empty() {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::list::{Shown, label, status, summary, winner};
 use super::{events, read_again};
 use crate::cli::exit::CliError;
-use crate::cli::text::{Names, clean, time};
+use crate::cli::text::{Names, clean, count, time};
 use crate::kernel::audit::{Archive, Step, story};
 use crate::kernel::event::kinds::Payload;
 use crate::kernel::event::{Body, TaskId};
@@ -33,11 +33,13 @@ impl<'a, R: Read + Seek> Story<'a, R> {
         if let Some(task) = self.shown.state.tasks.get(&self.task) {
             writeln!(out, "{}  {}", label(task), clean(&task.title))?;
             let owner = winner(task, &self.names).map_or(String::new(), |o| format!(", owner {o}"));
-            let (status, epochs) = (status(task.status()), task.epochs.len());
+            let (status, epochs) =
+                (status(task.status()), count(task.epochs.len() as u64, "epoch"));
             let at = self.shown.at.map_or(String::new(), |ms| format!(", at {}", time(ms)));
-            writeln!(out, "{status}{owner}, {epochs} epochs, task {}{at}", task.id)?;
+            writeln!(out, "{status}{owner}, {epochs}, task {}{at}", task.id)?;
             writeln!(out)?;
         }
+        let width = self.names.width();
         let mut running = None;
         for step in self.steps() {
             let Step { event, refused } = step?;
@@ -56,7 +58,7 @@ impl<'a, R: Read + Seek> Story<'a, R> {
                 let refused =
                     refused.map_or(String::new(), |reason| format!("  (refused: {reason})"));
                 let at = time(event.header.clock.ms());
-                writeln!(out, "{at}  {author}  {}{refused}", clean(&told.head))?;
+                writeln!(out, "{at}  {author:<width$}  {}{refused}", clean(&told.head))?;
             }
             running = command;
             for line in &told.lines {

@@ -129,6 +129,7 @@ impl Container {
                 Err(CommandStatus::TimedOut)
             }
         };
+        collector.stop();
         drop(running);
         let before = turn.out_of_memory;
         let swept = self.sweep(turn).await;

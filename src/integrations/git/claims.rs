@@ -56,7 +56,17 @@ impl Mirror {
         message: &str,
         expected: Option<&CommitId>,
     ) -> Result<Swap, GitError> {
-        let ours = self.write_claim(claim, message, expected).await?;
+        let ours = match self.write_claim(claim, message, expected).await {
+            // The parent may be one that this mirror never read.
+            Err(GitError::Failed { .. }) if expected.is_some() => {
+                let current = self.read_claim(issue).await?;
+                if current.as_ref().map(|current| &current.commit) != expected {
+                    return Ok(Swap::Lost { current });
+                }
+                self.write_claim(claim, message, expected).await?
+            }
+            written => written?,
+        };
         let moves =
             [Move { reference: claim_ref(issue), expected: expected.cloned(), to: ours.clone() }];
         self.swap("move the claim", issue, &moves, self.limits.exchange).await
@@ -170,11 +180,7 @@ impl Mirror {
                 return Ok(Swap::Won { claim_commit: claim.to.clone() });
             }
             if held != claim.expected.as_ref() {
-                let current = match held {
-                    Some(_) => self.read_claim(issue).await?,
-                    None => None,
-                };
-                return Ok(Swap::Lost { current });
+                return Ok(Swap::Lost { current: self.read_listed_claim(issue, refs).await? });
             }
             // The claim is as expected, so that only another ref or the remote can be the reason.
             let moved = |one: &Move| refs.get(&one.reference) != one.expected.as_ref();

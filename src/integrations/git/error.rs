@@ -202,6 +202,7 @@ const WORDS: &[(Complaint, &[&str])] = &[
             "authentication failed",
             "could not read username",
             "could not read password",
+            "unable to get password",
             "terminal prompts disabled",
             "permission denied",
             "permission to",

@@ -230,10 +230,23 @@ impl Mirror {
         match self.runner.run(call).await {
             Ok(_) => Ok(()),
             Err(Fault::Exit { said, .. }) if cut_off(&said) => {
+                self.remove_cut_off(limit);
                 let what = "what the remote sends, in bytes,".to_owned();
                 Err(GitError::TooLarge { operation, what, limit })
             }
             Err(fault) => Err(self.remote_fault(operation, fault)),
+        }
+    }
+
+    /// Removes the packs that were cut off at a limit: git leaves them behind. What other operations
+    /// are writing is smaller.
+    fn remove_cut_off(&self, limit: u64) {
+        let packs = self.runner.repository.join("objects/pack");
+        for entry in std::fs::read_dir(packs).into_iter().flatten().flatten() {
+            let temporary = entry.file_name().to_string_lossy().starts_with("tmp_");
+            if temporary && entry.metadata().is_ok_and(|found| found.len() >= limit) {
+                let _gone_already = std::fs::remove_file(entry.path());
+            }
         }
     }
 
@@ -343,10 +356,9 @@ async fn create(
     }
 }
 
-/// Whether a fetch ended because a file reached its limit (`SIGXFSZ`, or the error in its place).
+/// Whether a fetch ended because a file reached its limit.
 fn cut_off(said: &str) -> bool {
-    let said = said.to_lowercase();
-    said.contains("signal 25") || said.contains("file too large")
+    said.to_lowercase().contains("file too large")
 }
 
 fn read_small(path: &Path) -> io::Result<String> {

@@ -61,7 +61,7 @@ impl Mirror {
     /// # Errors
     /// What the remote answered; [`GitError::TooLarge`] for more than [`MAX_CLAIMS`].
     pub async fn read_claims(&self) -> Result<Vec<ClaimRef>, GitError> {
-        self.claims_of(&format!("{CLAIMS}*")).await
+        self.claims_of(&format!("{CLAIMS}*"), None).await
     }
 
     /// The claim of one task, if it has one.
@@ -69,13 +69,31 @@ impl Mirror {
     /// # Errors
     /// What the remote answered.
     pub async fn read_claim(&self, issue: u64) -> Result<Option<ClaimRef>, GitError> {
-        Ok(self.claims_of(&claim_ref(issue)).await?.pop())
+        Ok(self.claims_of(&claim_ref(issue), None).await?.pop())
     }
 
-    async fn claims_of(&self, pattern: &str) -> Result<Vec<ClaimRef>, GitError> {
+    /// The claim of one task, where its ref was listed already.
+    pub(super) async fn read_listed_claim(
+        &self,
+        issue: u64,
+        listed: BTreeMap<String, CommitId>,
+    ) -> Result<Option<ClaimRef>, GitError> {
+        let reference = claim_ref(issue);
+        let listed = listed.into_iter().filter(|(name, _)| *name == reference).collect();
+        Ok(self.claims_of(&reference, Some(listed)).await?.pop())
+    }
+
+    async fn claims_of(
+        &self,
+        pattern: &str,
+        mut listed: Option<BTreeMap<String, CommitId>>,
+    ) -> Result<Vec<ClaimRef>, GitError> {
         const OPERATION: &str = "read the claims";
         for listing in 1.. {
-            let refs = self.list_refs(OPERATION, &[pattern]).await?;
+            let refs = match listed.take() {
+                Some(refs) => refs,
+                None => self.list_refs(OPERATION, &[pattern]).await?,
+            };
             let claims: Vec<(u64, CommitId)> = refs
                 .into_iter()
                 .filter_map(|(name, id)| Some((claimed_issue(&name)?, id)))

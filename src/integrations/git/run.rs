@@ -190,9 +190,10 @@ impl Runner {
 
     fn command(&self, call: &Call<'_>) -> Command {
         let mut command = match call.file_limit {
-            // A lower limit that the machine sets already may not be raised; it holds as well.
+            // A lower limit that the machine sets already may not be raised; it holds as well. Git
+            // sees the limit as an error of a write, and can say so.
             Some(bytes) => {
-                let script = "ulimit -f \"$0\" 2>/dev/null; exec git \"$@\"";
+                let script = "ulimit -f \"$0\" 2>/dev/null; trap '' XFSZ; exec git \"$@\"";
                 let mut shell = Command::new("sh");
                 shell.args(["-c", script, &bytes.div_ceil(512).to_string()]);
                 shell

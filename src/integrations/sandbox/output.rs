@@ -18,6 +18,7 @@ pub(crate) struct Collector {
     total: u64,
     kept: u64,
     closed: bool,
+    duration_ms: Option<u64>,
     hasher: blake3::Hasher,
 }
 
@@ -31,6 +32,7 @@ impl Collector {
             total: 0,
             kept: 0,
             closed: false,
+            duration_ms: None,
             hasher: blake3::Hasher::new(),
         }
     }
@@ -52,10 +54,15 @@ impl Collector {
         }
     }
 
+    /// Notes the command's end: what is done after it is no part of its time.
+    pub(crate) fn stop(&mut self) {
+        self.duration_ms = Some(self.elapsed_ms());
+    }
+
     pub(crate) fn finish(self, status: CommandStatus) -> Finished {
         Finished {
             status,
-            duration_ms: self.elapsed_ms(),
+            duration_ms: self.duration_ms.unwrap_or_else(|| self.elapsed_ms()),
             output_total: self.total,
             output_kept: self.kept,
             truncated: self.kept < self.total,

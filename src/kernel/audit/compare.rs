@@ -43,8 +43,12 @@ pub(super) fn compare<R: Read + Seek>(
         report.unchecked.push(Unchecked { kind: "causes", count: Some(outside), what });
     }
     let state = fold.state();
-    let members = state.members.members.iter();
-    report.names = members.map(|(author, member)| (*author, member.name.clone())).collect();
+    for (author, member) in &state.members.members {
+        // Nobody named an administrator, so that its node's name has to do.
+        let agent = state.agents.get(author).filter(|_| member.administrator);
+        let name = agent.map_or(&member.name, |agent| &agent.started.name);
+        report.names.insert(*author, name.clone());
+    }
     for log in &mut report.logs {
         log.name = report.names.get(&log.author).cloned();
     }
@@ -102,7 +106,7 @@ fn standing<R>(archive: &Archive<R>, state: &SwarmState, said: &Said<'_>, report
             }
             Some(Some(stands)) if stands < length => {
                 let behind = length - stands;
-                let what = format!("revoked at {stands} events; the {behind} behind them are void");
+                let what = format!("revoked at length {stands}; events behind it: {behind}");
                 report.findings.push(Finding { kind: "revoked", author: Some(author), what });
             }
             Some(_) => {}
@@ -240,11 +244,11 @@ fn refusals(state: &SwarmState, report: &mut Report) {
     report.checked.refused = total;
     let listed: u64 = by.values().sum();
     for ((author, reason), count) in by {
-        let what = format!("{count} events changed nothing: {reason}");
+        let what = format!("refused {count} times by the fold: {reason}");
         report.findings.push(Finding { kind: "refused", author: Some(author), what });
     }
     if total > listed {
-        let what = format!("{} more events changed nothing", total - listed);
+        let what = format!("refused {} times more by the fold", total - listed);
         report.findings.push(Finding { kind: "refused", author: None, what });
     }
 }

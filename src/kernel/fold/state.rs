@@ -28,6 +28,8 @@ pub struct SwarmState {
     pub members: Members,
     /// What their nodes say of themselves.
     pub agents: BTreeMap<AuthorId, Agent>,
+    /// What was refused of that, by author: each author's is an aggregate of its own.
+    pub agent_refusals: BTreeMap<AuthorId, Refusals>,
     /// The repositories.
     pub repositories: BTreeMap<String, Repository>,
     /// What was refused about them.
@@ -44,6 +46,7 @@ impl SwarmState {
             swarm,
             members: Members::new(swarm),
             agents: BTreeMap::new(),
+            agent_refusals: BTreeMap::new(),
             repositories: BTreeMap::new(),
             repository_refusals: Refusals::default(),
             tasks: BTreeMap::new(),
@@ -141,9 +144,10 @@ impl SwarmState {
             Aggregate::Task(id) => {
                 self.tasks.entry(id).or_insert_with(|| Task::new(id)).refusals.push(refusal);
             }
-            Aggregate::Agent(_) | Aggregate::Repositories => {
-                self.repository_refusals.push(refusal);
+            Aggregate::Agent(author) => {
+                self.agent_refusals.entry(author).or_default().push(refusal);
             }
+            Aggregate::Repositories => self.repository_refusals.push(refusal),
         }
     }
 
@@ -151,7 +155,10 @@ impl SwarmState {
     pub(super) fn clear(&mut self, aggregate: Aggregate) {
         match aggregate {
             Aggregate::Members => self.members = Members::new(self.swarm),
-            Aggregate::Agent(author) => drop(self.agents.remove(&author)),
+            Aggregate::Agent(author) => {
+                self.agents.remove(&author);
+                self.agent_refusals.remove(&author);
+            }
             Aggregate::Repositories => {
                 self.repositories.clear();
                 self.repository_refusals = Refusals::default();

@@ -112,8 +112,9 @@ pub fn prove_consistency(
 }
 
 impl Range {
-    /// Reads the next range of a log from a store: whole appends, as many as fit the limits, at
-    /// least one. `None` if the log ends at `from`, or `from` is inside an append.
+    /// Reads the next range of a log from a store: up to the end of an append, as many appends as
+    /// fit the limits, at least one. `None` if the log ends at `from`. From inside an append it
+    /// follows only for a reader who has the first part of it.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -224,8 +224,8 @@ impl Form {
             Form::Path => "a path",
             Form::SecretPath => "a path of a file",
             Form::Socket => "an IP address and a port",
-            Form::Listen => "a multiaddr over TCP or QUIC",
-            Form::Peer => "a multiaddr over TCP or QUIC, with a port",
+            Form::Listen => "a multiaddr with an IP address, over TCP or QUIC",
+            Form::Peer => "a multiaddr with a host and a port, over TCP or QUIC",
             Form::Http => "an http or https address",
             Form::Remote => "a path or an address of a git repository",
             Form::LogFilter => "a level or a filter",
@@ -318,7 +318,8 @@ fn path(text: &str, base: &Path) -> Result<Value, Fault> {
     Ok(Value::Path(base.join(text)))
 }
 
-/// Takes `/ip4|ip6|dns../tcp/PORT` and `/ip4|ip6|dns../udp/PORT/quic-v1`, the transports there are.
+/// Takes `HOST/tcp/PORT` and `HOST/udp/PORT/quic-v1`, the transports there are. A peer's host may be
+/// a name, but neither its host nor its port may be left open.
 fn address(text: &str, peer: bool, wrong: Fault) -> Result<Value, Fault> {
     let example = "write for example \"/ip4/192.0.2.7/tcp/7447\" or \
                    \"/ip4/192.0.2.7/udp/7447/quic-v1\"";
@@ -332,9 +333,11 @@ fn address(text: &str, peer: bool, wrong: Fault) -> Result<Value, Fault> {
         }
         parts.pop();
     }
-    let host = |host: &Protocol<'_>| {
-        use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6};
-        matches!(host, Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_))
+    let host = |host: &Protocol<'_>| match host {
+        Protocol::Ip4(ip) => !peer || !ip.is_unspecified(),
+        Protocol::Ip6(ip) => !peer || !ip.is_unspecified(),
+        Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) => peer,
+        _ => false,
     };
     let port = |port: u16| !peer || port != 0;
     let fine = match parts.as_slice() {

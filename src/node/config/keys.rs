@@ -232,7 +232,7 @@ section! {
         tokens: u64 = integer(1, 1_000_000_000_000, 200_000);
         /// How long a task may take from its claim to its end.
         wall_seconds: u64 = integer(1, 2_592_000, 3_600);
-        /// How often a call to a model or over the network is tried before it counts as failed.
+        /// How many failures in a row of the model, the sandbox or the git remote are borne.
         retries: u32 = integer(1, 100, 5);
     }
 }
@@ -250,12 +250,13 @@ section! {
         image: String = text(Form::Word, "bzzz-sandbox:1");
         /// The runtime of the container, if not the engine's own choice.
         runtime: Option<String> = optional(Form::Word, "runsc");
-        /// Memory, without swap.
+        /// Memory, without swap. A container holds its files in memory too: the engine is asked for
+        /// this and `disk_mib` together.
         memory_mib: u64 = integer(16, 1_048_576, 1_024);
         /// Share of the processors, in thousandths of one.
         cpus_milli: u32 = integer(10, 1_024_000, 1_000);
         /// How many processes and threads may exist at once.
-        processes: u32 = integer(4, 100_000, 256);
+        processes: u32 = integer(8, 32_768, 256);
         /// Room for the files of the task.
         disk_mib: u64 = integer(1, 1_048_576, 512);
         /// How much of one command's output is kept, both streams together. The rest is counted.
@@ -286,7 +287,8 @@ section! {
         idle_seconds: u64 = integer(1, 86_400, 60);
         /// How long an answer may be, in tokens.
         max_tokens: u32 = integer(16, 1_000_000, 2_048);
-        /// How much the model is told at once, in characters. Older steps are left out first.
+        /// How much the model is told at once, in characters; those beyond ASCII count as two to
+        /// four. Older steps are left out first.
         context_chars: u32 = integer(1_000, 10_000_000, 24_000);
     }
 }

@@ -8,10 +8,13 @@ use super::keys::{SECTIONS, section};
 use super::problem::{Fault, Origin, Place, nearest, quoted};
 use super::table::{Key, Section, Setting};
 
-/// Environment variables that begin like ours and are none of ours: the home directory's, which the
-/// command line reads, and those of tests.
+/// Variables that begin like ours and are none of the configuration: the home directory's, which the
+/// command line reads, and that of the cache, which the scripts in `tools/` read.
+const FOREIGN: [&str; 2] = ["BZZZ_HOME", "BZZZ_CACHE"];
+
+/// Whether a variable is none of ours; those of tests aren't either.
 fn is_foreign(variable: &str) -> bool {
-    !variable.starts_with("BZZZ_") || variable == "BZZZ_HOME" || variable.contains("_TEST_")
+    !variable.starts_with("BZZZ_") || FOREIGN.contains(&variable) || variable.contains("_TEST_")
 }
 
 /// The environment variable that overrides a key.

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bzzz::kernel::agent::{Agent, AgentConfig, Now};
-use bzzz::kernel::event::kinds::Payload;
 use bzzz::kernel::event::{Clock, Draft, Event, Hlc};
 use bzzz::kernel::fold::{Aggregate, EventSource, Fold, FoldError, Place};
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use bzzz::kernel::log::{
-    Append, Hash, IndexEntry, LogStore, MAX_LENGTH, Range, RangeError, StoreError, Tip,
+    Append, Hash, IndexEntry, LogStore, MAX_LENGTH, Range, RangeError, RecordRef, StoreError, Tip,
 };
 use bzzz::kernel::sync::{Config, IngestError, Input, Sync};
 
@@ -68,7 +67,7 @@ impl EventSource for Source<'_> {
 
     fn event(&self, place: &Place) -> Result<Event, FoldError> {
         let mut found = None;
-        let visit = &mut |index, record: bzzz::kernel::log::RecordRef<'_>| {
+        let visit = &mut |index, record: RecordRef<'_>| {
             found = Some(Event::read(place.author, index, record));
             false
         };
@@ -79,7 +78,7 @@ impl EventSource for Source<'_> {
 
     fn aggregates_of(&self, author: &AuthorId) -> Result<BTreeSet<Aggregate>, FoldError> {
         let mut aggregates = BTreeSet::new();
-        let visit = &mut |index, record: bzzz::kernel::log::RecordRef<'_>| {
+        let visit = &mut |index, record: RecordRef<'_>| {
             let event = Event::read(*author, index, record).expect("it was read before");
             aggregates.extend(Aggregate::of(&event));
             true
@@ -99,7 +98,7 @@ impl Node {
     }
 
     /// Starts the node from what its store holds: all that was ever acknowledged must be there.
-    pub(super) fn start(&mut self, now_ms: u64, entropy: u64) -> Vec<Input> {
+    pub(super) fn start(&mut self, entropy: u64) -> Vec<Input> {
         self.store.crash();
         self.life += 1;
         let mut fold = Fold::new(self.swarm);
@@ -110,14 +109,10 @@ impl Node {
             let (author, length) = (info.author, info.length);
             let tip = Tip::open(&self.store, author).expect("the store is whole");
             tips.insert(author, tip);
-            self.store
-                .scan(&author, 0, &mut |index, record| {
-                    let event = Event::read(author, index, record).expect("it was an event");
-                    clock.observe(event.header.clock);
-                    let _ = fold.apply(&event, &Source(&self.store)).expect("the store is whole");
-                    true
-                })
-                .expect("the store is whole");
+            for event in self.events(&author) {
+                clock.observe(event.header.clock);
+                let _ = fold.apply(&event, &Source(&self.store)).expect("the store is whole");
+            }
             inputs.push(Input::Local { author, length });
         }
         self.check_acknowledged();
@@ -135,9 +130,18 @@ impl Node {
             serving: BTreeMap::new(),
             served: 0,
         });
-        let _ = now_ms;
         inputs.insert(0, self.members().expect("nothing was told yet"));
         inputs
+    }
+
+    fn events(&self, author: &AuthorId) -> Vec<Event> {
+        let mut events = Vec::new();
+        let visit = &mut |index, record: RecordRef<'_>| {
+            events.push(Event::read(*author, index, record).expect("it was an event"));
+            true
+        };
+        self.store.scan(author, 0, visit).expect("the store is whole");
+        events
     }
 
     pub(super) fn memory(&mut self) -> &mut Memory {
@@ -249,17 +253,5 @@ impl Node {
             (info.author, (head.length, head.root))
         });
         held.collect()
-    }
-
-    /// The events of one log, for the checks at the end.
-    pub(super) fn payloads(&self, author: &AuthorId) -> Vec<Payload> {
-        let mut payloads = Vec::new();
-        let visit = &mut |index, record: bzzz::kernel::log::RecordRef<'_>| {
-            let event = Event::read(*author, index, record).expect("it was read before");
-            payloads.extend(event.payload().cloned());
-            true
-        };
-        self.store.scan(author, 0, visit).expect("the store is open");
-        payloads
     }
 }

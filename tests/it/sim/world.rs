@@ -66,6 +66,8 @@ pub(super) struct World {
     /// How often in a hundred gossip arrives; in some runs never.
     gossip: u64,
     calm: bool,
+    /// Tells all that happens, for whoever looks into one seed.
+    pub(super) loud: bool,
     trace: blake3::Hasher,
     pub(super) counts: BTreeMap<&'static str, u64>,
 }
@@ -92,6 +94,7 @@ impl World {
             },
             gossip: if rng.percent(30) { 0 } else { rng.range(20..100) },
             calm: false,
+            loud: false,
             trace: blake3::Hasher::new(),
             counts: BTreeMap::new(),
             rng,
@@ -246,6 +249,9 @@ impl World {
         };
         self.trace.update(&self.now_ms.to_le_bytes());
         self.trace.update(note.as_bytes());
+        if self.loud && !matches!(event, Event::Tick(..) | Event::Dial(..)) {
+            println!("{:>8} {note}", self.now_ms);
+        }
     }
 
     fn happen(&mut self, event: Event) {
@@ -358,7 +364,7 @@ impl World {
             self.nodes[n].swarm = self.nodes[0].swarm;
         }
         let entropy = self.rng.next();
-        let inputs = self.nodes[n].start(self.now_ms, entropy);
+        let inputs = self.nodes[n].start(entropy);
         for input in inputs {
             self.sync(n, input);
         }
@@ -438,6 +444,10 @@ impl World {
 
     /// Appends to a node's own log. False if the node crashed meanwhile.
     fn append(&mut self, n: usize, drafts: &[Draft]) -> bool {
+        if self.loud {
+            let said: Vec<_> = drafts.iter().map(|draft| draft.payload.name()).collect();
+            println!("{:>8} node {n} says {said:?}", self.now_ms);
+        }
         match self.nodes[n].append(drafts, self.now_ms) {
             Ok(length) => {
                 self.count("appends");
@@ -688,9 +698,12 @@ impl World {
             if *held.get_or_insert_with(|| logs.clone()) != logs {
                 return Some(format!("logs differ: {held:?} and {logs:?}"));
             }
-            let theirs = state.digest();
-            let same_events = *digest.get_or_insert(theirs) == theirs;
-            assert!(same_events, "one set of events, and two digests");
+            let theirs = (state.digest(), state);
+            let (ours, first) = *digest.get_or_insert(theirs);
+            if ours != theirs.0 {
+                let [a, b] = [first, state].map(|state| serde_json::to_string(state));
+                panic!("one set of events, and two digests:\n{a:?}\n{b:?}");
+            }
         }
         None
     }
