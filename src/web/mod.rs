@@ -5,8 +5,25 @@
 //! always needs the token. What other sites' pages could make a browser ask is refused: requests that
 //! name a foreign host (DNS rebinding) or come from a foreign origin.
 //!
-//! `docs/api.md` has the paths. This module knows the engine and nothing of the network or of
-//! configuration: what only the node can say is handed in.
+//! This module knows the engine and nothing of the network or of configuration: what only the node
+//! can say is handed in.
+//!
+//! | path | what |
+//! | --- | --- |
+//! | `GET /` | the page |
+//! | `GET /health` | `{status, node, swarm}` |
+//! | `GET /metrics` | for Prometheus |
+//! | `GET /api/v1/status` | the node, its peers, its logs with their roots, the state's digest |
+//! | `GET /api/v1/tasks?repository&status` | [`TaskSummary`] of each |
+//! | `GET /api/v1/tasks/{task}` | [`TaskView`]; the task as `repository#issue` or id |
+//! | `GET /api/v1/events?limit&author&task` | the last events, [`EventView`] each |
+//! | `GET /api/v1/events?after=N` | those that came behind number N: `{run, last, events}` |
+//! | `GET /api/v1/log/{author}?from&limit` | events of one log |
+//! | `GET /api/v1/members` | [`members::MemberView`] of each |
+//! | `POST /api/v1/members` | admits `{key, role, name}` |
+//! | `POST /api/v1/members/{key}/revoke` | revokes `{length, reason}` |
+//!
+//! Errors are `{"error": ...}` with a fitting status. Numbers of arrival begin anew with each `run`.
 
 mod api;
 mod event;

@@ -155,7 +155,7 @@ fn base(address: &str) -> Option<Url> {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip([127, 0, 0, 1].into()),
         IpAddr::V6(ip) if ip.is_unspecified() => {
-            address.set_ip(std::net::Ipv6Addr::LOCALHOST.into())
+            address.set_ip(std::net::Ipv6Addr::LOCALHOST.into());
         }
         _ => {}
     }

@@ -1,5 +1,4 @@
 //! What all commands share: the home, the configuration, the form of the output, the lock.
-#![expect(clippy::disallowed_methods, reason = "the command line reads the environment once")]
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};

@@ -44,10 +44,7 @@ Examples:
       --set reasoner.model=qwen3:8b";
 
 pub(super) fn run(context: &Context, args: &InitArgs) -> Result<()> {
-    let join = args.join.as_deref().map(str::parse::<SwarmId>).transpose();
-    let join = join.map_err(|error| {
-        Error::usage(error.to_string()).hint("a swarm's id is printed by `bzzz init` and `status`")
-    })?;
+    let join = args.join.as_deref().map(swarm_id).transpose()?;
     let mut values = literals(context, &args.set)?;
     if let Some(name) = &args.name {
         values.push(("node.name".to_owned(), literal(name)));
@@ -93,6 +90,13 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<()> {
         }
     }
     Ok(out.flush()?)
+}
+
+fn swarm_id(text: &str) -> Result<SwarmId> {
+    text.parse().map_err(|_| {
+        Error::usage(format!("{text:?} is no swarm's id, which has 64 hexadecimal digits"))
+            .hint("a swarm's id is printed by `bzzz init` and `bzzz status`")
+    })
 }
 
 /// The values of flags as TOML literals, checked against the table of keys.

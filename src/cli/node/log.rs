@@ -11,7 +11,6 @@ use super::client::{Client, part};
 use super::context::{Context, out};
 use super::error::{Error, Result};
 use crate::cli::text::{clean, table, time};
-use crate::engine::Engine;
 use crate::kernel::audit::find_task;
 use crate::kernel::identity::AuthorId;
 use crate::web::members::{self, MemberView};

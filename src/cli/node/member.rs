@@ -147,8 +147,8 @@ fn revoke(context: &Context, args: &RevokeArgs) -> Result<()> {
 }
 
 pub(super) fn key(text: &str) -> Result<AuthorId> {
-    text.parse().map_err(|error: crate::kernel::identity::NotAnId| {
-        Error::usage(error.to_string())
+    text.parse().map_err(|_| {
+        Error::usage(format!("{text:?} is no key of a node, which has 64 hexadecimal digits"))
             .hint("a node's key is printed by its `bzzz init` and `bzzz key show`")
     })
 }
