@@ -4,6 +4,11 @@
 //! tree, the signature, RocksDB). Both run in turn, several rounds, so that both meet the same noise;
 //! the medians are printed. `cargo bench --bench store [-- --quick]`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a benchmark that cannot go on ends"
+)]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::hint::black_box;

@@ -177,8 +177,8 @@ mod tests {
 
     #[test]
     fn a_length_at_the_limit_passes_and_one_over_it_does_not() {
-        assert_eq!(read_request(b"\x08\0\0\012345678").expect("at the limit").len(), 8);
-        let over = read_request(b"\x09\0\0\0123456789").expect_err("over the limit");
+        assert_eq!(read_request(b"\x08\x00\x00\x0012345678").expect("at the limit").len(), 8);
+        let over = read_request(b"\x09\x00\x00\x00123456789").expect_err("over the limit");
         assert!(over.to_string().contains("9 bytes was announced, the limit is 8"));
         let huge = read_request(b"\xff\xff\xff\xff").expect_err("far over the limit");
         assert_eq!(huge.kind(), io::ErrorKind::InvalidData);

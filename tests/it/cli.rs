@@ -112,13 +112,14 @@ impl Place {
             let _ = BufReader::new(out).read_line(&mut line);
             let _ = sender.send(line);
         });
-        let up = Up { child, api: String::new() };
+        let mut up = Up { child, api: String::new() };
         let line = receiver.recv_timeout(HANG).unwrap();
         let log = || fs::read_to_string(self.path("up.log")).unwrap();
         let ready: Value =
             serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}: {}", log()));
         let api = ready["api"].as_str().unwrap().trim_start_matches("http://");
-        Up { api: api.trim_end_matches('/').to_owned(), ..up }
+        up.api = api.trim_end_matches('/').to_owned();
+        up
     }
 
     fn token(&self) -> String {
@@ -279,8 +280,8 @@ fn a_task_is_seen_and_told() {
         }
     });
     let issue = fs::read_dir(place.path("board/issues")).unwrap();
-    let issue = issue.map(|entry| entry.unwrap().path());
-    let issue = issue.filter(|path| path.extension().is_some_and(|e| e == "md")).next().unwrap();
+    let mut issue = issue.map(|entry| entry.unwrap().path());
+    let issue = issue.find(|path| path.extension().is_some_and(|e| e == "md")).unwrap();
     let start = Instant::now();
     let line = loop {
         // The issue changes again and again until the follower has begun.
