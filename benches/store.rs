@@ -1,8 +1,8 @@
 //! How fast the log and its store are, as a share of what this machine can do at all.
 //!
 //! Each figure is measured against a minimal loop that does only what must be done (the hashes, the
-//! tree, the signature, RocksDB). Both run in turn, several rounds, so that both meet the same noise;
-//! the medians are printed. `cargo bench --bench store [-- --quick]`.
+//! tree, the signature, RocksDB). Both run in turn, several rounds, so that both meet the same
+//! noise; the medians are printed. `cargo bench --bench store [-- --quick]`.
 
 #![allow(
     clippy::unwrap_used,

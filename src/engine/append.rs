@@ -1,5 +1,5 @@
-//! Group commit: appends that wait while one is being written go into the next write together, under
-//! one signature. The thread that gets the writer writes for all that wait.
+//! Group commit: appends that wait while one is being written go into the next write together,
+//! under one signature. The thread that gets the writer writes for all that wait.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -27,7 +27,8 @@ use crate::kernel::fold::{
 };
 use crate::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use crate::kernel::log::{
-    Hash, LogStore, Range, ReadLimit, SignedHead, StoreError, Tip, TreeReader, prove_inclusion,
+    Hash, LogStore, MAX_APPEND_RECORDS, Range, ReadLimit, SignedHead, StoreError, Tip, TreeReader,
+    prove_inclusion,
 };
 
 /// After this many events the fold's snapshot is written again.
@@ -52,7 +53,7 @@ pub enum EngineError {
     #[error(transparent)]
     Fold(#[from] FoldError),
     /// An append of no events, or of more than one append can hold.
-    #[error("an append has between 1 and {max} events, not {0}", max = crate::kernel::log::MAX_APPEND_RECORDS)]
+    #[error("an append has between 1 and {MAX_APPEND_RECORDS} events, not {0}")]
     Count(usize),
     /// The store's first log is not the founding log of this swarm.
     #[error("the store holds no founding event of swarm {0}")]

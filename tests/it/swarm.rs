@@ -1,5 +1,5 @@
-//! Three whole nodes in one process: real git, a real board, RocksDB, libp2p on loopback, the process
-//! sandbox and the sample's script.
+//! Three whole nodes in one process: real git, a real board, RocksDB, libp2p on loopback, the
+//! process sandbox and the sample's script.
 
 use std::collections::BTreeMap;
 use std::fs;
