@@ -112,13 +112,14 @@ impl Place {
             let _ = BufReader::new(out).read_line(&mut line);
             let _ = sender.send(line);
         });
-        let up = Up { child, api: String::new() };
+        let mut up = Up { child, api: String::new() };
         let line = receiver.recv_timeout(HANG).unwrap();
         let log = || fs::read_to_string(self.path("up.log")).unwrap();
         let ready: Value =
             serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}: {}", log()));
         let api = ready["api"].as_str().unwrap().trim_start_matches("http://");
-        Up { api: api.trim_end_matches('/').to_owned(), ..up }
+        up.api = api.trim_end_matches('/').to_owned();
+        up
     }
 
     fn token(&self) -> String {

@@ -187,7 +187,7 @@ fn groups_are_read_in_order<B: Backend>() {
     assert_eq!(places(low), [1, 4, 9]);
     assert_eq!(places(next), [5]);
     assert_eq!(places(high), [0, 0xff]);
-    assert_eq!(places([6; 32]), []);
+    assert!(places([6; 32]).is_empty());
 }
 
 fn a_commit_is_all_or_nothing<B: Backend>() {
