@@ -61,13 +61,14 @@ pub enum MemberError {
     Engine(#[from] EngineError),
 }
 
-/// All members, present and past, by key.
+/// All members, present and past, in the order of their admission.
 #[must_use]
 pub fn list(engine: &Engine) -> Vec<MemberView> {
     let lengths = engine.lengths();
     engine.read(|state| {
         let names = super::event::names(state);
-        let members = state.members.members.iter();
+        let mut members: Vec<_> = state.members.members.iter().collect();
+        members.sort_by_key(|(_, member)| member.since);
         let view = |(author, member): (&AuthorId, &crate::kernel::fold::Member)| MemberView {
             key: author.to_string(),
             name: super::event::name(&names, author),
@@ -77,7 +78,7 @@ pub fn list(engine: &Engine) -> Vec<MemberView> {
             revoked_at: member.revoked_at,
             length: lengths.get(author).copied().unwrap_or(0),
         };
-        members.map(view).collect()
+        members.into_iter().map(view).collect()
     })
 }
 

@@ -415,6 +415,67 @@ fn logs_travel_as_files_to_a_node_that_joins() {
 }
 
 #[test]
+fn a_node_that_keeps_nothing_on_disk_is_asked() {
+    let founder = Place::new();
+    founder.found();
+    let first = founder.up(&["--set", "agent.work=false"]);
+    founder.said(&["task", "add", "--title", "Sort it"]);
+    let listening = founder.until(&["status", "--json"], |s| s["listening"][0].is_string());
+    let peer = format!("net.peers={}", listening["listening"][0].as_str().unwrap());
+    let swarm = listening["swarm"].as_str().unwrap();
+
+    let place = Place::new();
+    let mut args = vec!["init", "--name", "oak", "--join", swarm, "--json"];
+    let listen = "net.listen=/ip4/127.0.0.1/tcp/0";
+    for set in ["store.kind=memory", "net.mdns=false", "agent.work=false", listen, &peer] {
+        args.extend(["--set", set]);
+    }
+    let joined = place.json(&args);
+    assert!(place.fails(&["task", "list"]).contains("No node runs"));
+    let second = place.up(&[]);
+    founder.said(&["member", "admit", joined["key"].as_str().unwrap(), "--name", "oak"]);
+    place.until(&["member", "list", "--json"], |m| m["members"][1].is_object());
+    place.until(&["peers", "--json"], |peers| peers[0]["name"] == "maple");
+    let theirs = founder.json(&["status", "--json"])["digest"].clone();
+    assert_eq!(theirs.as_str().unwrap().len(), 64);
+    // What each says of its start reaches the other, and then both are in one state.
+    let start = Instant::now();
+    while founder.json(&["status", "--json"])["digest"]
+        != place.json(&["status", "--json"])["digest"]
+    {
+        assert!(start.elapsed() < HANG, "the states differ");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(place.json(&["task", "list", "--json"]), founder.json(&["task", "list", "--json"]));
+    assert!(place.said(&["log", "--author", "maple", "-n", "5"]).contains("maple"));
+    assert!(place.said(&["log", "-n", "1"]).lines().count() == 1);
+    let refused = place.fails(&["export", "x"]);
+    assert!(refused.contains("in memory"), "{refused}");
+    let refused = place.fails(&["member", "admit", KEY]);
+    assert!(refused.contains("no administrator"), "{refused}");
+    assert_eq!((first.stop(), second.stop()), (Some(0), Some(0)));
+}
+
+#[test]
+fn where_others_reach_the_page_reading_needs_the_token_too() {
+    let place = Place::new();
+    place.said(&["init", "--set", "net.listen=/ip4/127.0.0.1/tcp/0", "--set", "net.mdns=false"]);
+    let remote = ["--set", "api.listen=0.0.0.0:0", "--set", "sandbox.kind=process"];
+    assert!(place.fails(&["up", remote[0], remote[1]]).contains("allow_remote"));
+    let mut up = place.up(&[&remote[..], &["--set", "api.allow_remote=true"]].concat());
+    up.api = up.api.replace("0.0.0.0", "127.0.0.1");
+    let token = format!("Authorization: Bearer {}", place.token());
+    for (path, without) in [("/", 200), ("/health", 200), ("/metrics", 401), ("/api/v1/tasks", 401)]
+    {
+        assert_eq!(up.get(path, &[]).0, without, "{path}");
+        assert_eq!(up.get(path, &[&token, "Host: node.example"]).0, 200, "{path}");
+    }
+    // The command line has the token.
+    assert_eq!(place.json(&["status", "--json"])["members"], 1);
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[test]
 fn what_is_broken_is_named() {
     let place = Place::new();
     place.said(&["init"]);
