@@ -1,9 +1,14 @@
 //! How fast the log and its store are, as a share of what this machine can do at all.
 //!
 //! Each figure is measured against a minimal loop that does only what must be done (the hashes, the
-//! tree, the signature, RocksDB). Both run in turn, several rounds, so that both meet the same noise;
-//! the medians are printed. `cargo bench --bench store [-- --quick]`.
+//! tree, the signature, RocksDB). Both run in turn, several rounds, so that both meet the same
+//! noise; the medians are printed. `cargo bench --bench store [-- --quick]`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a benchmark that cannot go on ends"
+)]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that fails stops")]
 
@@ -28,29 +33,15 @@ struct Plan {
     large: u64,
 }
 
-const FULL: Plan = Plan {
-    rounds: 7,
-    events: 100_000,
-    singles: 1500,
-    small: 10_000,
-    large: 1_000_000,
-};
+const FULL: Plan =
+    Plan { rounds: 7, events: 100_000, singles: 1500, small: 10_000, large: 1_000_000 };
 
-const QUICK: Plan = Plan {
-    rounds: 3,
-    events: 20_000,
-    singles: 200,
-    small: 10_000,
-    large: 100_000,
-};
+const QUICK: Plan = Plan { rounds: 3, events: 20_000, singles: 200, small: 10_000, large: 100_000 };
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let plan = if quick { QUICK } else { FULL };
-    println!(
-        "{:<34}{:>14}{:>14}{:>8}{:>8}",
-        "", "events/s", "limit", "share", "target"
-    );
+    println!("{:<34}{:>14}{:>14}{:>8}{:>8}", "", "events/s", "limit", "share", "target");
     append(&plan);
     single(&plan);
     verify(&plan);
@@ -74,10 +65,7 @@ fn race(
     #[expect(clippy::cast_precision_loss, reason = "counts are small")]
     let rate = |times: Vec<Duration>| events as f64 / median(times).as_secs_f64();
     let (ours, limit) = (rate(times.0), rate(times.1));
-    println!(
-        "{name:<34}{ours:>14.0}{limit:>14.0}{:>8.2}{target:>8.2}",
-        ours / limit
-    );
+    println!("{name:<34}{ours:>14.0}{limit:>14.0}{:>8.2}{target:>8.2}", ours / limit);
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
@@ -100,10 +88,7 @@ fn key() -> SecretKey {
 fn event(index: u64) -> ([u8; 64], [u8; 200]) {
     let (mut head, mut body) = ([0; 64], [b' '; 200]);
     head[..8].copy_from_slice(&index.to_le_bytes());
-    blake3::Hasher::new()
-        .update(&head)
-        .finalize_xof()
-        .fill(&mut body[..100]);
+    blake3::Hasher::new().update(&head).finalize_xof().fill(&mut body[..100]);
     (head, body)
 }
 
@@ -130,11 +115,7 @@ impl Minimal {
         table.set_block_cache(&rocksdb::Cache::new_lru_cache(32 << 20));
         options.set_block_based_table_factory(&table);
         let db = rocksdb::DB::open(&options, path).unwrap();
-        Self {
-            db,
-            key: key(),
-            peaks: Peaks::default(),
-        }
+        Self { db, key: key(), peaks: Peaks::default() }
     }
 
     fn append(&mut self, events: &[([u8; 64], [u8; 200])]) {
@@ -176,9 +157,7 @@ impl Minimal {
         let head = self.db.get(b"head").unwrap().unwrap();
         assert_eq!(head[..32], peaks.root().0);
         let signature = bzzz::kernel::identity::Signature(head[32..].try_into().unwrap());
-        author
-            .verify(Context::Head, &head[..32], &signature)
-            .unwrap();
+        author.verify(Context::Head, &head[..32], &signature).unwrap();
         peaks.length()
     }
 }
@@ -216,14 +195,7 @@ fn append(plan: &Plan) {
             }
         })
     };
-    race(
-        "append, durable, batches of 1,000",
-        0.5,
-        plan,
-        plan.events,
-        ours,
-        limit,
-    );
+    race("append, durable, batches of 1,000", 0.5, plan, plan.events, ours, limit);
 }
 
 fn single(plan: &Plan) {
@@ -245,14 +217,7 @@ fn single(plan: &Plan) {
             }
         })
     };
-    race(
-        "append, durable, one by one",
-        0.6,
-        plan,
-        plan.singles,
-        ours,
-        limit,
-    );
+    race("append, durable, one by one", 0.6, plan, plan.singles, ours, limit);
 }
 
 fn verify(plan: &Plan) {
@@ -278,14 +243,7 @@ fn verify(plan: &Plan) {
         })
     };
     let limit = || timed(|| assert_eq!(minimal.verify(), plan.events));
-    race(
-        "verify, from the store",
-        0.5,
-        plan,
-        plan.events,
-        ours,
-        limit,
-    );
+    race("verify, from the store", 0.5, plan, plan.events, ours, limit);
     let ours = || {
         timed(|| {
             let mut count = 0;

@@ -1,1 +1,5 @@
-fn main() {}
+//! Verifies an exported bundle offline.
+
+fn main() -> std::process::ExitCode {
+    bzzz::cli::verify::main()
+}

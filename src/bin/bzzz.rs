@@ -1,1 +1,5 @@
-fn main() {}
+//! The node and its command line.
+
+fn main() -> std::process::ExitCode {
+    bzzz::cli::node::main()
+}

@@ -1,1 +1,304 @@
-//! engine
+//! The one way in: append (group commit), ingest (verify, then store), query, subscribe. The engine
+//! owns a store and a fold; nothing else writes to the store.
+//!
+//! The engine never starts a thread and never reads a clock: the caller's thread does the work, and
+//! the time is handed in, so that the simulator runs this very code.
+
+mod append;
+mod ingest;
+mod merge;
+mod open;
+mod source;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+pub use append::Appended;
+pub use ingest::IngestError;
+pub use open::{Founding, found};
+pub use source::StoreSource;
+
+use crate::kernel::event::kinds::{Checkpoint, Frontier};
+use crate::kernel::event::{
+    Clock, ClockError, Draft, Event, EventError, MAX_AHEAD_MS, SignedEvent, TaskId,
+};
+use crate::kernel::fold::{
+    Aggregate, EventSource, FOLD_VERSION, Fold, FoldError, Place, SwarmState,
+};
+use crate::kernel::identity::{AuthorId, SecretKey, SwarmId};
+use crate::kernel::log::{
+    Hash, LogStore, MAX_APPEND_RECORDS, Range, ReadLimit, SignedHead, StoreError, Tip, TreeReader,
+    prove_inclusion,
+};
+
+/// After this many events the fold's snapshot is written again.
+const SNAPSHOT_EVERY: u64 = 20_000;
+
+/// The name of the fold's snapshot among the store's caches.
+const SNAPSHOT: &str = "fold";
+
+/// Why the engine could not do its work.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An event that cannot be written.
+    #[error("the event cannot be written: {0}")]
+    Event(#[from] EventError),
+    /// The clock.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
+    /// The fold. The engine must be opened anew.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// An append of no events, or of more than one append can hold.
+    #[error("an append has between 1 and {MAX_APPEND_RECORDS} events, not {0}")]
+    Count(usize),
+    /// The store's first log is not the founding log of this swarm.
+    #[error("the store holds no founding event of swarm {0}")]
+    NotFounded(SwarmId),
+}
+
+/// Events that are in the store now.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// Whose log.
+    pub author: AuthorId,
+    /// The events, by rising index.
+    pub events: Vec<Arc<Event>>,
+    /// The log's length now.
+    pub length: u64,
+}
+
+type Subscriber = Box<dyn Fn(&Committed) + Send + Sync>;
+
+/// A store and its fold.
+pub struct Engine {
+    store: Arc<dyn LogStore>,
+    key: SecretKey,
+    swarm: SwarmId,
+    queue: append::Queue,
+    writer: Mutex<Writer>,
+    view: RwLock<View>,
+    subscribers: RwLock<Vec<Subscriber>>,
+}
+
+/// What only the one writer needs.
+struct Writer {
+    clock: Clock,
+    since_snapshot: u64,
+}
+
+/// What readers see.
+struct View {
+    tips: BTreeMap<AuthorId, Tip>,
+    fold: Fold,
+    /// Events from too far in the future, and those behind them in their logs.
+    held: BTreeMap<AuthorId, VecDeque<Arc<Event>>>,
+}
+
+impl Engine {
+    /// This node.
+    #[must_use]
+    pub fn me(&self) -> AuthorId {
+        self.key.author()
+    }
+
+    /// The swarm.
+    #[must_use]
+    pub fn swarm(&self) -> SwarmId {
+        self.swarm
+    }
+
+    /// This node's key, for what is signed beside the log.
+    #[must_use]
+    pub fn key(&self) -> &SecretKey {
+        &self.key
+    }
+
+    /// The store, for reading.
+    #[must_use]
+    pub fn store(&self) -> &dyn LogStore {
+        &*self.store
+    }
+
+    /// Looks at the state. The state does not change meanwhile, so the look should be short.
+    pub fn read<T>(&self, look: impl FnOnce(&SwarmState) -> T) -> T {
+        look(self.view().fold.state())
+    }
+
+    /// The length of every log.
+    #[must_use]
+    pub fn lengths(&self) -> BTreeMap<AuthorId, u64> {
+        self.view().tips.iter().map(|(author, tip)| (*author, tip.length())).collect()
+    }
+
+    /// The digest of the state, and which events of each log it covers.
+    #[must_use]
+    pub fn digest(&self) -> (Hash, BTreeMap<AuthorId, u64>) {
+        let view = self.view();
+        (view.fold.state().digest(), view.fold.frontier().clone())
+    }
+
+    /// What this node can say of its own state.
+    #[must_use]
+    pub fn checkpoint(&self) -> Draft {
+        let (digest, frontier) = self.digest();
+        let frontier =
+            frontier.into_iter().map(|(author, length)| Frontier { author, length }).collect();
+        Draft::general(Checkpoint { fold_version: FOLD_VERSION, frontier, digest })
+    }
+
+    /// How many events are held back, since their time has not come.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.view().held.values().map(VecDeque::len).sum()
+    }
+
+    /// The newest head of a log.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub fn head(&self, author: &AuthorId) -> Result<Option<SignedHead>, EngineError> {
+        Ok(self.store.newest_head(author)?)
+    }
+
+    /// The next range of a log, for a peer that has it up to `from`.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub fn range(
+        &self,
+        author: AuthorId,
+        from: u64,
+        max_bytes: usize,
+    ) -> Result<Option<Range>, EngineError> {
+        Ok(Range::read(&*self.store, author, from, max_bytes)?)
+    }
+
+    /// Events of one log from an index on.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn events(
+        &self,
+        author: AuthorId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Event>, EngineError> {
+        let limit = ReadLimit { records: limit, bytes: 8 * 1024 * 1024 };
+        let records = self.store.records(&author, from, limit)?;
+        let events = (from..).zip(&records);
+        Ok(events.map(|(i, r)| Event::read(author, i, r.as_ref())).collect::<Result<_, _>>()?)
+    }
+
+    /// The events of a task in their total order.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn task_events(&self, task: TaskId) -> Result<Vec<Event>, EngineError> {
+        let source = StoreSource(&*self.store);
+        let places: Vec<Place> = source.places(&Aggregate::Task(task))?;
+        Ok(places.iter().map(|place| source.event(place)).collect::<Result<_, _>>()?)
+    }
+
+    /// An event with its proof, under the log's present head.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub fn signed_event(
+        &self,
+        author: &AuthorId,
+        index: u64,
+    ) -> Result<Option<SignedEvent>, EngineError> {
+        let Some(tip) = self.view().tips.get(author).cloned() else {
+            return Ok(None);
+        };
+        let Some(head) = self.store.heads(author, tip.length() - 1, 1)?.pop() else {
+            return Ok(None);
+        };
+        let limit = ReadLimit { records: 1, bytes: usize::MAX };
+        let Some(record) = self.store.records(author, index, limit)?.pop() else {
+            return Ok(None);
+        };
+        let tree = TreeReader::new(&*self.store, &tip);
+        let inclusion = prove_inclusion(&tree, index, tip.length())?;
+        Ok(Some(SignedEvent { record, inclusion, head }))
+    }
+
+    /// Calls the subscriber with everything that is committed from now on, on the thread that
+    /// committed it. It must be quick and must not call the engine's writing methods.
+    pub fn subscribe(&self, subscriber: impl Fn(&Committed) + Send + Sync + 'static) {
+        let mut all = self.subscribers.write().unwrap_or_else(PoisonError::into_inner);
+        all.push(Box::new(subscriber));
+    }
+
+    /// Folds events that were held back and whose time has come.
+    ///
+    /// # Errors
+    /// [`EngineError::Fold`].
+    pub fn release(&self, now_ms: u64) -> Result<(), EngineError> {
+        if self.view().held.is_empty() {
+            return Ok(());
+        }
+        let mut writer = self.writer();
+        let authors: Vec<AuthorId> = self.view().held.keys().copied().collect();
+        for author in authors {
+            self.fold_in(&mut writer, author, Vec::new(), now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the fold's snapshot, so that the next start folds only what came after it.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub fn snapshot(&self) -> Result<(), EngineError> {
+        let bytes = self.view().fold.to_snapshot();
+        Ok(self.store.put_cache(SNAPSHOT, &bytes)?)
+    }
+
+    fn view(&self) -> std::sync::RwLockReadGuard<'_, View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Folds committed events of one log, in their order. Those from too far ahead wait.
+    fn fold_in(
+        &self,
+        writer: &mut Writer,
+        author: AuthorId,
+        events: Vec<Arc<Event>>,
+        now_ms: u64,
+    ) -> Result<(), EngineError> {
+        let source = StoreSource(&*self.store);
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let View { fold, held, .. } = &mut *view;
+        writer.since_snapshot += events.len() as u64;
+        let mut waiting = held.remove(&author).unwrap_or_default();
+        waiting.extend(events);
+        while let Some(event) = waiting.pop_front() {
+            let clock = event.header.clock;
+            if clock.ms() > now_ms.saturating_add(MAX_AHEAD_MS) {
+                waiting.push_front(event);
+                break;
+            }
+            writer.clock.observe(clock);
+            let _ = fold.apply(&event, &source)?;
+        }
+        if !waiting.is_empty() {
+            held.insert(author, waiting);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, committed: &Committed) {
+        for subscriber in &*self.subscribers.read().unwrap_or_else(PoisonError::into_inner) {
+            subscriber(committed);
+        }
+    }
+}

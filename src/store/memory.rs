@@ -77,10 +77,10 @@ impl MemoryStore {
 impl LogStore for MemoryStore {
     fn logs(&self) -> Result<Vec<LogInfo>, StoreError> {
         let state = self.read();
-        let logs = state.logs.iter().map(|(author, log)| LogInfo {
-            author: *author,
-            length: log.length(),
-        });
+        let logs = state
+            .logs
+            .iter()
+            .map(|(author, log)| LogInfo { author: *author, length: log.length() });
         Ok(logs.collect())
     }
 
@@ -110,10 +110,7 @@ impl LogStore for MemoryStore {
 
     fn newest_head(&self, author: &AuthorId) -> Result<Option<SignedHead>, StoreError> {
         let state = self.read();
-        let newest = state
-            .logs
-            .get(author)
-            .and_then(|log| log.heads.last_key_value());
+        let newest = state.logs.get(author).and_then(|log| log.heads.last_key_value());
         Ok(newest.map(|(_, head)| head.clone()))
     }
 
@@ -140,10 +137,7 @@ impl LogStore for MemoryStore {
 
     fn tile(&self, author: &AuthorId, number: u64) -> Result<Option<Tile>, StoreError> {
         let state = self.read();
-        let tile = state
-            .logs
-            .get(author)
-            .and_then(|log| log.tiles.get(&number));
+        let tile = state.logs.get(author).and_then(|log| log.tiles.get(&number));
         Ok(tile.cloned())
     }
 
@@ -154,17 +148,10 @@ impl LogStore for MemoryStore {
     }
 
     fn group(&self, group: &[u8; 32]) -> Result<Vec<[u8; 48]>, StoreError> {
-        let entry = |place| IndexEntry {
-            group: *group,
-            place,
-        };
+        let entry = |place| IndexEntry { group: *group, place };
         let (first, last) = (entry([0; 48]), entry([u8::MAX; 48]));
         let state = self.read();
-        Ok(state
-            .groups
-            .range(first..=last)
-            .map(|entry| entry.place)
-            .collect())
+        Ok(state.groups.range(first..=last).map(|entry| entry.place).collect())
     }
 
     fn cache(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {

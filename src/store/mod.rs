@@ -21,11 +21,7 @@ fn lengths_behind(
         let (author, from) = (append.author(), append.from());
         let length = lengths.entry(author).or_insert_with(|| held(&author));
         if *length != from {
-            return Err(StoreError::Gap {
-                author,
-                length: *length,
-                from,
-            });
+            return Err(StoreError::Gap { author, length: *length, from });
         }
         *length = append.length();
     }

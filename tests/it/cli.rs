@@ -1,1 +1,448 @@
-//! cli
+//! The command line of the node: the transcripts of the manual, and a real node with its page.
+//!
+//! Every wait is for an event, with a limit that only a hang reaches.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const BZZZ: &str = env!("CARGO_BIN_EXE_bzzz");
+const VERIFY: &str = env!("CARGO_BIN_EXE_bzzz-verify");
+const HANG: Duration = Duration::from_secs(240);
+const KEY: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
+
+#[test]
+fn the_manual_is_true() {
+    let cases = trycmd::TestCases::new();
+    cases.env("BZZZ_HOME", "home").env("COLUMNS", "100").timeout(HANG);
+    cases.register_bins([("bzzz", Path::new(BZZZ)), ("bzzz-verify", Path::new(VERIFY))]);
+    cases.case("tests/cli/*.md");
+}
+
+/// A home, and a board with its repository.
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(BZZZ);
+        command.arg("--home").arg(self.path("home")).current_dir(self.dir.path());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command().args(args).output().unwrap()
+    }
+
+    /// Runs what has to succeed.
+    fn said(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.said(args)).unwrap()
+    }
+
+    /// Runs what has to fail with status 1, and gives what it says.
+    fn fails(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Founds a swarm whose node works on an empty board, in plain processes, by a script.
+    fn found(&self) {
+        git(self.dir.path(), &["init", "-q", "--bare", "-b", "main", "sample.git"]);
+        git(self.dir.path(), &["clone", "-q", "sample.git", "tree"]);
+        let tree = self.path("tree");
+        fs::write(tree.join("README.md"), "A sample.\n").unwrap();
+        git(&tree, &["add", "."]);
+        let commit = ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"];
+        git(&tree, &commit);
+        git(&tree, &["push", "-q", "origin", "HEAD:main"]);
+        for name in ["issues", "pulls"] {
+            fs::create_dir_all(self.path("board").join(name)).unwrap();
+        }
+        fs::write(self.path("script.json"), r#"{ "issues": {} }"#).unwrap();
+        let script = format!("reasoner.script={}", self.path("script.json").display());
+        let repository = "name=sample,url=sample.git,board=board";
+        let mut args = vec!["init", "--name", "maple", "--repository", repository];
+        for set in [
+            "net.listen=/ip4/127.0.0.1/tcp/0",
+            "net.mdns=false",
+            "sandbox.kind=process",
+            "reasoner.kind=scripted",
+            &script,
+            "agent.poll_seconds=1",
+            "agent.plan_window_seconds=0",
+        ] {
+            args.extend(["--set", set]);
+        }
+        self.said(&args);
+    }
+
+    fn up(&self, args: &[&str]) -> Up {
+        let log = fs::File::create(self.path("up.log")).unwrap();
+        let mut command = self.command();
+        command.args(["up", "--json"]).args(args).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().unwrap();
+        let out = child.stdout.take().unwrap();
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let _ = BufReader::new(out).read_line(&mut line);
+            let _ = sender.send(line);
+        });
+        let mut up = Up { child, api: String::new() };
+        let line = receiver.recv_timeout(HANG).unwrap();
+        let log = || fs::read_to_string(self.path("up.log")).unwrap();
+        let ready: Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}: {}", log()));
+        let api = ready["api"].as_str().unwrap().trim_start_matches("http://");
+        up.api = api.trim_end_matches('/').to_owned();
+        up
+    }
+
+    fn token(&self) -> String {
+        fs::read_to_string(self.path("home/api.token")).unwrap().trim().to_owned()
+    }
+
+    /// Asks again until the answer is as it should be.
+    fn until(&self, args: &[&str], right: impl Fn(&Value) -> bool) -> Value {
+        let start = Instant::now();
+        loop {
+            let value = self.json(args);
+            if right(&value) {
+                return value;
+            }
+            let log = fs::read_to_string(self.path("up.log")).unwrap();
+            assert!(start.elapsed() < HANG, "{args:?}: {value:#}\n{log}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+/// A running node. It is killed when the test gives up.
+struct Up {
+    child: Child,
+    api: String,
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Up {
+    /// Tells it to stop; gives its status.
+    fn stop(mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(start.elapsed() < HANG, "it does not stop");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// A request as it goes over the wire; the status, the headers and the body of the answer.
+    fn ask(&self, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.api).unwrap();
+        stream.set_read_timeout(Some(HANG)).unwrap();
+        let host = format!("Host: {}", self.api);
+        let mut lines = vec![format!("{method} {path} HTTP/1.1"), "Connection: close".to_owned()];
+        if !headers.iter().any(|header| header.starts_with("Host:")) {
+            lines.push(host);
+        }
+        lines.extend(headers.iter().map(|header| (*header).to_owned()));
+        lines.push(format!("Content-Length: {}", body.len()));
+        let request = format!("{}\r\n\r\n{body}", lines.join("\r\n"));
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, answer)
+    }
+
+    fn get(&self, path: &str, headers: &[&str]) -> (u16, String) {
+        self.ask("GET", path, headers, "")
+    }
+}
+
+fn git(dir: &Path, args: &[&str]) {
+    let status = Command::new("git").args(args).current_dir(dir).status().unwrap();
+    assert!(status.success(), "git {args:?}");
+}
+
+#[test]
+fn a_node_starts_answers_and_stops() {
+    let place = Place::new();
+    place.found();
+    let up = place.up(&[]);
+    let status = place.json(&["status", "--json"]);
+    assert_eq!(status["name"], "maple");
+    assert_eq!(status["members"], 1);
+    assert_eq!(status["logs"][0]["root"].as_str().unwrap().len(), 64);
+    assert_eq!(place.json(&["peers", "--json"]), Value::Array(Vec::new()));
+    assert!(place.said(&["status"]).contains("maple"));
+    assert!(place.said(&["peers"]).contains("No peer"));
+
+    // A second process of this home would fork its log.
+    let second = place.fails(&["up"]);
+    assert!(second.contains("already") && second.contains("Hint:"), "{second}");
+
+    // Writing goes through the running node.
+    assert!(place.said(&["member", "admit", KEY, "--name", "oak"]).contains("Admitted oak"));
+    let again = place.fails(&["member", "admit", KEY]);
+    assert!(again.contains("is a member already"), "{again}");
+    let members = place.json(&["member", "list", "--json"]);
+    assert_eq!(members["members"].as_array().unwrap().len(), 2);
+    let revoked = place.json(&["member", "revoke", KEY, "--reason", "lost", "--json"]);
+    assert_eq!(revoked["length"], 0);
+
+    let bundle = place.path("swarm.bundle");
+    place.said(&["export", bundle.to_str().unwrap()]);
+    let verified = Command::new(VERIFY).arg(&bundle).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+
+    assert_eq!(up.stop(), Some(0));
+    assert!(!place.path("home/api.addr").exists() && !place.path("home/api.token").exists());
+    assert!(place.fails(&["status"]).contains("No node runs"));
+}
+
+#[test]
+fn a_task_is_seen_and_told() {
+    let place = Place::new();
+    place.found();
+    let up = place.up(&[]);
+    let added = place.json(&["task", "add", "--title", "Sort it", "--body", "Now.", "--json"]);
+    assert_eq!(added["task"], "sample#1");
+    let mut follow = place.command();
+    let follow = follow.args(["log", "--follow", "--json", "-n", "0", "--task", "sample#1"]);
+    // The script has no answer for it, so that the node asks people.
+    let list = ["task", "list", "--json"];
+    let tasks = place.until(&list, |all| all["tasks"][0]["status"] == "escalated");
+    let task = &tasks["tasks"][0];
+    assert_eq!(task["task"], "sample#1");
+    assert_eq!(task["owner_name"], "maple");
+    assert_eq!(task["epoch"], 1);
+    assert_eq!(task["contested"], false);
+    assert_eq!(task["id"], added["id"]);
+
+    let shown = place.json(&["task", "show", "sample#1", "--json"]);
+    assert_eq!(shown["by_epoch"][0]["claim"]["author_name"], "maple");
+    assert!(shown["by_epoch"][0]["escalation"].is_array(), "{shown:#}");
+    let text = place.said(&["task", "show", task["id"].as_str().unwrap()]);
+    for part in ["sample#1  Sort it", "escalated", "won by maple", "asks people", "Now."] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let none = place.json(&["task", "list", "--status", "published", "--json"]);
+    assert_eq!(none["tasks"], Value::Array(Vec::new()));
+    let log = place.said(&["log", "--task", "sample#1", "-n", "100"]);
+    assert!(log.contains("task_seen") && log.contains("claim_won"), "{log}");
+    let by_name = place.said(&["log", "--author", "maple", "--json", "-n", "1000"]);
+    for line in by_name.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(event["author_name"], "maple");
+    }
+
+    // Whoever follows sees what comes from now on.
+    let mut child = follow.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    let issue = fs::read_dir(place.path("board/issues")).unwrap();
+    let mut issue = issue.map(|entry| entry.unwrap().path());
+    let issue = issue.find(|path| path.extension().is_some_and(|e| e == "md")).unwrap();
+    let start = Instant::now();
+    let line = loop {
+        // The issue changes again and again until the follower has begun.
+        let text = fs::read_to_string(&issue).unwrap();
+        fs::write(&issue, format!("{text}\nAnd sort it well.\n")).unwrap();
+        if let Ok(line) = receiver.recv_timeout(Duration::from_secs(3)) {
+            break line;
+        }
+        assert!(start.elapsed() < HANG, "nothing is followed");
+    };
+    let _ = child.kill();
+    let _ = child.wait();
+    let event: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(event["task_name"], "sample#1");
+    assert_eq!(up.stop(), Some(0));
+    // What was said by a running node is told without one as well.
+    assert!(place.said(&["task", "show", "sample#1"]).contains("won by maple"));
+}
+
+#[test]
+fn the_page_and_the_interface_answer_and_refuse() {
+    let place = Place::new();
+    place.found();
+    let up = place.up(&["--set", "agent.work=false"]);
+    let (status, page) = up.get("/", &[]);
+    assert_eq!(status, 200);
+    assert!(page.contains("content-security-policy") && page.contains("<title>bzzz</title>"));
+    assert!(!page.contains("NONCE"), "the page's marks are replaced");
+    for (path, part) in [
+        ("/health", "\"status\":\"ok\""),
+        ("/metrics", "bzzz_log_events{author=\""),
+        ("/metrics", "bzzz_tasks{status=\"open\"} 0"),
+        ("/api/v1/status", "\"swarm_name\":\"swarm\""),
+        ("/api/v1/tasks", "{\"tasks\":[]}"),
+        ("/api/v1/events?limit=1", "\"events\":[{"),
+        ("/api/v1/members", "\"administrator\":true"),
+    ] {
+        let (status, answer) = up.get(path, &[]);
+        assert!(status == 200 && answer.contains(part), "{path}: {answer}");
+    }
+    let key = place.json(&["key", "show", "--json"])["key"].as_str().unwrap().to_owned();
+    let (_, log) = up.get(&format!("/api/v1/log/{key}?from=0&limit=1"), &[]);
+    assert!(log.contains("swarm_founded"), "{log}");
+    let (_, none) = up.get("/api/v1/events?after=1000000", &[]);
+    assert!(none.contains("\"events\":[]"), "{none}");
+
+    for (status, path) in [
+        (404, "/nothing"),
+        (404, "/api/v1/tasks/sample%233"),
+        (404, &format!("/api/v1/log/{KEY}")),
+        (400, "/api/v1/log/maple"),
+        (400, "/api/v1/events?limit=many"),
+        (405, "/api/v1/members/x/revoke"),
+    ] {
+        let (found, answer) = up.get(path, &[]);
+        assert!(found == status && answer.contains("{\"error\":"), "{path}: {answer}");
+    }
+
+    // Foreign hosts and origins are refused, whatever they ask for.
+    let origin = format!("Origin: http://{}", up.api);
+    assert_eq!(up.get("/api/v1/status", &["Host: evil.example"]).0, 403);
+    assert_eq!(up.get("/", &["Host: 127.0.0.1.evil.example:80"]).0, 403);
+    assert_eq!(up.get("/api/v1/status", &["Origin: https://evil.example"]).0, 403);
+    assert_eq!(up.get("/api/v1/status", &["Origin: null"]).0, 403);
+    assert_eq!(up.get("/api/v1/status", &[&origin]).0, 200);
+    assert_eq!(up.get("/api/v1/status", &["Host: localhost:80"]).0, 200);
+
+    // Writing needs the token.
+    let path = "/api/v1/members";
+    let body = format!("{{\"key\":\"{KEY}\",\"name\":\"oak\"}}");
+    let right = format!("Authorization: Bearer {}", place.token());
+    let long = format!("{{\"key\":\"{KEY}\",\"name\":\"{}\"}}", "x".repeat(20_000));
+    for (status, header, body) in [
+        (401, "Accept: */*", body.as_str()),
+        (401, "Authorization: Bearer 00", &body),
+        (401, "Authorization: Bearer ", &body),
+        (400, &right, "{"),
+        (400, &right, "{\"key\":\"maple\"}"),
+        (400, &right, "{\"key\":\"maple\",\"colour\":\"red\"}"),
+        (413, &right, &long),
+        (200, &right, &body),
+        (409, &right, &body),
+    ] {
+        let (found, answer) = up.ask("POST", path, &[header], body);
+        assert_eq!(found, status, "{header}: {answer}");
+    }
+    let mode = fs::metadata(place.path("home/api.token")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[test]
+fn logs_travel_as_files_to_a_node_that_joins() {
+    let founder = Place::new();
+    let founded = founder.json(&["init", "--name", "maple", "--json"]);
+    let joiner = Place::new();
+    let swarm = founded["swarm"].as_str().unwrap();
+    let joined = joiner.json(&["init", "--name", "oak", "--join", swarm, "--json"]);
+    assert_eq!(joined["founded"], false);
+    assert!(joiner.fails(&["task", "list"]).contains("holds no store"));
+
+    let bundle = founder.path("swarm.bundle");
+    let bundle = bundle.to_str().unwrap();
+    founder.said(&["export", bundle]);
+    assert_eq!(joiner.json(&["import", bundle, "--json"])["events"], 1);
+    let refused = joiner.fails(&["member", "admit", KEY]);
+    assert!(refused.contains("no administrator"), "{refused}");
+
+    // The rest comes with the next bundle, and nothing of it twice.
+    founder.said(&["member", "admit", joined["key"].as_str().unwrap(), "--name", "oak"]);
+    founder.said(&["export", bundle]);
+    assert_eq!(joiner.json(&["import", bundle, "--json"])["events"], 1);
+    assert_eq!(joiner.json(&["import", bundle, "--json"])["events"], 0);
+    let members = |place: &Place| {
+        let mut members = place.json(&["member", "list", "--json"]);
+        members["members"].take()
+    };
+    assert_eq!(members(&joiner), members(&founder));
+
+    // A file that was tampered with is refused, and what was there stays.
+    founder.said(&["member", "admit", KEY]);
+    founder.said(&["export", bundle]);
+    let mut bytes = fs::read(bundle).unwrap();
+    let key = hex::decode(KEY).unwrap();
+    let at = bytes.windows(key.len()).position(|window| window == key).unwrap();
+    bytes[at] ^= 1;
+    fs::write(bundle, &bytes).unwrap();
+    let said = joiner.fails(&["import", bundle]);
+    assert!(said.contains("Error:"), "{said}");
+    assert_eq!(members(&joiner).as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn what_is_broken_is_named() {
+    let place = Place::new();
+    place.said(&["init"]);
+    let key = place.path("home/key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let said = place.fails(&["up"]);
+    assert!(said.contains("mode 644") && said.contains("chmod 600"), "{said}");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+
+    // A file that a killed node left behind misleads nobody.
+    fs::write(place.path("home/api.addr"), "127.0.0.1:1\n").unwrap();
+    assert!(place.fails(&["status"]).contains("No node runs"));
+    fs::write(place.path("home/api.addr"), "nonsense\n").unwrap();
+    assert!(place.fails(&["status"]).contains("should hold an address"));
+    fs::remove_file(place.path("home/api.addr")).unwrap();
+
+    let store = place.path("home/store");
+    for entry in fs::read_dir(&store).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with("MANIFEST-") {
+            fs::write(&path, "not a manifest").unwrap();
+        }
+    }
+    for args in [&["up"][..], &["task", "list"], &["member", "admit", KEY], &["export", "x"]] {
+        let said = place.fails(args);
+        assert!(said.contains("The store could not") && said.contains("Hint:"), "{said}");
+    }
+    assert!(!place.path("x").exists());
+    assert_eq!(place.run(&["doctor"]).status.code(), Some(1));
+}

@@ -1,4 +1,12 @@
 //! The integration tests, as one binary: RocksDB is linked once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on ends, and a test may read clock and environment"
+)]
 
 mod architecture;
 mod bundle;
@@ -7,7 +15,6 @@ mod cli;
 mod config;
 mod fold_laws;
 mod git;
-mod hostile;
 mod local;
 mod log_laws;
 mod net;
@@ -15,4 +22,5 @@ mod reasoner;
 mod sandbox;
 mod sim;
 mod store;
+mod swarm;
 mod tidy;

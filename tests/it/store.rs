@@ -111,10 +111,7 @@ fn what_was_appended_is_there_after_reopening<B: Backend>() {
     let mut logs = vec![(mine.author(), total), (other.author(), 18)];
     logs.sort();
     let info = |(author, length)| LogInfo { author, length };
-    assert_eq!(
-        store.logs().unwrap(),
-        logs.into_iter().map(info).collect::<Vec<_>>()
-    );
+    assert_eq!(store.logs().unwrap(), logs.into_iter().map(info).collect::<Vec<_>>());
     let mut seen = 0;
     store
         .scan(&mine.author(), 0, &mut |index, found| {
@@ -141,18 +138,13 @@ fn a_log_travels_in_ranges<B: Backend>() {
     let mut copy = Tip::empty(author);
     while let Some(range) = Range::read(from.store(), author, copy.length(), 20_000).unwrap() {
         let append = copy.verify(&SWARM, range).unwrap();
-        to.store()
-            .commit(std::slice::from_ref(&append), &[])
-            .unwrap();
+        to.store().commit(std::slice::from_ref(&append), &[]).unwrap();
         to.reopen();
         copy = Tip::open(to.store(), author).unwrap();
         assert_eq!(&copy, append.tip());
     }
     assert_eq!(copy, tip);
-    assert_eq!(
-        contents(from.store(), &author),
-        contents(to.store(), &author)
-    );
+    assert_eq!(contents(from.store(), &author), contents(to.store(), &author));
     let ends = |at| Range::read(from.store(), author, at, 20_000).unwrap();
     assert_eq!(ends(1480), None);
     assert_eq!(ends(5000), None);
@@ -162,23 +154,13 @@ fn a_log_travels_in_ranges<B: Backend>() {
 
 fn groups_are_read_in_order<B: Backend>() {
     let mut backend = B::fresh();
-    let entry = |group: [u8; 32], place: u8| IndexEntry {
-        group,
-        place: [place; 48],
-    };
+    let entry = |group: [u8; 32], place: u8| IndexEntry { group, place: [place; 48] };
     let (low, high) = ([7; 32], [0xff; 32]);
     let mut next = low;
     next[31] = 8;
     let store = backend.store();
-    store
-        .commit(&[], &[entry(low, 9), entry(high, 0xff), entry(low, 1)])
-        .unwrap();
-    store
-        .commit(
-            &[],
-            &[entry(next, 5), entry(low, 4), entry(low, 1), entry(high, 0)],
-        )
-        .unwrap();
+    store.commit(&[], &[entry(low, 9), entry(high, 0xff), entry(low, 1)]).unwrap();
+    store.commit(&[], &[entry(next, 5), entry(low, 4), entry(low, 1), entry(high, 0)]).unwrap();
     backend.reopen();
     let places = |group| -> Vec<u8> {
         let places = backend.store().group(&group).unwrap();
@@ -187,7 +169,7 @@ fn groups_are_read_in_order<B: Backend>() {
     assert_eq!(places(low), [1, 4, 9]);
     assert_eq!(places(next), [5]);
     assert_eq!(places(high), [0, 0xff]);
-    assert_eq!(places([6; 32]), []);
+    assert!(places([6; 32]).is_empty());
 }
 
 fn a_commit_is_all_or_nothing<B: Backend>() {
@@ -195,22 +177,12 @@ fn a_commit_is_all_or_nothing<B: Backend>() {
     let tip = grow(backend.store(), &key(1), &[5]);
     let good = append(&Tip::empty(key(2).author()), &key(2), 3);
     let follows = append(&tip, &key(1), 2);
-    let entry = IndexEntry {
-        group: [1; 32],
-        place: [1; 48],
-    };
+    let entry = IndexEntry { group: [1; 32], place: [1; 48] };
     // The last append does not follow the one before it.
     let appends = [good.clone(), follows.clone(), follows.clone()];
     let refused = backend.store().commit(&appends, &[entry]);
     let (author, length, from) = (key(1).author(), 7, 5);
-    assert_eq!(
-        refused,
-        Err(StoreError::Gap {
-            author,
-            length,
-            from
-        })
-    );
+    assert_eq!(refused, Err(StoreError::Gap { author, length, from }));
     for _ in 0..2 {
         let store = backend.store();
         let length = 5;
@@ -233,10 +205,7 @@ fn one_commit_may_append_to_one_log_several_times<B: Backend>() {
     let third = append(second.tip(), &key(1), 1);
     let other = append(&Tip::empty(key(2).author()), &key(2), 1);
     let tip = third.tip().clone();
-    backend
-        .store()
-        .commit(&[first, other, second, third], &[])
-        .unwrap();
+    backend.store().commit(&[first, other, second, third], &[]).unwrap();
     backend.reopen();
     let store = backend.store();
     assert_eq!(Tip::open(store, key(1).author()).unwrap(), tip);
@@ -252,25 +221,11 @@ fn an_append_that_does_not_follow_is_refused<B: Backend>() {
     let store = backend.store();
     let refused = store.commit(std::slice::from_ref(&second), &[]);
     let (length, from) = (0, 4);
-    assert_eq!(
-        refused,
-        Err(StoreError::Gap {
-            author,
-            length,
-            from
-        })
-    );
+    assert_eq!(refused, Err(StoreError::Gap { author, length, from }));
     store.commit(std::slice::from_ref(&first), &[]).unwrap();
     let refused = store.commit(&[first], &[]);
     let (length, from) = (4, 0);
-    assert_eq!(
-        refused,
-        Err(StoreError::Gap {
-            author,
-            length,
-            from
-        })
-    );
+    assert_eq!(refused, Err(StoreError::Gap { author, length, from }));
     store.commit(&[second], &[]).unwrap();
 }
 
@@ -343,14 +298,7 @@ impl LogStore for Counting<'_> {
 fn opening_reads_at_most_255_records<B: Backend>() {
     let backend = B::fresh();
     let author = key(1).author();
-    for (size, reads) in [
-        (255, 255),
-        (1, 0),
-        (1, 1),
-        (254, 255),
-        (257, 0),
-        (1023, 255),
-    ] {
+    for (size, reads) in [(255, 255), (1, 0), (1, 1), (254, 255), (257, 0), (1023, 255)] {
         let tip = grow(backend.store(), &key(1), &[size]);
         let counting = Counting(backend.store(), AtomicUsize::new(0));
         assert_eq!(Tip::open(&counting, author).unwrap(), tip);
@@ -380,10 +328,7 @@ fn reading_is_bounded_as_asked<B: Backend>() {
         let limit = ReadLimit { records, bytes };
         store.records(&author, from, limit).unwrap()
     };
-    assert_eq!(
-        read(590, 4, 1 << 20),
-        (590..594).map(record).collect::<Vec<_>>()
-    );
+    assert_eq!(read(590, 4, 1 << 20), (590..594).map(record).collect::<Vec<_>>());
     assert_eq!(read(590, 100, 1 << 20).len(), 10);
     assert_eq!(read(0, 100, 1).len(), 1);
     let two = record(5).len() + record(6).len();
@@ -413,10 +358,7 @@ fn what_is_not_there_is_not_an_error<B: Backend>() {
         }
         assert_eq!(store.tile(&author, 0).unwrap().is_some(), length == 256);
         assert_eq!(store.tile(&author, u64::MAX).unwrap(), None);
-        assert_eq!(
-            store.node(&author, node(8, 0)).unwrap().is_some(),
-            length == 256
-        );
+        assert_eq!(store.node(&author, node(8, 0)).unwrap().is_some(), length == 256);
         assert_eq!(store.node(&author, node(9, 0)).unwrap(), None);
         assert_eq!(store.node(&author, node(8, 1)).unwrap(), None);
         assert_eq!(store.newest_head(&key(2).author()).unwrap(), None);

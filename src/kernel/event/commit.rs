@@ -28,10 +28,7 @@ impl CommitId {
     #[must_use]
     pub fn is_valid(&self) -> bool {
         matches!(self.0.len(), 40 | 64)
-            && self
-                .0
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            && self.0.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     }
 
     /// The first ten digits, for people.
@@ -46,11 +43,7 @@ impl FromStr for CommitId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let id = Self(text.to_owned());
-        if id.is_valid() {
-            Ok(id)
-        } else {
-            Err(NotACommitId(text.chars().take(80).collect()))
-        }
+        if id.is_valid() { Ok(id) } else { Err(NotACommitId(text.chars().take(80).collect())) }
     }
 }
 

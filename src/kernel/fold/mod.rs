@@ -1,1 +1,27 @@
-//! fold
+//! What it means: the state of the swarm as a deterministic fold over the events of all logs.
+//!
+//! `fold(set of events)` depends on the set alone, never on the order of arrival. Events are
+//! ordered by (clock, author, sequence); each belongs to one aggregate, and a late event refolds
+//! only the aggregate that it concerns. Every event is authorised, then applied; what is refused
+//! is kept as a value, with its reason.
+
+mod agents;
+mod engine;
+mod members;
+mod order;
+mod refusal;
+mod repositories;
+mod state;
+mod task;
+
+pub use agents::Agent;
+pub use engine::{Applied, EventSource, Fold, FoldError};
+pub use members::{Member, Members};
+pub use order::{Aggregate, Place};
+pub use refusal::{MAX_REFUSALS, Reason, Refusal, Refusals};
+pub use repositories::Repository;
+pub use state::{Dependencies, FOLD_VERSION, SwarmState};
+pub use task::{
+    Answer, Ask, Command, Epoch, Escalation, Intent, IntentResult, OUTPUT_EXCERPT, Plan, Publish,
+    Pull, Review, Sandbox, Spent, Task, TaskStatus, Win, Work,
+};

@@ -40,11 +40,7 @@ impl<'a> Cursor<'a> {
     pub fn take(&mut self, wanted: usize) -> Result<&'a [u8], CursorError> {
         let left = self.left();
         if wanted > left {
-            return Err(CursorError {
-                at: self.at,
-                wanted,
-                left,
-            });
+            return Err(CursorError { at: self.at, wanted, left });
         }
         let taken = &self.bytes[self.at..self.at + wanted];
         self.at += wanted;
@@ -98,11 +94,7 @@ impl<'a> Cursor<'a> {
     pub fn end(&self) -> Result<(), CursorError> {
         match self.left() {
             0 => Ok(()),
-            left => Err(CursorError {
-                at: self.at,
-                wanted: 0,
-                left,
-            }),
+            left => Err(CursorError { at: self.at, wanted: 0, left }),
         }
     }
 }

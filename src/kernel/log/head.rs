@@ -92,20 +92,14 @@ impl SignedHead {
     /// [`HeadError`], which says what is wrong.
     pub fn verify(self, swarm: &SwarmId) -> Result<VerifiedHead, HeadError> {
         if self.swarm != *swarm {
-            return Err(HeadError::Swarm {
-                expected: *swarm,
-                found: self.swarm,
-            });
+            return Err(HeadError::Swarm { expected: *swarm, found: self.swarm });
         }
         if self.length == 0 || self.length > MAX_LENGTH {
             return Err(HeadError::Length(self.length));
         }
         self.author
             .verify(Context::Head, &self.signed_bytes(), &self.signature)
-            .map_err(|source| HeadError::Signature {
-                length: self.length,
-                source,
-            })?;
+            .map_err(|source| HeadError::Signature { length: self.length, source })?;
         Ok(VerifiedHead(self))
     }
 
@@ -118,19 +112,9 @@ impl SignedHead {
         root: Hash,
         clock: u64,
     ) -> VerifiedHead {
-        assert!(
-            (1..=MAX_LENGTH).contains(&length),
-            "a head covers at least one record"
-        );
+        assert!((1..=MAX_LENGTH).contains(&length), "a head covers at least one record");
         let signature = Signature([0; 64]);
-        let mut head = Self {
-            swarm,
-            author: key.author(),
-            length,
-            root,
-            clock,
-            signature,
-        };
+        let mut head = Self { swarm, author: key.author(), length, root, clock, signature };
         head.signature = key.sign(Context::Head, &head.signed_bytes());
         VerifiedHead(head)
     }
@@ -167,12 +151,7 @@ mod tests {
         let key = SecretKey::from_seed(&[1; 32]);
         let swarm = SwarmId([2; 32]);
         let bytes = SignedHead::sign(&key, swarm, 3, Hash([4; 32]), 5).to_bytes();
-        assert!(
-            SignedHead::from_bytes(&bytes)
-                .unwrap()
-                .verify(&swarm)
-                .is_ok()
-        );
+        assert!(SignedHead::from_bytes(&bytes).unwrap().verify(&swarm).is_ok());
         for at in 0..bytes.len() {
             let mut bad = bytes;
             bad[at] ^= 1;

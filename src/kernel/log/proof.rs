@@ -53,10 +53,7 @@ impl Inclusion {
         let peaks = peaks_of(length);
         let own = own_peak(&peaks, index);
         let mut nodes = Vec::new();
-        let mut node = NodeId {
-            height: 0,
-            offset: index,
-        };
+        let mut node = NodeId { height: 0, offset: index };
         while node != own {
             nodes.push(node.sibling());
             node = node.parent();
@@ -78,17 +75,11 @@ impl Inclusion {
         let own = own_peak(&peaks, index);
         let expected = usize::from(own.height) + peaks.len() - 1;
         if self.hashes.len() != expected {
-            return Err(ProofError::Hashes {
-                expected,
-                found: self.hashes.len(),
-            });
+            return Err(ProofError::Hashes { expected, found: self.hashes.len() });
         }
         let (siblings, others) = self.hashes.split_at(usize::from(own.height));
         let mut hash = leaf;
-        let mut node = NodeId {
-            height: 0,
-            offset: index,
-        };
+        let mut node = NodeId { height: 0, offset: index };
         for sibling in siblings {
             hash = match node.offset % 2 {
                 0 => Hash::parent(&hash, sibling),
@@ -99,13 +90,7 @@ impl Inclusion {
         let mut others = others.iter().copied();
         let all: Vec<Hash> = peaks
             .iter()
-            .filter_map(|peak| {
-                if *peak == own {
-                    Some(hash)
-                } else {
-                    others.next()
-                }
-            })
+            .filter_map(|peak| if *peak == own { Some(hash) } else { others.next() })
             .collect();
         Ok(Hash::root(length, &all))
     }
@@ -122,11 +107,7 @@ impl Inclusion {
     /// [`ProofError::Bytes`] or [`ProofError::Hashes`].
     pub fn read(cursor: &mut Cursor<'_>) -> Result<Self, ProofError> {
         let (index, length, hashes) = decode(cursor)?;
-        Ok(Self {
-            index,
-            length,
-            hashes,
-        })
+        Ok(Self { index, length, hashes })
     }
 }
 
@@ -157,19 +138,13 @@ impl Consistency {
     pub fn roots(&self) -> Result<(Hash, Hash), ProofError> {
         let Self { from, to, .. } = *self;
         if from > to || to > MAX_LENGTH {
-            return Err(ProofError::Position {
-                index: from,
-                length: to,
-            });
+            return Err(ProofError::Position { index: from, length: to });
         }
         let added = subtrees_of(from, to);
         let count = from.count_ones() as usize;
         let expected = count + added.len();
         if self.hashes.len() != expected {
-            return Err(ProofError::Hashes {
-                expected,
-                found: self.hashes.len(),
-            });
+            return Err(ProofError::Hashes { expected, found: self.hashes.len() });
         }
         let (old, new) = self.hashes.split_at(count);
         let mut peaks = Peaks::new(from, old.to_vec()).expect("the count of peaks was checked");
@@ -217,10 +192,7 @@ fn decode(cursor: &mut Cursor<'_>) -> Result<(u64, u64, Vec<Hash>), ProofError> 
     let (a, b) = (cursor.u64()?, cursor.u64()?);
     let count = usize::from(cursor.u8()?);
     if count > MAX_PROOF_HASHES {
-        return Err(ProofError::Hashes {
-            expected: MAX_PROOF_HASHES,
-            found: count,
-        });
+        return Err(ProofError::Hashes { expected: MAX_PROOF_HASHES, found: count });
     }
     let (hashes, _) = cursor.take(count * 32)?.as_chunks::<32>();
     Ok((a, b, hashes.iter().map(|hash| Hash(*hash)).collect()))

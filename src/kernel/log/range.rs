@@ -129,11 +129,7 @@ impl Range {
         let in_limits = from <= MAX_LENGTH && records > 0 && heads > 0 && heads <= records;
         // Every record needs more than four bytes, so that this bounds what is allocated below.
         if !in_limits || records > cursor.left() / 4 || heads > cursor.left() / HEAD_BYTES {
-            return Err(RangeError::Empty {
-                from,
-                records,
-                heads,
-            });
+            return Err(RangeError::Empty { from, records, heads });
         }
         let mut range = Self {
             author,
@@ -148,12 +144,8 @@ impl Range {
             range.records.push(record.to_owned());
         }
         for _ in 0..heads {
-            let head = SignedHead::from_bytes(cursor.take(HEAD_BYTES)?).map_err(|source| {
-                RangeError::Head {
-                    index: range.end() - 1,
-                    source,
-                }
-            })?;
+            let head = SignedHead::from_bytes(cursor.take(HEAD_BYTES)?)
+                .map_err(|source| RangeError::Head { index: range.end() - 1, source })?;
             range.heads.push(head);
         }
         cursor.end()?;

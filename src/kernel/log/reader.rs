@@ -35,25 +35,14 @@ impl Tip {
             index + 1 < head.length
         })?;
         if tail_from + leaves.len() as u64 != head.length {
-            let what = format!(
-                "the head covers {} records, which are not all there",
-                head.length
-            );
-            return Err(StoreError::Corrupt {
-                author,
-                index: head.length,
-                what,
-            });
+            let what = format!("the head covers {} records, which are not all there", head.length);
+            return Err(StoreError::Corrupt { author, index: head.length, what });
         }
         let peaks = Peaks::new(tail_from, hashes).expect("one hash for each peak");
         let tip = Self::resume(author, peaks, leaves);
         if tip.root() != head.root {
             let what = "the records do not lead to the newest head's root".to_owned();
-            return Err(StoreError::Corrupt {
-                author,
-                index: head.length,
-                what,
-            });
+            return Err(StoreError::Corrupt { author, index: head.length, what });
         }
         Ok(tip)
     }
@@ -69,19 +58,13 @@ impl<'a> TreeReader<'a> {
     /// The hashes of complete nodes.
     fn hashes(&self, nodes: &[NodeId]) -> Result<Vec<Hash>, StoreError> {
         let mut tile: Option<(u64, Tile)> = None;
-        nodes
-            .iter()
-            .map(|node| self.hash(*node, &mut tile))
-            .collect()
+        nodes.iter().map(|node| self.hash(*node, &mut tile)).collect()
     }
 
     fn hash(&self, node: NodeId, kept: &mut Option<(u64, Tile)>) -> Result<Hash, StoreError> {
         let author = self.tip.author();
         if node.height >= TILE_HEIGHT {
-            return self
-                .store
-                .node(&author, node)?
-                .ok_or_else(|| missing(author, node));
+            return self.store.node(&author, node)?.ok_or_else(|| missing(author, node));
         }
         let number = node.first_leaf() / TILE_LEAVES as u64;
         let inside = node.offset & ((1 << (TILE_HEIGHT - node.height)) - 1);
@@ -89,20 +72,14 @@ impl<'a> TreeReader<'a> {
         if number == self.tip.length() / TILE_LEAVES as u64 {
             let from = inside << node.height;
             let leaves = self.tip.tail().get(from..from + (1 << node.height));
-            return leaves
-                .map(super::tree::subtree_root)
-                .ok_or_else(|| missing(author, node));
+            return leaves.map(super::tree::subtree_root).ok_or_else(|| missing(author, node));
         }
         if kept.as_ref().is_none_or(|(kept, _)| *kept != number) {
-            let tile = self
-                .store
-                .tile(&author, number)?
-                .ok_or_else(|| missing(author, node))?;
+            let tile = self.store.tile(&author, number)?.ok_or_else(|| missing(author, node))?;
             *kept = Some((number, tile));
         }
         let (_, tile) = kept.as_ref().expect("it was just set");
-        tile.node(node.height, inside)
-            .ok_or_else(|| missing(author, node))
+        tile.node(node.height, inside).ok_or_else(|| missing(author, node))
     }
 }
 
@@ -115,16 +92,9 @@ pub fn prove_inclusion(
     index: u64,
     length: u64,
 ) -> Result<Inclusion, StoreError> {
-    assert!(
-        index < length && length <= tree.tip.length(),
-        "a position inside the log"
-    );
+    assert!(index < length && length <= tree.tip.length(), "a position inside the log");
     let hashes = tree.hashes(&Inclusion::nodes(index, length))?;
-    Ok(Inclusion {
-        index,
-        length,
-        hashes,
-    })
+    Ok(Inclusion { index, length, hashes })
 }
 
 /// Proves that the log at length `from` is a prefix of the log at length `to`.
@@ -136,10 +106,7 @@ pub fn prove_consistency(
     from: u64,
     to: u64,
 ) -> Result<Consistency, StoreError> {
-    assert!(
-        from <= to && to <= tree.tip.length(),
-        "lengths inside the log"
-    );
+    assert!(from <= to && to <= tree.tip.length(), "lengths inside the log");
     let hashes = tree.hashes(&Consistency::nodes(from, to))?;
     Ok(Consistency { from, to, hashes })
 }
@@ -158,10 +125,7 @@ impl Range {
         max_bytes: usize,
     ) -> Result<Option<Self>, StoreError> {
         let max_bytes = max_bytes.min(MAX_RANGE_BYTES / 2);
-        let limit = ReadLimit {
-            records: 8192,
-            bytes: max_bytes,
-        };
+        let limit = ReadLimit { records: 8192, bytes: max_bytes };
         let mut records = store.records(&author, from, limit)?;
         let mut heads = store.heads(&author, from, records.len().clamp(1, 4096))?;
         let covered = |head: &SignedHead| head.length <= from + records.len() as u64;
@@ -172,10 +136,7 @@ impl Range {
                 return Ok(None);
             };
             let count = usize::try_from(first.length - from).expect("an append is small");
-            let limit = ReadLimit {
-                records: count,
-                bytes: MAX_RANGE_BYTES,
-            };
+            let limit = ReadLimit { records: count, bytes: MAX_RANGE_BYTES };
             records = store.records(&author, from, limit)?;
             heads.truncate(1);
         } else {
@@ -188,29 +149,13 @@ impl Range {
         records.truncate(count);
         if records.len() != count {
             let what = "records that a head covers are not there".to_owned();
-            return Err(StoreError::Corrupt {
-                author,
-                index: from,
-                what,
-            });
+            return Err(StoreError::Corrupt { author, index: from, what });
         }
-        Ok(Some(Self {
-            author,
-            from,
-            records,
-            heads,
-        }))
+        Ok(Some(Self { author, from, records, heads }))
     }
 }
 
 fn missing(author: AuthorId, node: NodeId) -> StoreError {
-    let what = format!(
-        "the tree node of height {} over it is not there",
-        node.height
-    );
-    StoreError::Corrupt {
-        author,
-        index: node.first_leaf(),
-        what,
-    }
+    let what = format!("the tree node of height {} over it is not there", node.height);
+    StoreError::Corrupt { author, index: node.first_leaf(), what }
 }

@@ -61,10 +61,7 @@ impl<'a> RecordRef<'a> {
     /// [`RecordError`] except [`RecordError::BodyHash`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, RecordError> {
         let [low, high, mark, ..] = *bytes else {
-            return Err(RecordError::Size {
-                expected: PREFIX,
-                found: bytes.len(),
-            });
+            return Err(RecordError::Size { expected: PREFIX, found: bytes.len() });
         };
         let header_len = usize::from(u16::from_le_bytes([low, high]));
         if !(BODY_COMMITMENT_BYTES..=MAX_HEADER).contains(&header_len) {
@@ -75,10 +72,7 @@ impl<'a> RecordRef<'a> {
         }
         let header_end = PREFIX + header_len;
         if bytes.len() < header_end {
-            return Err(RecordError::Size {
-                expected: header_end,
-                found: bytes.len(),
-            });
+            return Err(RecordError::Size { expected: header_end, found: bytes.len() });
         }
         let record = Self { bytes, header_end };
         let body_len = record.body_len();
@@ -90,10 +84,7 @@ impl<'a> RecordRef<'a> {
         }
         let expected = header_end + if mark == 1 { body_len } else { 0 };
         if bytes.len() != expected {
-            return Err(RecordError::Size {
-                expected,
-                found: bytes.len(),
-            });
+            return Err(RecordError::Size { expected, found: bytes.len() });
         }
         Ok(record)
     }
@@ -121,11 +112,7 @@ impl<'a> RecordRef<'a> {
     /// The body's hash as the header has it.
     #[must_use]
     pub fn body_hash(self) -> Hash {
-        Hash(
-            self.bytes[self.header_end - 32..self.header_end]
-                .try_into()
-                .expect("32 bytes"),
-        )
+        Hash(self.bytes[self.header_end - 32..self.header_end].try_into().expect("32 bytes"))
     }
 
     /// The record's leaf hash in the log of `author`.
@@ -154,10 +141,7 @@ impl<'a> RecordRef<'a> {
     /// An owned copy.
     #[must_use]
     pub fn to_owned(self) -> Record {
-        Record {
-            bytes: self.bytes.to_vec(),
-            header_end: self.header_end,
-        }
+        Record { bytes: self.bytes.to_vec(), header_end: self.header_end }
     }
 }
 
@@ -189,10 +173,7 @@ impl Record {
         bytes.extend_from_slice(&body_u32.to_le_bytes());
         bytes.extend_from_slice(&Hash::body(body).0);
         bytes.extend_from_slice(body);
-        Ok(Self {
-            bytes,
-            header_end: PREFIX + header_len,
-        })
+        Ok(Self { bytes, header_end: PREFIX + header_len })
     }
 
     /// Takes over bytes.
@@ -207,10 +188,7 @@ impl Record {
     /// Borrows the record.
     #[must_use]
     pub fn as_ref(&self) -> RecordRef<'_> {
-        RecordRef {
-            bytes: &self.bytes,
-            header_end: self.header_end,
-        }
+        RecordRef { bytes: &self.bytes, header_end: self.header_end }
     }
 }
 
@@ -254,13 +232,7 @@ mod tests {
         let mut empty = Record::new(b"head", b"").unwrap().to_vec();
         empty[2] = 0;
         assert_eq!(parse(&empty), Err(RecordError::EmptyBody));
-        assert_eq!(
-            Record::new(b"", &[0; MAX_BODY + 1]),
-            Err(RecordError::Body(MAX_BODY + 1))
-        );
-        assert_eq!(
-            Record::new(&[0; MAX_HEADER], b""),
-            Err(RecordError::Header(MAX_HEADER + 36))
-        );
+        assert_eq!(Record::new(b"", &[0; MAX_BODY + 1]), Err(RecordError::Body(MAX_BODY + 1)));
+        assert_eq!(Record::new(&[0; MAX_HEADER], b""), Err(RecordError::Header(MAX_HEADER + 36)));
     }
 }

@@ -22,34 +22,20 @@ impl Tip {
     /// The end of an empty log.
     #[must_use]
     pub fn empty(author: AuthorId) -> Self {
-        Self {
-            author,
-            peaks: Peaks::default(),
-            tail: Vec::new(),
-        }
+        Self { author, peaks: Peaks::default(), tail: Vec::new() }
     }
 
     /// The end of a log whose peaks are known up to the last full tile, and whose leaves since then
     /// are given (fewer than a tile).
     #[must_use]
     pub fn resume(author: AuthorId, full_tiles: Peaks, leaves: Vec<Hash>) -> Self {
-        assert!(
-            full_tiles.length().is_multiple_of(TILE_LEAVES as u64),
-            "full tiles"
-        );
-        assert!(
-            leaves.len() < TILE_LEAVES,
-            "the leaves since the last full tile"
-        );
+        assert!(full_tiles.length().is_multiple_of(TILE_LEAVES as u64), "full tiles");
+        assert!(leaves.len() < TILE_LEAVES, "the leaves since the last full tile");
         let mut peaks = full_tiles;
         for leaf in &leaves {
             peaks.push(*leaf, |_, _| ());
         }
-        Self {
-            author,
-            peaks,
-            tail: leaves,
-        }
+        Self { author, peaks, tail: leaves }
     }
 
     /// Whose log.
@@ -88,15 +74,8 @@ impl Tip {
         clock: u64,
         records: Vec<Record>,
     ) -> Append {
-        assert_eq!(
-            key.author(),
-            self.author,
-            "only its author appends to a log"
-        );
-        assert!(
-            (1..=MAX_APPEND_RECORDS).contains(&records.len()),
-            "records in one append"
-        );
+        assert_eq!(key.author(), self.author, "only its author appends to a log");
+        assert!((1..=MAX_APPEND_RECORDS).contains(&records.len()), "records in one append");
         let mut growth = Growth::new(self);
         for record in &records {
             growth.push(record.as_ref().leaf(&self.author));
@@ -121,9 +100,7 @@ impl Tip {
         let mut pending = range.heads.into_iter().peekable();
         for (index, record) in (range.from..).zip(&range.records) {
             let record = record.as_ref();
-            record
-                .check_body()
-                .map_err(|source| RangeError::Record { index, source })?;
+            record.check_body().map_err(|source| RangeError::Record { index, source })?;
             growth.push(record.leaf(&self.author));
             if let Some(head) = pending.next_if(|head| head.length == index + 1) {
                 heads.push(growth.tip.believe(swarm, head)?);
@@ -139,16 +116,12 @@ impl Tip {
     fn believe(&self, swarm: &SwarmId, head: SignedHead) -> Result<VerifiedHead, RangeError> {
         let index = head.length - 1;
         if head.author != self.author {
-            return Err(RangeError::Author {
-                index,
-                found: head.author,
-            });
+            return Err(RangeError::Author { index, found: head.author });
         }
         if head.root != self.root() {
             return Err(RangeError::Root { index });
         }
-        head.verify(swarm)
-            .map_err(|source| RangeError::Head { index, source })
+        head.verify(swarm).map_err(|source| RangeError::Head { index, source })
     }
 }
 
@@ -161,11 +134,7 @@ struct Growth {
 
 impl Growth {
     fn new(tip: &Tip) -> Self {
-        Self {
-            tip: tip.clone(),
-            tiles: Vec::new(),
-            nodes: Vec::new(),
-        }
+        Self { tip: tip.clone(), tiles: Vec::new(), nodes: Vec::new() }
     }
 
     fn push(&mut self, leaf: Hash) {
@@ -185,15 +154,7 @@ impl Growth {
 
     fn into_append(self, from: u64, records: Vec<Record>, heads: Vec<VerifiedHead>) -> Append {
         let Self { tip, tiles, nodes } = self;
-        Append {
-            author: tip.author,
-            from,
-            records,
-            heads,
-            tiles,
-            nodes,
-            tip,
-        }
+        Append { author: tip.author, from, records, heads, tiles, nodes, tip }
     }
 }
 
@@ -203,8 +164,6 @@ impl Tile {
     pub fn node(&self, height: u8, offset: usize) -> Option<Hash> {
         let width = 1usize.checked_shl(u32::from(height))?;
         let from = offset.checked_mul(width)?;
-        Some(subtree_root(
-            self.leaves().get(from..from.checked_add(width)?)?,
-        ))
+        Some(subtree_root(self.leaves().get(from..from.checked_add(width)?)?))
     }
 }

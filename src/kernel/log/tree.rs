@@ -37,19 +37,13 @@ impl NodeId {
     /// The other child of the same parent.
     #[must_use]
     pub fn sibling(self) -> Self {
-        Self {
-            height: self.height,
-            offset: self.offset ^ 1,
-        }
+        Self { height: self.height, offset: self.offset ^ 1 }
     }
 
     /// The node above.
     #[must_use]
     pub fn parent(self) -> Self {
-        Self {
-            height: self.height + 1,
-            offset: self.offset >> 1,
-        }
+        Self { height: self.height + 1, offset: self.offset >> 1 }
     }
 
     /// The left and the right child; none for a leaf.
@@ -57,13 +51,7 @@ impl NodeId {
     pub fn children(self) -> Option<(Self, Self)> {
         let height = self.height.checked_sub(1)?;
         let offset = self.offset << 1;
-        Some((
-            Self { height, offset },
-            Self {
-                height,
-                offset: offset + 1,
-            },
-        ))
+        Some((Self { height, offset }, Self { height, offset: offset + 1 }))
     }
 
     /// The number of the node in the in-order numbering of Hypercore's flat tree.
@@ -83,10 +71,7 @@ pub fn subtrees_of(from: u64, to: u64) -> Vec<NodeId> {
         let aligned = if at == 0 { 63 } else { at.trailing_zeros() };
         let fits = (to - at).ilog2();
         let height = u8::try_from(aligned.min(fits)).expect("a height of u64 leaves is below 64");
-        nodes.push(NodeId {
-            height,
-            offset: at >> height,
-        });
+        nodes.push(NodeId { height, offset: at >> height });
         at += 1 << height;
     }
     nodes
@@ -135,10 +120,7 @@ impl Tile {
 /// The root of the complete subtree over these leaves; their number is a power of two.
 #[must_use]
 pub(super) fn subtree_root(leaves: &[Hash]) -> Hash {
-    assert!(
-        leaves.len().is_power_of_two(),
-        "a complete subtree has a power of two leaves"
-    );
+    assert!(leaves.len().is_power_of_two(), "a complete subtree has a power of two leaves");
     if let [leaf] = leaves {
         return *leaf;
     }
@@ -193,31 +175,18 @@ impl Peaks {
         mut completed: impl FnMut(NodeId, Hash),
     ) {
         let width = 1u64 << height;
-        assert!(
-            self.length.is_multiple_of(width),
-            "a subtree starts at a multiple of its width"
-        );
-        let mut node = NodeId {
-            height,
-            offset: self.length >> height,
-        };
+        assert!(self.length.is_multiple_of(width), "a subtree starts at a multiple of its width");
+        let mut node = NodeId { height, offset: self.length >> height };
         let mut hash = hash;
         while node.offset % 2 == 1 {
-            let left = self
-                .hashes
-                .pop()
-                .expect("an odd node has a complete left sibling");
+            let left = self.hashes.pop().expect("an odd node has a complete left sibling");
             hash = Hash::parent(&left, &hash);
             node = node.parent();
             completed(node, hash);
         }
         self.hashes.push(hash);
         self.length += width;
-        assert_eq!(
-            self.hashes.len(),
-            self.length.count_ones() as usize,
-            "peaks fit the length"
-        );
+        assert_eq!(self.hashes.len(), self.length.count_ones() as usize, "peaks fit the length");
     }
 }
 
@@ -237,30 +206,9 @@ mod tests {
     #[test]
     fn flat_indices_are_in_order() {
         // Hypercore's picture: leaves 0, 2, 4, 6; parents 1, 5; the root over four leaves is 3.
-        assert_eq!(
-            NodeId {
-                height: 0,
-                offset: 3
-            }
-            .flat_index(),
-            6
-        );
-        assert_eq!(
-            NodeId {
-                height: 1,
-                offset: 1
-            }
-            .flat_index(),
-            5
-        );
-        assert_eq!(
-            NodeId {
-                height: 2,
-                offset: 0
-            }
-            .flat_index(),
-            3
-        );
+        assert_eq!(NodeId { height: 0, offset: 3 }.flat_index(), 6);
+        assert_eq!(NodeId { height: 1, offset: 1 }.flat_index(), 5);
+        assert_eq!(NodeId { height: 2, offset: 0 }.flat_index(), 3);
     }
 
     #[test]

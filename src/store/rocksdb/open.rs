@@ -71,12 +71,7 @@ pub(super) fn writable(path: &Path, swarm: Option<&SwarmId>) -> Result<Opened, S
         (None, Some(swarm)) => create(&db, swarm)?,
         (None, None) => return Err(nothing(path)),
     };
-    Ok(Opened {
-        db,
-        swarm,
-        sure,
-        acknowledged,
-    })
+    Ok(Opened { db, swarm, sure, acknowledged })
 }
 
 fn lock(path: &Path) -> Result<Acknowledged, StoreError> {
@@ -91,8 +86,8 @@ fn lock(path: &Path) -> Result<Acknowledged, StoreError> {
     }
 }
 
-/// The swarm of a database, and whether it is certain that nothing acknowledged is missing. No swarm
-/// if a crash interrupted the creation.
+/// The swarm of a database, and whether it is certain that nothing acknowledged is missing. No
+/// swarm if a crash interrupted the creation.
 fn check(path: &Path, families: &[String]) -> Result<(Option<SwarmId>, bool), StoreError> {
     let promised = acknowledged::read(path).map_err(|error| failed(OPEN, path, &error))?;
     let options = keys::database_options(true);
@@ -129,10 +124,14 @@ fn try_read_only(path: &Path) -> Result<(DB, SwarmId), StoreError> {
         Found::Nothing => return Err(nothing(path)),
         Found::Database(families) => families,
     };
-    if families.len() < keys::FAMILIES.len() {
-        return Err(nothing(path));
-    }
     let promised = acknowledged::read(path).map_err(|error| failed(OPEN, path, &error))?;
+    if families.len() < keys::FAMILIES.len() {
+        if promised.is_none_or(|number| number == 0) {
+            return Err(nothing(path));
+        }
+        let cause = format!("{} has a damaged MANIFEST; restore it from a copy", path.display());
+        return Err(StoreError::Io { what: OPEN, cause });
+    }
     let options = keys::database_options(true);
     let db = DB::open_cf_descriptors_read_only(&options, path, keys::descriptors(), false)
         .map_err(|error| opening(path, &error))?;
@@ -176,10 +175,7 @@ fn look(path: &Path) -> Result<Found, StoreError> {
     let tables = names.iter().any(|name| name.ends_with(".sst"));
     let promised = acknowledged::read(path).map_err(|error| failed(OPEN, path, &error))?;
     if tables || promised.is_some() {
-        let cause = format!(
-            "{} has lost its file CURRENT; restore it from a copy",
-            path.display()
-        );
+        let cause = format!("{} has lost its file CURRENT; restore it from a copy", path.display());
         return Err(StoreError::Io { what: OPEN, cause });
     }
     match names.iter().find(|name| !of_an_interrupted_creation(name)) {
@@ -192,14 +188,7 @@ fn look(path: &Path) -> Result<Found, StoreError> {
 }
 
 fn of_an_interrupted_creation(name: &str) -> bool {
-    let starts = [
-        acknowledged::NAME,
-        "LOG",
-        "LOCK",
-        "IDENTITY",
-        "MANIFEST-",
-        "OPTIONS-",
-    ];
+    let starts = [acknowledged::NAME, "LOG", "LOCK", "IDENTITY", "MANIFEST-", "OPTIONS-"];
     starts.iter().any(|start| name.starts_with(start)) || name.ends_with(".dbtmp")
 }
 
@@ -225,17 +214,12 @@ fn complete(path: &Path, db: &DB, promised: Option<u64>) -> Result<(), StoreErro
         path.display(),
         acknowledged::path(path).display()
     );
-    Err(StoreError::Io {
-        what: "recover all that it had acknowledged",
-        cause,
-    })
+    Err(StoreError::Io { what: "recover all that it had acknowledged", cause })
 }
 
 fn format(path: &Path, db: &DB) -> Result<Option<SwarmId>, StoreError> {
     let meta = db.cf_handle(keys::META).expect("the families were opened");
-    let bytes = db
-        .get_cf(meta, keys::FORMAT)
-        .map_err(|error| opening(path, &error))?;
+    let bytes = db.get_cf(meta, keys::FORMAT).map_err(|error| opening(path, &error))?;
     let Some(bytes) = bytes else {
         return Ok(None);
     };
@@ -267,17 +251,11 @@ fn nothing(path: &Path) -> StoreError {
 }
 
 fn not_ours(path: &Path) -> StoreError {
-    StoreError::Foreign(format!(
-        "{} holds a database of another program",
-        path.display()
-    ))
+    StoreError::Foreign(format!("{} holds a database of another program", path.display()))
 }
 
 fn other_swarm(path: &Path, found: SwarmId, expected: SwarmId) -> StoreError {
-    StoreError::Foreign(format!(
-        "{} belongs to swarm {found}, not to {expected}",
-        path.display()
-    ))
+    StoreError::Foreign(format!("{} belongs to swarm {found}, not to {expected}", path.display()))
 }
 
 fn failed(what: &'static str, path: &Path, error: &std::io::Error) -> StoreError {

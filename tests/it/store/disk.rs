@@ -64,20 +64,14 @@ fn examine(store: &RocksStore, author: AuthorId) -> Result<u64, StoreError> {
     let tip = Tip::open(store, author)?;
     let mut copy = Tip::empty(author);
     while let Some(range) = Range::read(store, author, copy.length(), 1 << 20)? {
-        let append = copy
-            .verify(&SWARM, range)
-            .map_err(|error| StoreError::Corrupt {
-                author,
-                index: copy.length(),
-                what: error.to_string(),
-            })?;
+        let append = copy.verify(&SWARM, range).map_err(|error| StoreError::Corrupt {
+            author,
+            index: copy.length(),
+            what: error.to_string(),
+        })?;
         for record in append.records() {
             let index = u64::from_le_bytes(record.as_ref().header()[..8].try_into().unwrap());
-            assert_eq!(
-                record,
-                &big_record(index),
-                "a verified record is the one appended"
-            );
+            assert_eq!(record, &big_record(index), "a verified record is the one appended");
         }
         copy = append.tip().clone();
     }
@@ -90,20 +84,14 @@ fn examine(store: &RocksStore, author: AuthorId) -> Result<u64, StoreError> {
     }
     let places = store.group(&[3; 32])?;
     let expected = (0..tip.length()).map(|index| entry(index).place);
-    assert!(
-        places.into_iter().eq(expected),
-        "the index has an entry for each record"
-    );
+    assert!(places.into_iter().eq(expected), "the index has an entry for each record");
     Ok(tip.length())
 }
 
 /// Does what the environment asks; the other tests start it as a process of its own.
 #[test]
 #[ignore = "the work of child processes, which other tests start"]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "its parent says in the environment what to do"
-)]
+#[expect(clippy::disallowed_methods, reason = "its parent says in the environment what to do")]
 fn child() {
     let task = std::env::var(TASK).unwrap();
     let (task, path) = task.split_once(' ').unwrap();
@@ -143,10 +131,7 @@ fn fill(path: &Path) {
     };
     assert_eq!(*what, "write an append");
     let reasons = ["No space left on device", "File too large"];
-    assert!(
-        reasons.iter().any(|reason| cause.contains(reason)),
-        "{cause}"
-    );
+    assert!(reasons.iter().any(|reason| cause.contains(reason)), "{cause}");
     let tip = Tip::open(&store, key(1).author()).unwrap();
     assert_eq!(tip.length(), last);
     let (append, entries) = big_append(&tip, &key(1), 1);
@@ -243,10 +228,7 @@ fn a_full_disk_stops_writing_and_loses_nothing() {
             .current_dir(root)
             .output()
     } else {
-        Command::new("sh")
-            .args(["-c", &script])
-            .args(shell(&own, &in_own))
-            .output()
+        Command::new("sh").args(["-c", &script]).args(shell(&own, &in_own)).output()
     };
     let output = output.unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -258,21 +240,13 @@ fn a_full_disk_stops_writing_and_loses_nothing() {
     };
     assert!(filled > 500, "{filled}");
     // The append that failed may have reached the disk all the same.
-    assert!(
-        (filled..filled + 100).contains(&checked),
-        "{checked} of {filled}"
-    );
+    assert!((filled..filled + 100).contains(&checked), "{checked} of {filled}");
 }
 
 /// The arguments of the script: this program, the mount point, the store, and how to run the child.
 fn shell(own: &Path, store: &Path) -> [PathBuf; 4] {
     let run = "--exact store::disk::child --ignored --nocapture";
-    [
-        std::env::current_exe().unwrap(),
-        own.into(),
-        store.into(),
-        run.into(),
-    ]
+    [std::env::current_exe().unwrap(), own.into(), store.into(), run.into()]
 }
 
 #[test]
@@ -284,15 +258,9 @@ fn a_second_process_is_told_that_the_store_is_open() {
         line.clear();
         assert_ne!(output.read_line(&mut line).unwrap(), 0, "the child ended");
     }
-    let refused = RocksStore::open(directory.path(), Some(&SWARM))
-        .err()
-        .unwrap()
-        .to_string();
+    let refused = RocksStore::open(directory.path(), Some(&SWARM)).err().unwrap().to_string();
     assert!(refused.contains("is open in another process"), "{refused}");
-    assert!(
-        refused.contains(directory.path().to_str().unwrap()),
-        "{refused}"
-    );
+    assert!(refused.contains(directory.path().to_str().unwrap()), "{refused}");
     let beside = RocksStore::open_read_only(directory.path()).unwrap();
     assert_eq!(beside.swarm(), SWARM);
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
@@ -344,9 +312,7 @@ fn crashed() -> (TempDir, u64) {
         let store = RocksStore::open(live.path(), Some(&SWARM)).unwrap();
         for _ in 0..6 {
             let (append, entries) = big_append(&tip, &key(1), 60);
-            store
-                .commit(std::slice::from_ref(&append), &entries)
-                .unwrap();
+            store.commit(std::slice::from_ref(&append), &entries).unwrap();
             tip = append.tip().clone();
         }
         // Nothing is written after the last commit, so that a copy is what a crash would leave.
@@ -412,21 +378,9 @@ fn damaged_files_are_noticed() {
         for part in 0..6 {
             let at = (size - 1) * part / 5;
             let flip = |bytes: &mut Vec<u8>| bytes[at] ^= 0x41;
-            noticed += u32::from(!damage(
-                image.path(),
-                &name,
-                length,
-                &format!("flip {at}"),
-                flip,
-            ));
+            noticed += u32::from(!damage(image.path(), &name, length, &format!("flip {at}"), flip));
             let cut = |bytes: &mut Vec<u8>| bytes.truncate(at);
-            noticed += u32::from(!damage(
-                image.path(),
-                &name,
-                length,
-                &format!("cut {at}"),
-                cut,
-            ));
+            noticed += u32::from(!damage(image.path(), &name, length, &format!("cut {at}"), cut));
         }
         let removed = TempDir::new().unwrap();
         copy(image.path(), removed.path());
@@ -446,12 +400,9 @@ fn judge_copy(image: &Path, length: u64) -> bool {
 #[test]
 fn a_store_that_lost_acknowledged_writes_opens_only_when_told_so() {
     let (image, length) = crashed();
-    let logs = fs::read_dir(image.path())
-        .unwrap()
-        .map(|file| file.unwrap().path());
-    let mut logs: Vec<_> = logs
-        .filter(|path| path.extension().is_some_and(|e| e == "log"))
-        .collect();
+    let logs = fs::read_dir(image.path()).unwrap().map(|file| file.unwrap().path());
+    let mut logs: Vec<_> =
+        logs.filter(|path| path.extension().is_some_and(|e| e == "log")).collect();
     logs.sort_by_key(|path| fs::metadata(path).unwrap().len());
     let log = logs.last().unwrap();
     let mut bytes = fs::read(log).unwrap();
@@ -459,18 +410,9 @@ fn a_store_that_lost_acknowledged_writes_opens_only_when_told_so() {
     bytes[middle] ^= 1;
     fs::write(log, bytes).unwrap();
     // Trying changes nothing: the second attempt says what the first said.
-    let errors = [(); 2].map(|()| {
-        RocksStore::open(image.path(), None)
-            .err()
-            .unwrap()
-            .to_string()
-    });
+    let errors = [(); 2].map(|()| RocksStore::open(image.path(), None).err().unwrap().to_string());
     assert_eq!(errors[0], errors[1]);
-    assert!(
-        errors[0].contains("all that it had acknowledged"),
-        "{}",
-        errors[0]
-    );
+    assert!(errors[0].contains("all that it had acknowledged"), "{}", errors[0]);
     let file = image.path().join("ACKNOWLEDGED");
     assert!(errors[0].contains(file.to_str().unwrap()), "{}", errors[0]);
     assert!(RocksStore::open_read_only(image.path()).is_err());
@@ -511,10 +453,7 @@ fn a_store_of_another_swarm_is_refused_by_name() {
     drop(RocksStore::open(directory.path(), Some(&SWARM)).unwrap());
     let other = SwarmId([5; 32]);
     let what = foreign(directory.path(), Some(&other));
-    assert!(
-        what.contains(&SWARM.to_string()) && what.contains(&other.to_string()),
-        "{what}"
-    );
+    assert!(what.contains(&SWARM.to_string()) && what.contains(&other.to_string()), "{what}");
     let store = RocksStore::open(directory.path(), None).unwrap();
     assert_eq!(store.swarm(), SWARM);
 }
@@ -525,10 +464,7 @@ fn directories_that_are_no_store_are_left_as_they_are() {
     let absent = directory.path().join("absent");
     assert!(foreign(&absent, None).ends_with("holds no store"));
     assert!(!absent.exists());
-    assert!(matches!(
-        RocksStore::open_read_only(&absent),
-        Err(StoreError::Foreign(_))
-    ));
+    assert!(matches!(RocksStore::open_read_only(&absent), Err(StoreError::Foreign(_))));
 
     let homely = directory.path().join("homely");
     fs::create_dir(&homely).unwrap();
@@ -537,10 +473,7 @@ fn directories_that_are_no_store_are_left_as_they_are() {
     assert_eq!(fs::read_dir(&homely).unwrap().count(), 1);
 
     let file = homely.join("letter.txt");
-    assert!(matches!(
-        RocksStore::open(&file, Some(&SWARM)),
-        Err(StoreError::Io { .. })
-    ));
+    assert!(matches!(RocksStore::open(&file, Some(&SWARM)), Err(StoreError::Io { .. })));
 
     let other = directory.path().join("other");
     let db = rocksdb::DB::open_default(&other).unwrap();

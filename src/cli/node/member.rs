@@ -1,0 +1,154 @@
+//! `bzzz member`: who belongs to the swarm.
+
+use std::io::Write;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::client::{Client, part};
+use super::context::{Context, out, print_json};
+use super::error::{Error, Result};
+use crate::cli::text::{clean, table, time};
+use crate::kernel::event::kinds::Role;
+use crate::kernel::identity::AuthorId;
+use crate::node::clock;
+use crate::web::members::{self, MemberView};
+
+/// Show, admit and revoke members of the swarm
+#[derive(Debug, Subcommand)]
+pub(super) enum MemberCommand {
+    /// Show all members, present and past
+    List,
+    Admit(AdmitArgs),
+    Revoke(RevokeArgs),
+}
+
+/// Admit a member; only an administrator's node can
+///
+/// The member's key is what its `bzzz init` or `bzzz key show` prints.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  bzzz member admit 3b6a27bc... --name oak")]
+pub(super) struct AdmitArgs {
+    /// The member's key, 64 hexadecimal digits
+    key: String,
+    /// A name for people
+    #[arg(long, value_name = "NAME", default_value = "")]
+    name: String,
+    /// What it may do
+    #[arg(long, value_enum, default_value_t = RoleName::Agent)]
+    role: RoleName,
+}
+
+/// Revoke a member; only an administrator's node can
+///
+/// What the member said stays, up to a length of its log; what follows is void on every node. A key
+/// that was revoked is never admitted again.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  bzzz member revoke 3b6a27bc... --reason 'the laptop was lost'")]
+pub(super) struct RevokeArgs {
+    /// The member's key, 64 hexadecimal digits
+    key: String,
+    /// How many of its events stand; as many as this node holds, if nothing is said
+    #[arg(long, value_name = "N")]
+    length: Option<u64>,
+    /// Why, for people
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RoleName {
+    /// Takes tasks, works on them and reviews the plans of others
+    Agent,
+    /// Holds and passes on logs, and says nothing about tasks
+    Replica,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Agent => Self::Agent,
+            RoleName::Replica => Self::Replica,
+        }
+    }
+}
+
+pub(super) fn run(context: &Context, command: &MemberCommand) -> Result<()> {
+    match command {
+        MemberCommand::List => list(context),
+        MemberCommand::Admit(args) => admit(context, args),
+        MemberCommand::Revoke(args) => revoke(context, args),
+    }
+}
+
+fn list(context: &Context) -> Result<()> {
+    let config = context.config(&[])?;
+    let members: Vec<MemberView> = match context.reader(&config)? {
+        Some(engine) => members::list(&engine),
+        None => part(Client::running(context)?.get(&["api", "v1", "members"], &[])?, "members")?,
+    };
+    if context.json {
+        return print_json(&json!({ "members": members }));
+    }
+    let head = ["NAME", "ROLE", "SINCE", "EVENTS", "KEY"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(members.into_iter().map(|member| {
+        let role = match (member.revoked_at, member.administrator) {
+            (Some(length), _) => format!("revoked at {length}"),
+            (None, true) => format!("{}, administrator", member.role),
+            (None, false) => member.role,
+        };
+        let name = clean(&member.name).into_owned();
+        vec![name, role, time(member.since_ms), member.length.to_string(), member.key]
+    }));
+    let mut out = out();
+    table(&mut out, &rows)?;
+    Ok(out.flush()?)
+}
+
+fn admit(context: &Context, args: &AdmitArgs) -> Result<()> {
+    let key = key(&args.key)?;
+    let role = Role::from(args.role);
+    let role_name = members::role_name(&role);
+    if let Some(client) = Client::find(&context.home)? {
+        let body = json!({ "key": key, "role": role_name, "name": args.name });
+        client.post(&["api", "v1", "members"], &body)?;
+    } else {
+        let config = context.config(&[])?;
+        let (engine, _lock) = context.writer(&config)?;
+        members::admit(&engine, key, role, &args.name, clock::wall_ms())?;
+    }
+    if context.json {
+        return print_json(&json!({ "admitted": key, "role": role_name, "name": args.name }));
+    }
+    let name = if args.name.is_empty() { key.short() } else { clean(&args.name).into_owned() };
+    let mut out = out();
+    writeln!(out, "Admitted {name} as {role_name}.")?;
+    Ok(out.flush()?)
+}
+
+fn revoke(context: &Context, args: &RevokeArgs) -> Result<()> {
+    let key = key(&args.key)?;
+    let length: u64 = if let Some(client) = Client::find(&context.home)? {
+        let body = json!({ "length": args.length, "reason": args.reason });
+        let text = key.to_string();
+        part(client.post(&["api", "v1", "members", &text, "revoke"], &body)?, "length")?
+    } else {
+        let config = context.config(&[])?;
+        let (engine, _lock) = context.writer(&config)?;
+        members::revoke(&engine, key, args.length, &args.reason, clock::wall_ms())?
+    };
+    if context.json {
+        return print_json(&json!({ "revoked": key, "length": length }));
+    }
+    let mut out = out();
+    writeln!(out, "Revoked {}: the first {length} events of its log stand.", key.short())?;
+    Ok(out.flush()?)
+}
+
+pub(super) fn key(text: &str) -> Result<AuthorId> {
+    text.parse().map_err(|_| {
+        Error::usage(format!("{text:?} is no key of a node, which has 64 hexadecimal digits"))
+            .hint("a node's key is printed by its `bzzz init` and `bzzz key show`")
+    })
+}

@@ -1,0 +1,245 @@
+//! What one event says, in a line for people and the lines below it.
+
+use crate::cli::text::{Names, count, time};
+use crate::kernel::event::kinds::{CommandFinished, CommandStatus, Payload, Stream, Verdict};
+use crate::kernel::event::{Body, ClaimStatus, Event};
+
+/// What an event says. Untrusted text: it is cleaned when it is printed.
+pub(super) struct Told {
+    pub(super) head: String,
+    pub(super) lines: Vec<String>,
+}
+
+impl Told {
+    fn line(head: impl Into<String>) -> Self {
+        Self { head: head.into(), lines: Vec::new() }
+    }
+
+    /// Adds a text line by line, each with a mark before it; nothing for an empty text.
+    fn with(mut self, mark: &str, text: &str) -> Self {
+        self.lines.extend(text.lines().map(|line| format!("{mark}{line}").trim_end().to_owned()));
+        self
+    }
+
+    fn with_all(self, mark: &str, texts: &[String]) -> Self {
+        texts.iter().fold(self, |told, text| told.with(mark, text))
+    }
+}
+
+/// What an event says.
+pub(super) fn tell(event: &Event, names: &Names) -> Told {
+    let payload = match &event.body {
+        Body::Known(payload) => payload,
+        Body::Unknown => {
+            return Told::line(format!(
+                "event of kind {} and format {}, which this program does not know",
+                event.header.kind, event.header.format
+            ));
+        }
+        Body::Malformed(why) => {
+            return Told::line(format!("event of kind {}, malformed: {why}", event.header.kind));
+        }
+        Body::Absent => {
+            return Told::line(format!("event of kind {}, not in the bundle", event.header.kind));
+        }
+    };
+    let told = claim(payload, names)
+        .or_else(|| plan(payload))
+        .or_else(|| model(payload))
+        .or_else(|| command(payload))
+        .or_else(|| end(payload));
+    told.unwrap_or_else(|| Told::line(payload.name()))
+}
+
+fn claim(payload: &Payload, names: &Names) -> Option<Told> {
+    Some(match payload {
+        Payload::TaskSeen(p) => {
+            let open = if p.open { "open" } else { "closed" };
+            let told = Told::line(format!("sees the issue, {open}: {}", p.title));
+            let told = match p.labels.as_slice() {
+                [] => told,
+                labels => told.with("labels: ", &labels.join(", ")),
+            };
+            let issues: Vec<String> = p.depends_on.iter().map(|n| format!("#{n}")).collect();
+            match issues.as_slice() {
+                [] => told,
+                issues => told.with("depends on: ", &issues.join(", ")),
+            }
+        }
+        Payload::ClaimIntended(p) => {
+            let lease = seconds(p.lease_ms);
+            Told::line(format!("is about to claim epoch {} for {lease}", p.epoch))
+        }
+        Payload::ClaimWon(p) => {
+            Told::line(format!("won epoch {} with claim {}", p.epoch, p.commit.short()))
+        }
+        Payload::ClaimLost(p) => match &p.holder {
+            Some((holder, epoch)) => {
+                let holder = names.name(holder);
+                Told::line(format!("lost epoch {}: {holder} holds epoch {epoch}", p.epoch))
+            }
+            None => Told::line(format!("lost epoch {}", p.epoch)),
+        },
+        Payload::ClaimMoved(p) => {
+            let head = match p.status {
+                ClaimStatus::Active => format!("renewed its claim, renewal {}", p.renewal),
+                ClaimStatus::Released => "gave the task back".to_owned(),
+                ClaimStatus::Published => "marked its claim as published".to_owned(),
+                ClaimStatus::Escalated => "marked its claim as escalated".to_owned(),
+            };
+            Told::line(head).with("because: ", &p.reason)
+        }
+        Payload::ClaimSeen(p) => {
+            let (holder, claim) = (names.name(&p.holder), p.commit.short());
+            Told::line(format!("saw claim {claim} of {holder}, epoch {}", p.epoch))
+        }
+        Payload::ClaimExpired(p) => {
+            let (holder, watched) = (names.name(&p.holder), seconds(p.watched_ms));
+            Told::line(format!(
+                "watched the claim of {holder}, epoch {}, stand still for {watched}",
+                p.epoch
+            ))
+        }
+        Payload::ClaimFailed(p) => {
+            Told::line(format!("gave up claiming epoch {}", p.epoch)).with("because: ", &p.error)
+        }
+        _ => return None,
+    })
+}
+
+fn plan(payload: &Payload) -> Option<Told> {
+    Some(match payload {
+        Payload::PlanProposed(p) => {
+            let (revision, deadline) = (p.revision, time(p.deadline_ms));
+            let head = format!("proposes plan {revision}, open to objections until {deadline}");
+            Told::line(head)
+                .with("", &p.plan.summary)
+                .with_all("- ", &p.plan.steps)
+                .with_all("file: ", &p.plan.files)
+                .with_all("test: ", &p.plan.tests)
+                .with_all("risk: ", &p.plan.risks)
+        }
+        Payload::PlanReviewed(p) => {
+            let verdict = match p.verdict {
+                Verdict::Support => "supports the plan",
+                Verdict::Advise => "advises on the plan",
+                Verdict::Object => "objects to the plan",
+            };
+            Told::line(verdict).with("", &p.reason)
+        }
+        Payload::PlanAdopted(p) => {
+            let reviews = count(p.considered.len() as u64, "review");
+            Told::line(format!("adopts its plan, with {reviews} considered"))
+        }
+        _ => return None,
+    })
+}
+
+fn model(payload: &Payload) -> Option<Told> {
+    Some(match payload {
+        Payload::ModelAsked(p) => {
+            Told::line(format!("asks the model for a {}, turn {}", word(&p.purpose), p.turn))
+        }
+        Payload::ModelAnswered(p) => {
+            let tokens = match (p.tokens_in, p.tokens_out) {
+                (Some(read), Some(written)) => format!("{read} tokens read, {written} written"),
+                _ => "tokens unknown".to_owned(),
+            };
+            let head = format!("has a {} from {}, {tokens}", word(&p.purpose), p.model);
+            Told::line(head).with("> ", &p.text)
+        }
+        Payload::ModelFailed(p) => {
+            let head = format!("had no answer for a {}", word(&p.purpose));
+            Told::line(head).with("because: ", &p.error)
+        }
+        Payload::AnswerRefused(p) => {
+            let head = format!("refuses the answer for a {}", word(&p.purpose));
+            Told::line(head).with("because: ", &p.reason)
+        }
+        _ => return None,
+    })
+}
+
+fn command(payload: &Payload) -> Option<Told> {
+    Some(match payload {
+        Payload::SandboxOpened(p) => {
+            Told::line(format!("opens a sandbox at {}: {}", p.base.short(), p.sandbox))
+        }
+        Payload::SandboxFailed(p) => Told::line("has no sandbox").with("because: ", &p.error),
+        Payload::SandboxClosed(p) => Told::line("closes the sandbox").with("because: ", &p.reason),
+        Payload::CommandIntended(p) => {
+            let mut lines = p.command.lines();
+            let told = Told::line(format!("$ {}", lines.next().unwrap_or_default()));
+            let told = lines.fold(told, |told, line| told.with("> ", line));
+            told.with("because: ", &p.reasoning)
+        }
+        Payload::CommandOutput(p) => {
+            let (name, mark) = match p.stream {
+                Stream::Stdout => ("standard output", "| "),
+                Stream::Stderr => ("standard error", "! "),
+            };
+            let head = format!("more {name} of command {}", p.command.short());
+            Told::line(head).with(mark, &String::from_utf8_lossy(&p.bytes))
+        }
+        Payload::CommandFinished(p) => Told::line(finished(p)),
+        Payload::WorkDone(p) => Told::line("says that the work is done").with("", &p.summary),
+        _ => return None,
+    })
+}
+
+fn finished(p: &CommandFinished) -> String {
+    let took = seconds(p.duration_ms);
+    let how = match &p.status {
+        CommandStatus::Exited(code) => format!("exit {code} after {took}"),
+        CommandStatus::TimedOut => format!("timed out after {took}"),
+        CommandStatus::Killed(why) => format!("killed after {took}: {why}"),
+        CommandStatus::Lost(why) => format!("nobody knows how it ended: {why}"),
+    };
+    match p.output_total == p.output_kept {
+        true => format!("{how}, {} bytes of output", p.output_total),
+        false => format!("{how}, {} of {} bytes of output kept", p.output_kept, p.output_total),
+    }
+}
+
+fn end(payload: &Payload) -> Option<Told> {
+    Some(match payload {
+        Payload::PublishIntended(p) => {
+            let (files, added, removed) = p.changed;
+            let commit = p.commit.short();
+            let head = format!("is about to publish {} at {commit}", p.branch);
+            Told::line(head).with(
+                "",
+                &format!("{}, +{added} -{removed} lines", count(u64::from(files), "file")),
+            )
+        }
+        Payload::Published(p) => {
+            let (commit, claim) = (p.commit.short(), p.claim.short());
+            Told::line(format!("published {} at {commit} with claim {claim}", p.branch))
+        }
+        Payload::PublishRefused(p) => Told::line("could not publish").with("because: ", &p.reason),
+        Payload::PullRequestOpened(p) => {
+            Told::line(format!("opened pull request {}: {}", p.number, p.place))
+        }
+        Payload::Escalated(p) => {
+            Told::line("asks people").with("because: ", &p.reason).with("? ", &p.question)
+        }
+        Payload::Reported(p) => Told::line(format!("told {}: {}", p.target, p.status)),
+        Payload::TaskFinished(p) => {
+            Told::line(format!("is finished with epoch {}: {}", p.epoch, p.outcome))
+        }
+        _ => return None,
+    })
+}
+
+fn word(purpose: &crate::kernel::event::kinds::Purpose) -> &'static str {
+    use crate::kernel::event::kinds::Purpose;
+    match purpose {
+        Purpose::Plan => "plan",
+        Purpose::Review => "review",
+        Purpose::Step => "step",
+    }
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{:03} s", ms / 1000, ms % 1000)
+}

@@ -1,0 +1,209 @@
+//! Polling, choosing and claiming tasks, taking over, and keeping claims alive.
+
+use super::effect::{Effect, Key, What};
+use super::local::Watched;
+use super::outcomes::is_settled;
+use super::{Agent, Now, Turn};
+use crate::kernel::event::kinds::{ClaimExpired, ClaimIntended};
+use crate::kernel::event::{Claim, ClaimStatus, CommitId, Draft, EventId};
+use crate::kernel::fold::{
+    Dependencies, Epoch, Intent, IntentResult, SwarmState, Task, TaskStatus, Win,
+};
+
+impl Agent {
+    /// Reads every repository once in a while.
+    pub(super) fn poll(&mut self, turn: &mut Turn<'_>) {
+        for repository in self.config.repositories.keys() {
+            let due = match self.local.polls.get(repository) {
+                None => true,
+                Some((_, true)) => false,
+                Some((at, false)) => turn.now.mono_ms >= at.saturating_add(self.config.poll_ms),
+            };
+            if due {
+                self.local.polls.insert(repository.clone(), (turn.now.mono_ms, true));
+                turn.effects.push(Effect::Poll { repository: repository.clone() });
+            }
+        }
+    }
+
+    /// Pushes for what this node intended, and intends to claim another task when it has room.
+    pub(super) fn claim(&mut self, turn: &mut Turn<'_>) {
+        let state = turn.state;
+        let mut busy = self.own(state).count();
+        for task in state.tasks.values() {
+            for (event, epoch, intent) in self.pending(task) {
+                busy += 1;
+                let claim = self.claim_of(task, epoch, *event, intent);
+                let key = Key { task: task.id, what: What::Claim };
+                let expected = intent.previous.clone();
+                self.ask_for(turn, key.clone(), Effect::PushClaim { key, claim, expected });
+            }
+        }
+        if self.config.works && busy < self.config.max_tasks && turn.drafts.is_empty() {
+            turn.drafts.extend(self.intend(state, turn.now, turn.entropy));
+        }
+    }
+
+    /// This node's attempts that have no result yet.
+    fn pending<'a>(
+        &self,
+        task: &'a Task,
+    ) -> impl Iterator<Item = (&'a EventId, u64, &'a Intent)> + use<'a> {
+        let me = self.me;
+        task.epochs.values().flat_map(move |epoch| {
+            let mine = epoch.intents.iter().filter(move |(_, intent)| {
+                intent.author == me && intent.result == IntentResult::Pending
+            });
+            mine.map(move |(event, intent)| (event, epoch.number, intent))
+        })
+    }
+
+    fn claim_of(&self, task: &Task, epoch: u64, event: EventId, intent: &Intent) -> Claim {
+        Claim {
+            format: 1,
+            swarm: self.swarm,
+            author: self.me,
+            process: intent.process,
+            task: task.id,
+            epoch,
+            renewal: 0,
+            lease_ms: intent.lease_ms,
+            event,
+            status: ClaimStatus::Active,
+        }
+    }
+
+    /// The claim that follows this node's present one.
+    pub(super) fn next_claim(
+        &self,
+        task: &Task,
+        epoch: u64,
+        win: &Win,
+        status: ClaimStatus,
+    ) -> Claim {
+        Claim {
+            format: 1,
+            swarm: self.swarm,
+            author: self.me,
+            process: win.process,
+            task: task.id,
+            epoch,
+            renewal: win.renewal + 1,
+            lease_ms: win.lease_ms,
+            event: win.intent,
+            status,
+        }
+    }
+
+    /// Chooses one of the tasks that are free, at random so that nodes rarely choose the same.
+    fn intend(&self, state: &SwarmState, now: Now, entropy: u64) -> Vec<Draft> {
+        let mut free: Vec<(&Task, Free)> = state
+            .tasks
+            .values()
+            .filter_map(|task| Some((task, self.is_free(state, task, now)?)))
+            .collect();
+        if free.is_empty() {
+            return Vec::new();
+        }
+        free.sort_by_key(|(task, _)| (&task.repository, task.issue));
+        let chosen = usize::try_from(entropy % free.len() as u64).expect("below a length");
+        let (task, free) = free.swap_remove(chosen);
+        let mut drafts = Vec::new();
+        if let Some((watched, claim)) = free.expired {
+            drafts.push(Draft::about(
+                task.id,
+                ClaimExpired {
+                    holder: claim.author,
+                    epoch: claim.epoch,
+                    commit: watched.read.commit,
+                    watched_ms: now.mono_ms.saturating_sub(watched.since_ms),
+                },
+            ));
+        }
+        drafts.push(Draft::about(
+            task.id,
+            ClaimIntended {
+                epoch: free.epoch,
+                lease_ms: self.config.lease_ms,
+                process: self.process,
+                previous: free.previous,
+            },
+        ));
+        drafts
+    }
+
+    /// Whether and how the task can be claimed now.
+    fn is_free(&self, state: &SwarmState, task: &Task, now: Now) -> Option<Free> {
+        let wanted = self.config.labels.is_empty()
+            || task.labels.iter().any(|label| self.config.labels.contains(label));
+        let left_alone = self.local.left_alone.get(&task.id);
+        let ready = task.open
+            && wanted
+            && matches!(task.status(), TaskStatus::Open | TaskStatus::Claimed)
+            && self.local.read.contains(&task.repository)
+            && self.config.repositories.contains_key(&task.repository)
+            && left_alone.is_none_or(|(_, until)| now.mono_ms >= *until)
+            && matches!(state.dependencies(task), Dependencies::Ready(_));
+        if !ready || task.current().is_some_and(|e| self.is_mine(e) && e.is_active()) {
+            return None;
+        }
+        let above = task.current().map_or(0, |epoch| epoch.number);
+        let Some(watched) = self.local.refs.get(&task.id) else {
+            return Some(Free { epoch: above + 1, previous: None, expired: None });
+        };
+        let previous = Some(watched.read.commit.clone());
+        let unmoved_ms = now.mono_ms.saturating_sub(watched.since_ms);
+        let Some(claim) = &watched.read.claim else {
+            // The ref holds something that no member signed. It is left standing for a lease.
+            let old = unmoved_ms >= self.config.lease_ms;
+            return old.then_some(Free { epoch: above + 1, previous, expired: None });
+        };
+        let epoch = above.max(claim.epoch).saturating_add(1);
+        match claim.status {
+            status if is_settled(status) => None,
+            ClaimStatus::Released => Some(Free { epoch, previous, expired: None }),
+            _ if claim.author == self.me => Some(Free { epoch, previous, expired: None }),
+            _ if unmoved_ms >= claim.lease_ms => {
+                let expired = Some((watched.clone(), claim.clone()));
+                Some(Free { epoch, previous, expired })
+            }
+            _ => None,
+        }
+    }
+
+    fn is_mine(&self, epoch: &Epoch) -> bool {
+        epoch.winner.as_ref().is_some_and(|win| win.author == self.me)
+    }
+
+    /// Renews the claim when a third of its lease is over.
+    pub(super) fn renew(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch, win: &Win) {
+        let last = self.local.renewed.get(&task.id).copied();
+        let due = last.is_none_or(|at| turn.now.mono_ms.saturating_sub(at) >= win.lease_ms / 3);
+        if due && win.status == ClaimStatus::Active {
+            self.move_claim(turn, task, epoch, win, ClaimStatus::Active);
+        }
+    }
+
+    /// Moves this node's claim on to a status.
+    pub(super) fn move_claim(
+        &mut self,
+        turn: &mut Turn<'_>,
+        task: &Task,
+        epoch: &Epoch,
+        win: &Win,
+        status: ClaimStatus,
+    ) {
+        let claim = self.next_claim(task, epoch.number, win, status);
+        let key = Key { task: task.id, what: What::Claim };
+        let expected = Some(win.commit.clone());
+        self.ask_for(turn, key.clone(), Effect::PushClaim { key, claim, expected });
+    }
+}
+
+/// How a task can be claimed.
+struct Free {
+    epoch: u64,
+    previous: Option<CommitId>,
+    /// The claim that ran out.
+    expired: Option<(Watched, Claim)>,
+}

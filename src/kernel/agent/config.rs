@@ -1,0 +1,52 @@
+//! What a node's operator decides about its agent.
+
+use std::collections::BTreeMap;
+
+/// How an agent works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentConfig {
+    /// Whether it takes tasks.
+    pub works: bool,
+    /// Whether it reviews the plans of others.
+    pub review: bool,
+    /// An issue must carry one of these labels; none means any issue.
+    pub labels: Vec<String>,
+    /// What the node says that it can do.
+    pub capabilities: Vec<String>,
+    /// How many tasks it owns at once.
+    pub max_tasks: usize,
+    /// How long a claim stands without renewal, in milliseconds.
+    pub lease_ms: u64,
+    /// How long objections to a plan are heard, in milliseconds.
+    pub plan_window_ms: u64,
+    /// How often a plan is revised after blocking objections.
+    pub max_plan_revisions: u32,
+    /// How often repositories are read, in milliseconds.
+    pub poll_ms: u64,
+    /// A command's time limit in seconds.
+    pub command_seconds: u32,
+    /// The most bytes of messages that the model is sent.
+    pub context_bytes: usize,
+    /// The most tokens that the model may answer with.
+    pub max_tokens: u32,
+    /// What a task may cost.
+    pub budget: Budget,
+    /// The repositories: name, and URL without credentials and branch.
+    pub repositories: BTreeMap<String, (String, String)>,
+}
+
+/// What one task may cost its owner in one epoch. A limit that is reached ends the work with a
+/// question to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Commands.
+    pub commands: u64,
+    /// Answers of the model.
+    pub answers: u64,
+    /// Tokens. An answer whose cost is not known counts as `max_tokens`, not as nothing.
+    pub tokens: u64,
+    /// Time since the claim was won, in milliseconds.
+    pub wall_ms: u64,
+    /// Failures in a row of the model, the sandbox or the remote.
+    pub retries: u32,
+}

@@ -1,0 +1,96 @@
+//! What an agent knows beside the folded state, and forgets at a restart.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::effect::{Key, RefRead, What};
+use crate::kernel::event::TaskId;
+
+/// The wait after the first failure of an effect, in milliseconds; it doubles with each further
+/// one.
+const FIRST_WAIT_MS: u64 = 500;
+
+/// The longest wait after a failure, in milliseconds.
+const LONGEST_WAIT_MS: u64 = 60_000;
+
+/// A claim ref that is watched: since when it holds the same commit, on the monotonic clock.
+#[derive(Clone, Debug)]
+pub(super) struct Watched {
+    pub(super) read: RefRead,
+    pub(super) since_ms: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Local {
+    in_flight: BTreeSet<Key>,
+    waits: BTreeMap<Key, (u32, u64)>,
+    /// What the claim refs held when they were last read.
+    pub(super) refs: BTreeMap<TaskId, Watched>,
+    /// Repositories whose refs were read at least once.
+    pub(super) read: BTreeSet<String>,
+    /// When a repository was last asked for, and whether that is still under way.
+    pub(super) polls: BTreeMap<String, (u64, bool)>,
+    /// The sandboxes of this process.
+    pub(super) sandboxes: BTreeSet<TaskId>,
+    /// When a claim was last renewed by this process.
+    pub(super) renewed: BTreeMap<TaskId, u64>,
+    /// Tasks that this node gave back: how often, and until when it leaves them alone.
+    pub(super) left_alone: BTreeMap<TaskId, (u32, u64)>,
+    /// The number of the next part of a command's output.
+    pub(super) parts: BTreeMap<TaskId, u32>,
+}
+
+impl Local {
+    /// Marks an effect as under way, unless it is already or must wait.
+    pub(super) fn start(&mut self, key: Key, mono_ms: u64) -> bool {
+        !self.waits(&key, mono_ms) && self.in_flight.insert(key)
+    }
+
+    /// Whether an effect must wait after a failure.
+    pub(super) fn waits(&self, key: &Key, mono_ms: u64) -> bool {
+        self.waits.get(key).is_some_and(|(_, until)| mono_ms < *until)
+    }
+
+    pub(super) fn in_flight(&self, key: &Key) -> bool {
+        self.in_flight.contains(key)
+    }
+
+    /// The effect is over; after a failure it waits before it may start again.
+    pub(super) fn end(&mut self, key: &Key, failed: bool, mono_ms: u64) -> u32 {
+        self.in_flight.remove(key);
+        if !failed {
+            self.waits.remove(key);
+            return 0;
+        }
+        let (failures, until) = self.waits.entry(key.clone()).or_default();
+        let wait = FIRST_WAIT_MS.saturating_mul(1 << (*failures).min(10)).min(LONGEST_WAIT_MS);
+        *failures += 1;
+        *until = mono_ms.saturating_add(wait);
+        *failures
+    }
+
+    /// Takes in a read of a ref.
+    pub(super) fn watch(&mut self, task: TaskId, read: Option<RefRead>, mono_ms: u64) {
+        match read {
+            None => drop(self.refs.remove(&task)),
+            Some(read) => {
+                let same = self.refs.get(&task).filter(|seen| seen.read.commit == read.commit);
+                let since_ms = same.map_or(mono_ms, |seen| seen.since_ms);
+                self.refs.insert(task, Watched { read, since_ms });
+            }
+        }
+    }
+
+    /// Leaves a task alone for a while, longer each time.
+    pub(super) fn leave_alone(&mut self, task: TaskId, mono_ms: u64, lease_ms: u64) {
+        let (times, until) = self.left_alone.entry(task).or_default();
+        *until = mono_ms.saturating_add(lease_ms.saturating_mul(1 << (*times).min(6)));
+        *times += 1;
+    }
+
+    /// Forgets a task that is over for this node. A sandbox that is still there stays known.
+    pub(super) fn forget(&mut self, task: TaskId) {
+        self.renewed.remove(&task);
+        self.parts.remove(&task);
+        self.waits.retain(|key, _| key.task != task || key.what == What::Close);
+    }
+}

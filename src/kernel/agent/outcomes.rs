@@ -1,0 +1,375 @@
+//! What came of effects becomes events.
+
+use super::effect::{Input, IssueRead, Key, Outcome, Push, RefRead, What};
+use super::{Agent, Now};
+use crate::kernel::event::kinds::{
+    ClaimFailed, ClaimLost, ClaimMoved, ClaimSeen, ClaimWon, CommandFinished, CommandOutput,
+    ModelAnswered, ModelFailed, PublishIntended, PublishRefused, Published, PullRequestOpened,
+    Reported, SandboxClosed, SandboxFailed, SandboxOpened, TaskSeen, cut,
+};
+use crate::kernel::event::{Claim, ClaimStatus, Draft, EventId, TaskId};
+use crate::kernel::fold::{Epoch, SwarmState};
+
+/// The longest text of an issue that is kept, in bytes.
+const MAX_ISSUE_TEXT: usize = 32 * 1024;
+
+/// The longest answer of a model that is kept, in bytes.
+const MAX_ANSWER: usize = 48 * 1024;
+
+/// The longest reason or error that is kept, in bytes.
+const MAX_REASON: usize = 2048;
+
+impl Agent {
+    /// Takes in what happened, and says what is to be remembered of it.
+    pub(super) fn take_in(&mut self, state: &SwarmState, input: Input, now: Now) -> Vec<Draft> {
+        match input {
+            Input::Tick => Vec::new(),
+            Input::Issues { repository, issues } => {
+                self.local.polls.insert(repository.clone(), (now.mono_ms, false));
+                issues.into_iter().filter_map(|issue| seen(state, &repository, issue)).collect()
+            }
+            Input::Claims { repository, refs } => self.refs_read(state, repository, refs, now),
+            Input::PollFailed { repository } => {
+                self.local.polls.insert(repository, (now.mono_ms, false));
+                Vec::new()
+            }
+            Input::Output { task, command, stream, at_ms, bytes } => {
+                let Some(epoch) = self.own_epoch(state, task) else {
+                    return Vec::new();
+                };
+                let part = self.local.parts.entry(task).or_default();
+                let epoch = epoch.number;
+                let output = CommandOutput { epoch, command, part: *part, stream, at_ms, bytes };
+                *part += 1;
+                vec![Draft::about(task, output).because([command])]
+            }
+            Input::Outcome(key, outcome) => self.outcome(state, &key, outcome, now),
+        }
+    }
+
+    /// The epoch of a task that this node won last.
+    fn own_epoch<'a>(&self, state: &'a SwarmState, task: TaskId) -> Option<&'a Epoch> {
+        let epochs = state.tasks.get(&task)?.epochs.values();
+        epochs.rev().find(|epoch| epoch.winner.as_ref().is_some_and(|win| win.author == self.me))
+    }
+
+    fn refs_read(
+        &mut self,
+        state: &SwarmState,
+        repository: String,
+        refs: Vec<RefRead>,
+        now: Now,
+    ) -> Vec<Draft> {
+        let mut drafts = Vec::new();
+        let ids = |task: &crate::kernel::fold::Task| task.repository == repository;
+        let held: Vec<TaskId> = refs.iter().map(|r| TaskId::of(&repository, r.issue)).collect();
+        let known = state.tasks.values().filter(|task| ids(task)).map(|task| task.id);
+        for gone in known.filter(|id| !held.contains(id)).collect::<Vec<_>>() {
+            self.local.watch(gone, None, now.mono_ms);
+        }
+        for (read, id) in refs.into_iter().zip(held) {
+            drafts.extend(self.ref_read(state, id, read, now));
+        }
+        self.local.read.insert(repository);
+        drafts
+    }
+
+    /// A ref was read: somebody's claim is remembered as seen once, and a claim that this node
+    /// had and has no more is given up.
+    fn ref_read(
+        &mut self,
+        state: &SwarmState,
+        task: TaskId,
+        read: RefRead,
+        now: Now,
+    ) -> Option<Draft> {
+        self.local.watch(task, Some(read.clone()), now.mono_ms);
+        let claim = read.claim.filter(|claim| claim.author != self.me)?;
+        let known = state.tasks.get(&task)?;
+        if let Some(epoch) = self.own_epoch(state, task)
+            && epoch.is_active()
+            && claim.epoch >= epoch.number
+        {
+            let holder = Some((claim.author, claim.epoch));
+            let (epoch, commit) = (epoch.number, Some(read.commit));
+            return Some(Draft::about(task, ClaimLost { epoch, commit, holder }));
+        }
+        let epoch = known.epochs.get(&claim.epoch)?;
+        let told = epoch.seen.get(&claim.author).is_some_and(|by| by.contains(&self.me));
+        let Claim { author: holder, epoch, status, .. } = claim;
+        (!told)
+            .then(|| Draft::about(task, ClaimSeen { holder, epoch, commit: read.commit, status }))
+    }
+
+    fn outcome(&mut self, state: &SwarmState, key: &Key, outcome: Outcome, now: Now) -> Vec<Draft> {
+        let failed = matches!(
+            outcome,
+            Outcome::Failed(_) | Outcome::NoAnswer { .. } | Outcome::Pushed(Push::Failed(_), _)
+        );
+        let failures = self.local.end(key, failed, now.mono_ms);
+        let task = key.task;
+        match outcome {
+            Outcome::Pushed(push, claim) if key.what == What::Publish => {
+                self.publish_outcome(state, task, push, &claim, failures)
+            }
+            Outcome::Pushed(push, claim) => {
+                self.claim_outcome(state, task, push, &claim, failures, now)
+            }
+            outcome => self.work_outcome(state, key, outcome),
+        }
+    }
+
+    fn work_outcome(&mut self, state: &SwarmState, key: &Key, outcome: Outcome) -> Vec<Draft> {
+        let task = key.task;
+        if let Outcome::Answered { .. } | Outcome::NoAnswer { .. } = outcome {
+            return self.model_outcome(state, task, outcome);
+        }
+        match &outcome {
+            Outcome::Opened { .. } => drop(self.local.sandboxes.insert(task)),
+            Outcome::Done if key.what == What::Close => drop(self.local.sandboxes.remove(&task)),
+            _ => {}
+        }
+        let Some(own) = self.own_epoch(state, task) else {
+            return Vec::new();
+        };
+        let epoch = own.number;
+        let draft = match (outcome, &key.what) {
+            (Outcome::Opened { sandbox, base }, _) => {
+                let process = self.process;
+                Draft::about(task, SandboxOpened { epoch, process, sandbox, base })
+            }
+            (Outcome::Failed(error), What::Open) => {
+                Draft::about(task, SandboxFailed { epoch, error: cut(&error, MAX_REASON) })
+            }
+            (
+                Outcome::Ended {
+                    command,
+                    status,
+                    duration_ms,
+                    output_total,
+                    output_kept,
+                    output_hash,
+                },
+                _,
+            ) => {
+                self.local.parts.remove(&task);
+                let finished = CommandFinished {
+                    epoch,
+                    command,
+                    status,
+                    duration_ms,
+                    output_total,
+                    output_kept,
+                    output_hash,
+                };
+                Draft::about(task, finished).because([command])
+            }
+            (Outcome::Done, What::Close) => {
+                let reason = own.finished.clone().unwrap_or_else(|| "over".to_owned());
+                Draft::about(task, SandboxClosed { epoch, reason })
+            }
+            (outcome, _) => return end_outcome(state, task, own, key, outcome),
+        };
+        vec![draft]
+    }
+
+    fn model_outcome(&mut self, state: &SwarmState, task: TaskId, outcome: Outcome) -> Vec<Draft> {
+        let asked = |ask: EventId| {
+            let epochs = state.tasks.get(&task)?.epochs.values();
+            let mut asks =
+                epochs.filter_map(|epoch| Some((epoch.number, epoch.asks.get(&self.me)?)));
+            asks.find(|(_, found)| found.event == ask).map(|(epoch, found)| (epoch, found.purpose))
+        };
+        match outcome {
+            Outcome::Answered { ask, model, text, tokens_in, tokens_out } => {
+                let Some((epoch, purpose)) = asked(ask) else {
+                    return Vec::new();
+                };
+                let (model, text) = (cut(&model, 256), cut(&text, MAX_ANSWER));
+                let answered =
+                    ModelAnswered { ask, epoch, purpose, model, text, tokens_in, tokens_out };
+                vec![Draft::about(task, answered).because([ask])]
+            }
+            Outcome::NoAnswer { ask, error } => {
+                let Some((epoch, purpose)) = asked(ask) else {
+                    return Vec::new();
+                };
+                let error = cut(&error, MAX_REASON);
+                vec![Draft::about(task, ModelFailed { ask, epoch, purpose, error }).because([ask])]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A push of the claim ref alone: to win it, to renew it, or to end with it.
+    fn claim_outcome(
+        &mut self,
+        state: &SwarmState,
+        task: TaskId,
+        push: Push,
+        pushed: &Claim,
+        failures: u32,
+        now: Now,
+    ) -> Vec<Draft> {
+        let own = self.own_epoch(state, task).filter(|own| own.number == pushed.epoch);
+        let own = own.filter(|own| own.is_active());
+        let push = mine(push, pushed);
+        if let Push::Won(commit) = &push {
+            let claim = Some(pushed.clone());
+            let issue = state.tasks.get(&task).map_or(0, |task| task.issue);
+            let read = RefRead { issue, commit: commit.clone(), claim };
+            self.local.watch(task, Some(read), now.mono_ms);
+            self.local.renewed.insert(task, now.mono_ms);
+        }
+        if let (Some(own), Push::Lost(Some(current))) = (own, &push)
+            && let Some(moved) = ours(own, current)
+        {
+            return vec![Draft::about(task, moved)];
+        }
+        let (epoch, intent) = (pushed.epoch, pushed.event);
+        let draft = match (push, own) {
+            (Push::Won(commit), None) => {
+                Draft::about(task, ClaimWon { intent, epoch, commit }).because([intent])
+            }
+            (Push::Won(commit), Some(_)) => {
+                let (renewal, status) = (pushed.renewal, pushed.status);
+                let reason = String::new();
+                Draft::about(task, ClaimMoved { epoch, renewal, commit, status, reason })
+            }
+            (Push::Lost(current), _) => {
+                self.local.watch(task, current.clone(), now.mono_ms);
+                let lost = lost(epoch, current);
+                Draft::about(task, lost).because([intent])
+            }
+            (Push::Failed(error), None) if failures > self.config.budget.retries => {
+                self.local.leave_alone(task, now.mono_ms, self.config.lease_ms);
+                let error = cut(&error, MAX_REASON);
+                Draft::about(task, ClaimFailed { intent, epoch, error }).because([intent])
+            }
+            (Push::Failed(_), _) => return Vec::new(),
+        };
+        vec![draft]
+    }
+
+    fn publish_outcome(
+        &mut self,
+        state: &SwarmState,
+        task: TaskId,
+        push: Push,
+        pushed: &Claim,
+        failures: u32,
+    ) -> Vec<Draft> {
+        let Some(own) = self.own_epoch(state, task) else {
+            return Vec::new();
+        };
+        let (epoch, Some(publish)) = (own.number, &own.publish) else {
+            return Vec::new();
+        };
+        let (branch, commit) = (publish.branch.clone(), publish.commit.clone());
+        match mine(push, pushed) {
+            Push::Won(claim) => {
+                let published = Published { epoch, branch, commit, claim };
+                vec![Draft::about(task, published).because([publish.intent])]
+            }
+            Push::Lost(Some(current)) if ours(own, &current).is_some() => {
+                let moved = ours(own, &current).expect("it was just there");
+                vec![Draft::about(task, moved)]
+            }
+            Push::Lost(current) => {
+                let reason = "the claim ref holds another claim: nothing was published".to_owned();
+                vec![
+                    Draft::about(task, PublishRefused { epoch, reason }),
+                    Draft::about(task, lost(epoch, current)),
+                ]
+            }
+            Push::Failed(reason) if failures > self.config.budget.retries => {
+                let reason = cut(&reason, MAX_REASON);
+                vec![Draft::about(task, PublishRefused { epoch, reason })]
+            }
+            Push::Failed(_) => Vec::new(),
+        }
+    }
+}
+
+/// What came of the last steps: commit, pull request, reports.
+fn end_outcome(
+    state: &SwarmState,
+    task: TaskId,
+    own: &Epoch,
+    key: &Key,
+    outcome: Outcome,
+) -> Vec<Draft> {
+    let epoch = own.number;
+    let because = own.work.done.as_ref().map(|(event, _)| *event);
+    match (outcome, &key.what) {
+        (Outcome::Committed { commit, changed }, _) => {
+            let issue = state.tasks.get(&task).map_or(0, |task| task.issue);
+            let branch = format!("bzzz/issue-{issue}");
+            let intended = PublishIntended { epoch, branch, commit, changed };
+            vec![Draft::about(task, intended).because(because)]
+        }
+        (Outcome::Unpublishable(reason), _) => {
+            let reason = cut(&reason, MAX_REASON);
+            vec![Draft::about(task, PublishRefused { epoch, reason }).because(because)]
+        }
+        (Outcome::PullOpened { number, place }, _) => {
+            vec![Draft::about(task, PullRequestOpened { epoch, number, place })]
+        }
+        (Outcome::Done, What::Report(status)) => {
+            let (target, status) = ("board".to_owned(), (*status).to_owned());
+            vec![Draft::about(task, Reported { epoch, target, status })]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A ref that holds just what was pushed was won, whoever's answer got lost on the way.
+fn mine(push: Push, pushed: &Claim) -> Push {
+    match push {
+        Push::Lost(Some(RefRead { commit, claim: Some(claim), .. })) if claim == *pushed => {
+            Push::Won(commit)
+        }
+        other => other,
+    }
+}
+
+/// The ref holds a claim that this node pushed before, whose answer it never got: it takes over
+/// where that push had left off.
+fn ours(own: &Epoch, current: &RefRead) -> Option<ClaimMoved> {
+    let (win, claim) = (own.winner.as_ref()?, current.claim.as_ref()?);
+    let same = claim.author == win.author && claim.epoch == own.number && claim.event == win.intent;
+    (same && current.commit != win.commit).then(|| ClaimMoved {
+        epoch: own.number,
+        renewal: claim.renewal,
+        commit: current.commit.clone(),
+        status: claim.status,
+        reason: "found in the ref after a push without an answer".to_owned(),
+    })
+}
+
+fn lost(epoch: u64, current: Option<RefRead>) -> ClaimLost {
+    let holder = current.as_ref().and_then(|read| read.claim.as_ref());
+    let holder = holder.map(|claim| (claim.author, claim.epoch));
+    ClaimLost { epoch, commit: current.map(|read| read.commit), holder }
+}
+
+/// What is to be said of an issue, if it reads otherwise than before.
+fn seen(state: &SwarmState, repository: &str, issue: IssueRead) -> Option<Draft> {
+    let seen = TaskSeen {
+        repository: repository.to_owned(),
+        issue: issue.number,
+        title: cut(&issue.title, 512),
+        body: cut(&issue.body, MAX_ISSUE_TEXT),
+        labels: issue.labels.iter().take(32).map(|label| cut(label, 128)).collect(),
+        depends_on: issue.depends_on.into_iter().take(32).collect(),
+        open: issue.open,
+    };
+    let id = TaskId::of(repository, seen.issue);
+    let known = state.tasks.get(&id).is_some_and(|task| task.reads_as(&seen));
+    (!known).then(|| Draft::about(id, seen))
+}
+
+/// Whether a claim in the ref keeps others away for good.
+pub(super) fn is_settled(status: ClaimStatus) -> bool {
+    matches!(status, ClaimStatus::Published | ClaimStatus::Escalated)
+}

@@ -1,0 +1,228 @@
+//! Questions to the model, the owner's plan, and reviews of the plans of others.
+
+use super::answer::{self, schema};
+use super::effect::{Effect, Key, ModelRequest, What};
+use super::prompt;
+use super::{Agent, Now, Turn};
+use crate::kernel::event::Draft;
+use crate::kernel::event::kinds::{
+    AnswerRefused, Escalated, ModelAsked, PlanAdopted, PlanProposed, PlanReviewed, Purpose, cut,
+};
+use crate::kernel::fold::{Answer, Epoch, Plan, SwarmState, Task, TaskStatus};
+use crate::kernel::identity::AuthorId;
+use crate::kernel::log::Hash;
+
+/// The longest last message that is kept with a question, in bytes.
+const MAX_LAST: usize = 16 * 1024;
+
+/// How many reviews one node asks its model for at once.
+const MAX_REVIEWS_AT_ONCE: usize = 2;
+
+/// How a question to the model stands.
+pub(super) enum Asked<'a> {
+    /// Asked, or about to be, or waiting to be asked again.
+    Underway,
+    /// Answered.
+    Answer(&'a Answer),
+    /// It failed too often. The text says how, the flag whether the model spoke nonsense.
+    GivenUp(String, bool),
+}
+
+impl Agent {
+    /// Sees to it that the model is asked, and hands out the answer.
+    pub(super) fn ask<'a>(
+        &mut self,
+        turn: &mut Turn<'_>,
+        task: &Task,
+        epoch: &'a Epoch,
+        purpose: Purpose,
+    ) -> Asked<'a> {
+        let ask = epoch.asks.get(&self.me).filter(|ask| ask.purpose == purpose);
+        if let Some(answer) = ask.and_then(|ask| ask.answer.as_ref()) {
+            return Asked::Answer(answer);
+        }
+        let failures = ask.map_or(0, |ask| ask.failures);
+        let allowed = if purpose == Purpose::Review { 1 } else { self.config.budget.retries };
+        if let Some(ask) = ask.filter(|ask| !ask.waiting && failures > allowed) {
+            let error = ask.last_error.clone().unwrap_or_default();
+            return Asked::GivenUp(error, ask.nonsense);
+        }
+        let number = turns(epoch, self.me, purpose);
+        let messages = prompt::messages(turn.state, task, epoch, purpose, self.me, &self.config);
+        let key = Key { task: task.id, what: What::Model };
+        if let Some(ask) = ask.filter(|ask| ask.waiting) {
+            let request = ModelRequest {
+                purpose,
+                repository: task.repository.clone(),
+                issue: task.issue,
+                turn: ask.turn,
+                messages,
+                schema: schema(purpose),
+                max_tokens: self.config.max_tokens,
+            };
+            let effect = Effect::AskModel { key: key.clone(), ask: ask.event, request };
+            self.ask_for(turn, key, effect);
+        } else if !self.local.waits(&key, turn.now.mono_ms) {
+            let last = messages.last().map_or("", |message| message.content.as_str());
+            let (last, prompt) = (cut(last, MAX_LAST), hash(&messages));
+            let asked = ModelAsked { epoch: epoch.number, purpose, turn: number, prompt, last };
+            turn.drafts.push(Draft::about(task.id, asked));
+        }
+        Asked::Underway
+    }
+
+    /// Says that an answer was not in the form that was asked for.
+    pub(super) fn refuse(
+        &self,
+        task: &Task,
+        epoch: &Epoch,
+        purpose: Purpose,
+        answer: &Answer,
+        reason: &str,
+    ) -> Draft {
+        let (reason, epoch) = (cut(reason, 1024), epoch.number);
+        let refused = AnswerRefused { answer: answer.event, epoch, purpose, reason };
+        Draft::about(task.id, refused).because([answer.event])
+    }
+
+    /// The owner's way to an adopted plan.
+    pub(super) fn plan(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch) {
+        let Some(plan) = epoch.plan() else {
+            return self.propose(turn, task, epoch);
+        };
+        let objections: Vec<_> = plan.objections().collect();
+        if !objections.is_empty() {
+            if epoch.plans.len() <= self.config.max_plan_revisions as usize {
+                return self.propose(turn, task, epoch);
+            }
+            let reason = "blocking objections stand against the last revision of the plan";
+            let question = objections.iter().map(|o| o.reason.as_str()).collect::<Vec<_>>();
+            turn.drafts.push(
+                Draft::about(
+                    task.id,
+                    Escalated {
+                        epoch: epoch.number,
+                        reason: reason.to_owned(),
+                        question: cut(&question.join("\n"), 4096),
+                    },
+                )
+                .because(objections.iter().map(|objection| objection.event)),
+            );
+        } else if turn.now.wall_ms >= plan.deadline_ms || self.all_reviewed(turn.state, plan) {
+            let considered: Vec<_> = plan.reviews.iter().map(|review| review.event).collect();
+            let causes = std::iter::once(plan.event).chain(considered.iter().copied());
+            let causes: Vec<_> = causes.collect();
+            let adopted = PlanAdopted { epoch: epoch.number, plan: plan.event, considered };
+            turn.drafts.push(Draft::about(task.id, adopted).because(causes));
+        }
+    }
+
+    /// Whether nobody is left whose review is worth waiting for.
+    fn all_reviewed(&self, state: &SwarmState, plan: &Plan) -> bool {
+        state
+            .agents
+            .keys()
+            .filter(|author| **author != self.me && state.members.may_act(author))
+            .all(|author| plan.reviews.iter().any(|review| review.author == *author))
+    }
+
+    fn propose(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch) {
+        match self.ask(turn, task, epoch, Purpose::Plan) {
+            Asked::Underway => {}
+            Asked::GivenUp(error, nonsense) => {
+                turn.drafts.push(give_up(task, epoch, &error, nonsense));
+            }
+            Asked::Answer(answer) => match answer::plan(&answer.text) {
+                Err(reason) => {
+                    turn.drafts.push(self.refuse(task, epoch, Purpose::Plan, answer, &reason));
+                }
+                Ok(plan) => {
+                    let proposed = PlanProposed {
+                        epoch: epoch.number,
+                        revision: u32::try_from(epoch.plans.len()).unwrap_or(u32::MAX),
+                        plan,
+                        deadline_ms: turn.now.wall_ms.saturating_add(self.config.plan_window_ms),
+                    };
+                    turn.drafts.push(Draft::about(task.id, proposed).because([answer.event]));
+                }
+            },
+        }
+    }
+
+    /// Reviews the plans of others while objections are heard.
+    pub(super) fn review_others(&mut self, turn: &mut Turn<'_>) {
+        let mut underway = 0;
+        let state = turn.state;
+        for task in state.tasks.values() {
+            let Some(epoch) = task.current().filter(|_| task.status() == TaskStatus::Claimed)
+            else {
+                continue;
+            };
+            let Some(plan) = epoch.plan().filter(|plan| self.may_review(epoch, plan, turn.now))
+            else {
+                continue;
+            };
+            underway += 1;
+            if underway > MAX_REVIEWS_AT_ONCE {
+                return;
+            }
+            let Asked::Answer(answer) = self.ask(turn, task, epoch, Purpose::Review) else {
+                continue;
+            };
+            turn.drafts.push(match answer::review(&answer.text) {
+                Err(reason) => self.refuse(task, epoch, Purpose::Review, answer, &reason),
+                Ok(review) => Draft::about(
+                    task.id,
+                    PlanReviewed {
+                        epoch: epoch.number,
+                        plan: plan.event,
+                        verdict: review.verdict,
+                        reason: review.reason,
+                    },
+                )
+                .because([plan.event, answer.event]),
+            });
+        }
+    }
+
+    fn may_review(&self, epoch: &Epoch, plan: &Plan, now: Now) -> bool {
+        plan.adopted.is_none()
+            && now.wall_ms < plan.deadline_ms
+            && epoch.winner.as_ref().is_some_and(|win| win.author != self.me)
+            && plan.reviews.iter().all(|review| review.author != self.me)
+    }
+}
+
+/// The end of the work when the model is of no use. Nonsense is a matter for people; a model out of
+/// reach is this node's own trouble.
+pub(super) fn give_up(task: &Task, epoch: &Epoch, error: &str, nonsense: bool) -> Draft {
+    let reason = if nonsense {
+        "the model's answers were not in the form that was asked for"
+    } else {
+        "the model could not be asked"
+    };
+    let (reason, question) = (reason.to_owned(), error.to_owned());
+    Draft::about(task.id, Escalated { epoch: epoch.number, reason, question })
+}
+
+/// The turn of a question: for a review, the revision that it is about; otherwise the number of
+/// answers that were had.
+fn turns(epoch: &Epoch, me: AuthorId, purpose: Purpose) -> u32 {
+    let ask = epoch.asks.get(&me);
+    match purpose {
+        Purpose::Plan => ask.map_or(0, |ask| ask.turns.0),
+        Purpose::Review => u32::try_from(epoch.plans.len().saturating_sub(1)).unwrap_or(u32::MAX),
+        Purpose::Step => ask.map_or(0, |ask| ask.turns.1),
+    }
+}
+
+fn hash(messages: &[super::effect::Message]) -> Hash {
+    let mut hasher = blake3::Hasher::new_derive_key("bzzz v1 prompt");
+    for message in messages {
+        let len = u64::try_from(message.content.len()).expect("a length fits 64 bits");
+        hasher.update(&[message.role as u8]);
+        hasher.update(&len.to_le_bytes());
+        hasher.update(message.content.as_bytes());
+    }
+    Hash(*hasher.finalize().as_bytes())
+}

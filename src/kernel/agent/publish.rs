@@ -1,0 +1,123 @@
+//! The end of an owned task: commit, fenced push, pull request, reports, questions to people.
+
+use super::effect::{Effect, Key, Report, What};
+use super::prompt;
+use super::{Agent, Turn};
+use crate::kernel::event::kinds::{Escalated, TaskFinished};
+use crate::kernel::event::{ClaimStatus, Draft, TaskId};
+use crate::kernel::fold::{Epoch, Publish, Task, Win};
+
+impl Agent {
+    /// Makes a commit of the sandbox's files.
+    pub(super) fn commit(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch) {
+        if let Some(error) = &epoch.work.last_error {
+            let (reason, question) = ("the work cannot be published".to_owned(), error.clone());
+            let escalated = Escalated { epoch: epoch.number, reason, question };
+            return turn.drafts.push(Draft::about(task.id, escalated));
+        }
+        let Some(sandbox) = &epoch.work.sandbox else {
+            return;
+        };
+        let key = Key { task: task.id, what: What::Commit };
+        let (base, message) = (sandbox.base.clone(), prompt::commit_message(task, epoch));
+        self.ask_for(turn, key.clone(), Effect::Commit { key, base, message });
+    }
+
+    /// Pushes branch and claim as one, once no other push of the claim is under way.
+    pub(super) fn publish(
+        &mut self,
+        turn: &mut Turn<'_>,
+        task: &Task,
+        epoch: &Epoch,
+        win: &Win,
+        publish: &Publish,
+    ) {
+        if let Some(refused) = &publish.refused {
+            let (reason, question) = ("the push was refused".to_owned(), refused.clone());
+            let escalated = Escalated { epoch: epoch.number, reason, question };
+            return turn.drafts.push(Draft::about(task.id, escalated));
+        }
+        if self.claim_in_flight(task.id) {
+            return;
+        }
+        let key = Key { task: task.id, what: What::Publish };
+        let effect = Effect::Publish {
+            key: key.clone(),
+            branch: publish.branch.clone(),
+            commit: publish.commit.clone(),
+            claim: self.next_claim(task, epoch.number, win, ClaimStatus::Published),
+            expected: win.commit.clone(),
+        };
+        self.ask_for(turn, key, effect);
+    }
+
+    pub(super) fn after_publication(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch) {
+        let Some(publish) = &epoch.publish else {
+            return;
+        };
+        if self.local.sandboxes.contains(&task.id) {
+            self.close_sandbox(turn, task.id);
+        }
+        if epoch.pull.is_none() {
+            let key = Key { task: task.id, what: What::Pull };
+            let effect = Effect::OpenPull {
+                key: key.clone(),
+                branch: publish.branch.clone(),
+                commit: publish.commit.clone(),
+                title: format!("{} (#{})", task.title, task.issue),
+                body: prompt::pull_body(turn.state, task, epoch),
+            };
+            return self.ask_for(turn, key, effect);
+        }
+        self.finish(turn, task, epoch, "published");
+    }
+
+    pub(super) fn after_escalation(
+        &mut self,
+        turn: &mut Turn<'_>,
+        task: &Task,
+        epoch: &Epoch,
+        win: &Win,
+    ) {
+        if win.status != ClaimStatus::Escalated {
+            return self.move_claim(turn, task, epoch, win, ClaimStatus::Escalated);
+        }
+        if self.local.sandboxes.contains(&task.id) {
+            self.close_sandbox(turn, task.id);
+        }
+        self.finish(turn, task, epoch, "escalated");
+    }
+
+    /// Ends the owner's part once the board was told and the sandbox is gone.
+    fn finish(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch, outcome: &'static str) {
+        self.report(turn, task, epoch, outcome);
+        let told = epoch.reported.contains(&format!("board:{outcome}"));
+        if told && !self.local.sandboxes.contains(&task.id) {
+            self.local.forget(task.id);
+            let (number, outcome) = (epoch.number, outcome.to_owned());
+            turn.drafts.push(Draft::about(task.id, TaskFinished { epoch: number, outcome }));
+        }
+    }
+
+    /// Tells the board, unless it was told.
+    pub(super) fn report(
+        &mut self,
+        turn: &mut Turn<'_>,
+        task: &Task,
+        epoch: &Epoch,
+        status: &'static str,
+    ) {
+        if epoch.reported.contains(&format!("board:{status}")) {
+            return;
+        }
+        let key = Key { task: task.id, what: What::Report(status) };
+        let text = prompt::report(task, epoch, status);
+        let report = Report { status, epoch: epoch.number, text };
+        self.ask_for(turn, key.clone(), Effect::Report { key, report });
+    }
+
+    pub(super) fn close_sandbox(&mut self, turn: &mut Turn<'_>, task: TaskId) {
+        let key = Key { task, what: What::Close };
+        self.ask_for(turn, key.clone(), Effect::CloseSandbox { key });
+    }
+}

@@ -1,0 +1,110 @@
+//! Tells what happened: the state at a point of time, and the story of one task across authors.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek};
+
+use super::archive::Archive;
+use crate::kernel::event::{Event, EventId, TaskId};
+use crate::kernel::fold::{EventSource, Fold, FoldError, Place, Reason, SwarmState};
+use crate::kernel::identity::SwarmId;
+
+/// The fewest digits of a task's id that name it.
+const MIN_PREFIX: usize = 4;
+
+/// The fold of every event up to a time, in milliseconds since 1970, that time included; of all
+/// events if there is none.
+///
+/// # Errors
+/// [`FoldError`] if the bundle could not be read again.
+pub fn fold_at<R: Read + Seek>(
+    archive: &Archive<R>,
+    swarm: SwarmId,
+    until_ms: Option<u64>,
+) -> Result<Fold, FoldError> {
+    let mut fold = Fold::new(swarm);
+    for place in archive.in_order() {
+        if until_ms.is_some_and(|until| place.clock.ms() > until) {
+            break;
+        }
+        let _ = fold.apply(&archive.event(&place)?, archive)?;
+    }
+    Ok(fold)
+}
+
+/// Why a text names no task.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// No task has that name.
+    #[error("no task is called {0:?}")]
+    Unknown(String),
+    /// Several tasks begin with it.
+    #[error("{text:?} begins the ids of {count} tasks")]
+    Ambiguous {
+        /// The text.
+        text: String,
+        /// How many tasks.
+        count: usize,
+    },
+}
+
+/// The task that a text names: `repository#issue`, an id, or a prefix of at least four digits of
+/// one id alone.
+///
+/// # Errors
+/// [`LookupError`].
+pub fn find_task(state: &SwarmState, text: &str) -> Result<TaskId, LookupError> {
+    if let Some(task) = state.tasks.values().find(|task| task.name() == text) {
+        return Ok(task.id);
+    }
+    let digits = text.len() >= MIN_PREFIX && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let prefix = text.to_ascii_lowercase();
+    let begins = |id: &&TaskId| digits && id.to_string().starts_with(&prefix);
+    let mut found = state.tasks.keys().filter(begins);
+    match (found.next(), found.count()) {
+        (Some(id), 0) => Ok(*id),
+        (None, _) => Err(LookupError::Unknown(text.to_owned())),
+        (Some(_), more) => Err(LookupError::Ambiguous { text: text.to_owned(), count: more + 1 }),
+    }
+}
+
+/// One event of a story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The event.
+    pub event: Event,
+    /// Why the fold refused it, if it did and the state still lists it.
+    pub refused: Option<Reason>,
+}
+
+/// The events that name a task, in their total order, up to the time of the state that is given.
+pub fn story<'a, R: Read + Seek>(
+    archive: &'a Archive<R>,
+    state: &SwarmState,
+    task: TaskId,
+    until_ms: Option<u64>,
+) -> Steps<'a, R> {
+    let mut places = archive.places_of(task);
+    places.retain(|place| until_ms.is_none_or(|until| place.clock.ms() <= until));
+    let refused = state.tasks.get(&task).into_iter().flat_map(|task| &task.refusals.first);
+    let refused = refused.map(|refusal| (refusal.event, refusal.reason)).collect();
+    Steps { archive, places: places.into_iter(), refused }
+}
+
+/// The steps of a story; each is read from the bundle when it is asked for.
+pub struct Steps<'a, R> {
+    archive: &'a Archive<R>,
+    places: std::vec::IntoIter<Place>,
+    refused: BTreeMap<EventId, Reason>,
+}
+
+impl<R: Read + Seek> Iterator for Steps<'_, R> {
+    type Item = Result<Step, FoldError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let place = self.places.next()?;
+        Some(self.archive.event(&place).map(|event| {
+            let refused = self.refused.get(&event.id).copied();
+            Step { event, refused }
+        }))
+    }
+}

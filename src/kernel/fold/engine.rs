@@ -1,0 +1,161 @@
+//! Folds events as they come, in any order of arrival, into the state of their total order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bincode::{Decode, Encode};
+
+use super::members::Members;
+use super::order::{Aggregate, Place};
+use super::state::{FOLD_VERSION, SwarmState};
+use crate::kernel::event::{Event, Hlc};
+use crate::kernel::identity::{AuthorId, SwarmId};
+
+/// Where the fold finds events again when an aggregate must be folded anew.
+pub trait EventSource {
+    /// The places of all folded and stored events of an aggregate, in order.
+    ///
+    /// # Errors
+    /// [`FoldError`].
+    fn places(&self, aggregate: &Aggregate) -> Result<Vec<Place>, FoldError>;
+
+    /// The event at a place.
+    ///
+    /// # Errors
+    /// [`FoldError`] if it is not there.
+    fn event(&self, place: &Place) -> Result<Event, FoldError>;
+
+    /// All tasks and agents of which an author has events.
+    ///
+    /// # Errors
+    /// [`FoldError`].
+    fn aggregates_of(&self, author: &AuthorId) -> Result<BTreeSet<Aggregate>, FoldError>;
+}
+
+/// The events of an aggregate could not be read again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the fold could not read events again: {0}")]
+pub struct FoldError(pub String);
+
+/// What became of an event that was given to the fold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Applied {
+    /// It was the last of its aggregate and changed (or was refused by) it.
+    InOrder(Aggregate),
+    /// It came late: its aggregate was folded anew.
+    Refolded(Aggregate),
+    /// No state depends on it.
+    Nothing,
+}
+
+/// The state, and what is needed to go on folding.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Fold {
+    state: SwarmState,
+    last: BTreeMap<Aggregate, Place>,
+    frontier: BTreeMap<AuthorId, u64>,
+}
+
+impl Fold {
+    /// Before any event.
+    #[must_use]
+    pub fn new(swarm: SwarmId) -> Self {
+        Self { state: SwarmState::new(swarm), last: BTreeMap::new(), frontier: BTreeMap::new() }
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn state(&self) -> &SwarmState {
+        &self.state
+    }
+
+    /// The greatest clock of the folded events that any state depends on.
+    #[must_use]
+    pub fn latest(&self) -> Hlc {
+        self.last.values().map(|place| place.clock).max().unwrap_or_default()
+    }
+
+    /// How many events of each log were folded.
+    #[must_use]
+    pub fn frontier(&self) -> &BTreeMap<AuthorId, u64> {
+        &self.frontier
+    }
+
+    /// Folds one event. The events of one log come by rising index; logs may come in any order.
+    ///
+    /// # Errors
+    /// [`FoldError`] if an aggregate had to be folded anew and could not be read. The fold is then
+    /// unusable.
+    pub fn apply(&mut self, event: &Event, source: &dyn EventSource) -> Result<Applied, FoldError> {
+        self.frontier.insert(event.author, event.header.seq + 1);
+        let Some(aggregate) = Aggregate::of(event) else {
+            return Ok(Applied::Nothing);
+        };
+        let place = Place::of(event);
+        let last = self.last.get(&aggregate).copied();
+        let in_order = last.is_none_or(|last| last < place);
+        let before = (aggregate == Aggregate::Members).then(|| self.state.members.clone());
+        if in_order {
+            self.last.insert(aggregate, place);
+            self.state.fold(aggregate, event);
+        } else {
+            self.refold(aggregate, source)?;
+        }
+        if let Some(before) = before {
+            self.refold_changed(&before, source)?;
+        }
+        Ok(if in_order { Applied::InOrder(aggregate) } else { Applied::Refolded(aggregate) })
+    }
+
+    fn refold(&mut self, aggregate: Aggregate, source: &dyn EventSource) -> Result<(), FoldError> {
+        self.state.clear(aggregate);
+        for place in source.places(&aggregate)? {
+            if place.seq >= self.frontier.get(&place.author).copied().unwrap_or(0) {
+                continue;
+            }
+            self.state.fold(aggregate, &source.event(&place)?);
+            self.last.insert(aggregate, place);
+        }
+        Ok(())
+    }
+
+    /// When somebody's standing changed after events of theirs were folded, everything that they
+    /// had spoken about is folded anew.
+    fn refold_changed(
+        &mut self,
+        before: &Members,
+        source: &dyn EventSource,
+    ) -> Result<(), FoldError> {
+        let after = &self.state.members;
+        let mut stale = BTreeSet::new();
+        for author in before.members.keys().chain(after.members.keys()) {
+            let folded = self.frontier.get(author).copied().unwrap_or(0);
+            if folded > 0 && before.standing(author) != after.standing(author) {
+                stale.extend(source.aggregates_of(author)?);
+            }
+        }
+        stale.remove(&Aggregate::Members);
+        for aggregate in stale {
+            self.refold(aggregate, source)?;
+        }
+        Ok(())
+    }
+
+    /// The fold as bytes, for a cache.
+    #[must_use]
+    pub fn to_snapshot(&self) -> Vec<u8> {
+        bincode::encode_to_vec((FOLD_VERSION, self), bincode::config::legacy())
+            .expect("the fold has no type that cannot be encoded")
+    }
+
+    /// The fold of a snapshot; `None` if it is of another version or swarm, or damaged. A snapshot
+    /// is a cache: without it, everything is folded anew.
+    #[must_use]
+    pub fn from_snapshot(bytes: &[u8], swarm: &SwarmId) -> Option<Self> {
+        let config = bincode::config::legacy();
+        let ((version, fold), read): ((u32, Self), usize) =
+            bincode::decode_from_slice(bytes, config).ok()?;
+        let ours = version == FOLD_VERSION && fold.state.swarm == *swarm && read == bytes.len();
+        ours.then_some(fold)
+    }
+}

@@ -1,0 +1,86 @@
+//! Events that changed nothing, and why.
+
+use bincode::{Decode, Encode};
+use serde::Serialize;
+
+use crate::kernel::event::EventId;
+use crate::kernel::identity::AuthorId;
+
+/// The refusals that an aggregate keeps, the first ones in the total order; the rest is counted.
+pub const MAX_REFUSALS: usize = 256;
+
+/// Why an event was refused.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, thiserror::Error,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The payload is not one of its kind.
+    #[error("the payload is malformed")]
+    Malformed,
+    /// The author's role does not allow it.
+    #[error("the author's role does not allow it")]
+    Role,
+    /// Only an administrator may say it.
+    #[error("the author is not an administrator")]
+    NotAnAdministrator,
+    /// The swarm is founded already, or by another event.
+    #[error("the swarm was founded by another event")]
+    NotTheFounding,
+    /// Name and content of the task do not fit, or a limit is exceeded.
+    #[error("the content does not fit the task or exceeds a limit")]
+    Content,
+    /// The event cites an intent, plan, question or command that is not there.
+    #[error("it cites something that is not there")]
+    Dangling,
+    /// The author does not own the task in that epoch.
+    #[error("the author does not own the task in that epoch")]
+    NotTheOwner,
+    /// The owner reviews its own plan.
+    #[error("an owner does not review its own plan")]
+    OwnPlan,
+    /// It was said already.
+    #[error("it was said before")]
+    Repeated,
+    /// It comes after the end of what it is about.
+    #[error("what it is about has ended")]
+    Ended,
+    /// A blocking objection stands against the plan.
+    #[error("a blocking objection stands against the plan")]
+    Objection,
+    /// The limit of entries of this sort is reached.
+    #[error("the limit of entries is reached")]
+    Limit,
+}
+
+/// One refused event.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct Refusal {
+    /// The event.
+    pub event: EventId,
+    /// Who said it.
+    pub author: AuthorId,
+    /// Its index.
+    pub seq: u64,
+    /// Why it was refused.
+    pub reason: Reason,
+}
+
+/// The refused events of an aggregate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct Refusals {
+    /// The first of them.
+    pub first: Vec<Refusal>,
+    /// How many there are in all.
+    pub count: u64,
+}
+
+impl Refusals {
+    /// Adds one.
+    pub fn push(&mut self, refusal: Refusal) {
+        if self.first.len() < MAX_REFUSALS {
+            self.first.push(refusal);
+        }
+        self.count += 1;
+    }
+}

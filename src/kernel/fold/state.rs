@@ -1,0 +1,180 @@
+//! The state of the swarm: all aggregates, and its digest.
+
+use std::collections::BTreeMap;
+
+use bincode::{Decode, Encode};
+use serde::Serialize;
+
+use super::agents::Agent;
+use super::members::Members;
+use super::order::Aggregate;
+use super::refusal::{Reason, Refusal, Refusals};
+use super::repositories::{self, Repository};
+use super::task::Task;
+use crate::kernel::event::kinds::{Payload, Role};
+use crate::kernel::event::{Body, Event, TaskId};
+use crate::kernel::identity::{AuthorId, SwarmId};
+use crate::kernel::log::Hash;
+
+/// The version of the fold: it changes whenever one set of events may lead to another state.
+pub const FOLD_VERSION: u32 = 1;
+
+/// The state of a swarm.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct SwarmState {
+    /// The swarm.
+    pub swarm: SwarmId,
+    /// Who belongs to it.
+    pub members: Members,
+    /// What their nodes say of themselves.
+    pub agents: BTreeMap<AuthorId, Agent>,
+    /// What was refused of that, by author: each author's is an aggregate of its own.
+    pub agent_refusals: BTreeMap<AuthorId, Refusals>,
+    /// The repositories.
+    pub repositories: BTreeMap<String, Repository>,
+    /// What was refused about them.
+    pub repository_refusals: Refusals,
+    /// The tasks.
+    pub tasks: BTreeMap<TaskId, Task>,
+}
+
+impl SwarmState {
+    /// The state before any event.
+    #[must_use]
+    pub fn new(swarm: SwarmId) -> Self {
+        Self {
+            swarm,
+            members: Members::new(swarm),
+            agents: BTreeMap::new(),
+            agent_refusals: BTreeMap::new(),
+            repositories: BTreeMap::new(),
+            repository_refusals: Refusals::default(),
+            tasks: BTreeMap::new(),
+        }
+    }
+
+    /// The digest: BLAKE3 under the context `bzzz v1 state` over the fold's version and the
+    /// state's encoding, in which all maps are sorted.
+    #[must_use]
+    pub fn digest(&self) -> Hash {
+        let bytes = bincode::encode_to_vec(self, bincode::config::legacy())
+            .expect("the state has no type that cannot be encoded");
+        let mut hasher = blake3::Hasher::new_derive_key("bzzz v1 state");
+        hasher.update(&FOLD_VERSION.to_le_bytes());
+        hasher.update(&bytes);
+        Hash(*hasher.finalize().as_bytes())
+    }
+
+    /// The task of an issue.
+    #[must_use]
+    pub fn task(&self, repository: &str, issue: u64) -> Option<&Task> {
+        self.tasks.get(&TaskId::of(repository, issue))
+    }
+
+    /// Whether everything that the task depends on is published, and the first such work.
+    #[must_use]
+    pub fn dependencies(&self, task: &Task) -> Dependencies {
+        let mut base = None;
+        for issue in &task.depends_on {
+            let published = self.task(&task.repository, *issue).and_then(Task::published);
+            match published {
+                None => return Dependencies::Waiting(*issue),
+                Some(work) => base = base.or(Some((work.branch.clone(), work.commit.clone()))),
+            }
+        }
+        Dependencies::Ready(base)
+    }
+
+    /// Authorises an event, then applies it to its aggregate. What was refused is kept there.
+    pub(super) fn fold(&mut self, aggregate: Aggregate, event: &Event) {
+        if let Err(reason) = self.authorize(aggregate, event) {
+            let Event { id, author, header, .. } = event;
+            let refusal = Refusal { event: *id, author: *author, seq: header.seq, reason };
+            self.refuse(aggregate, refusal);
+        }
+    }
+
+    fn authorize(&mut self, aggregate: Aggregate, event: &Event) -> Result<(), Reason> {
+        if aggregate == Aggregate::Members {
+            self.members.authorize(event)?;
+            self.members.apply(event);
+            return Ok(());
+        }
+        if !self.members.stands(&event.author, event.header.seq) {
+            // It leaves no trace, not even a refusal: nodes that got to know of the revocation
+            // sooner or later hold more or less of such a log, and come to the same state.
+            return Ok(());
+        }
+        let Body::Known(payload) = &event.body else {
+            return Err(Reason::Malformed);
+        };
+        match (aggregate, &**payload) {
+            (Aggregate::Agent(author), Payload::AgentStarted(started)) => {
+                if started.name.len() > 256 || started.capabilities.len() > 64 {
+                    return Err(Reason::Content);
+                }
+                let agent = Agent::apply(self.agents.get(&author), event, started);
+                self.agents.insert(author, agent);
+            }
+            (Aggregate::Repositories, Payload::RepositorySeen(seen)) => {
+                let known = self.repositories.get_mut(&seen.repository);
+                if let Some(repository) = known {
+                    repository.nodes.insert(event.author);
+                    return Ok(());
+                }
+                repositories::check(seen, self.repositories.len())?;
+                let (url, branch) = (seen.url.clone(), seen.branch.clone());
+                let nodes = [event.author].into();
+                let repository = Repository { url, branch, nodes };
+                self.repositories.insert(seen.repository.clone(), repository);
+            }
+            (Aggregate::Task(id), _) => {
+                let member = self.members.members.get(&event.author);
+                if member.is_none_or(|member| member.role != Role::Agent) {
+                    return Err(Reason::Role);
+                }
+                self.tasks.entry(id).or_insert_with(|| Task::new(id)).fold(event, payload)?;
+            }
+            _ => return Err(Reason::Content),
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, aggregate: Aggregate, refusal: Refusal) {
+        match aggregate {
+            Aggregate::Members => self.members.refusals.push(refusal),
+            Aggregate::Task(id) => {
+                self.tasks.entry(id).or_insert_with(|| Task::new(id)).refusals.push(refusal);
+            }
+            Aggregate::Agent(author) => {
+                self.agent_refusals.entry(author).or_default().push(refusal);
+            }
+            Aggregate::Repositories => self.repository_refusals.push(refusal),
+        }
+    }
+
+    /// Forgets what an aggregate's events had led to.
+    pub(super) fn clear(&mut self, aggregate: Aggregate) {
+        match aggregate {
+            Aggregate::Members => self.members = Members::new(self.swarm),
+            Aggregate::Agent(author) => {
+                self.agents.remove(&author);
+                self.agent_refusals.remove(&author);
+            }
+            Aggregate::Repositories => {
+                self.repositories.clear();
+                self.repository_refusals = Refusals::default();
+            }
+            Aggregate::Task(id) => drop(self.tasks.remove(&id)),
+        }
+    }
+}
+
+/// Whether a task's dependencies are met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dependencies {
+    /// This issue's work is not published yet.
+    Waiting(u64),
+    /// All are. If there are any: the branch and the commit to start from.
+    Ready(Option<(String, crate::kernel::event::CommitId)>),
+}

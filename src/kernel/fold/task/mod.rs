@@ -1,0 +1,223 @@
+//! One task: what is known of its issue, and what happened in each epoch of its claim.
+
+mod claims;
+mod plans;
+mod publish;
+mod work;
+
+use std::collections::BTreeMap;
+
+use bincode::{Decode, Encode};
+use serde::Serialize;
+
+pub use claims::{Epoch, Intent, IntentResult, Win};
+pub use plans::{Plan, Review};
+pub use publish::{Escalation, Publish, Pull};
+pub use work::{Answer, Ask, Command, OUTPUT_EXCERPT, Sandbox, Spent, Work};
+
+use super::refusal::{Reason, Refusals};
+use crate::kernel::event::kinds::{Payload, TaskSeen};
+use crate::kernel::event::{ClaimStatus, Event, Hlc, MAX_REPOSITORY_NAME, TaskId};
+use crate::kernel::identity::AuthorId;
+
+/// The most epochs that a task may have.
+pub(crate) const MAX_EPOCHS: usize = 1024;
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct Task {
+    /// Its name.
+    pub id: TaskId,
+    /// The repository's name; empty until the issue was seen.
+    pub repository: String,
+    /// The issue's number.
+    pub issue: u64,
+    /// The issue's title.
+    pub title: String,
+    /// The issue's text.
+    pub body: String,
+    /// The issue's labels.
+    pub labels: Vec<String>,
+    /// Issues whose work must be published first.
+    pub depends_on: Vec<u64>,
+    /// Whether the issue is open.
+    pub open: bool,
+    /// When the issue was last seen to change.
+    pub seen_at: Option<Hlc>,
+    /// What happened under each claim, by epoch.
+    pub epochs: BTreeMap<u64, Epoch>,
+    /// What was refused.
+    pub refusals: Refusals,
+    /// How many events are about the task, the refused ones not counted.
+    pub events: u64,
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskStatus {
+    /// The issue is open, and nobody owns the task.
+    Open,
+    /// Somebody owns the task and works on it.
+    Claimed,
+    /// The work is published.
+    Published,
+    /// The owner asks people.
+    Escalated,
+    /// The issue is closed, and no work was published.
+    Closed,
+}
+
+impl Task {
+    pub(super) fn new(id: TaskId) -> Self {
+        Self {
+            id,
+            repository: String::new(),
+            issue: 0,
+            title: String::new(),
+            body: String::new(),
+            labels: Vec::new(),
+            depends_on: Vec::new(),
+            open: false,
+            seen_at: None,
+            epochs: BTreeMap::new(),
+            refusals: Refusals::default(),
+            events: 0,
+        }
+    }
+
+    /// For people: the repository and the issue's number.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}#{}", self.repository, self.issue)
+    }
+
+    /// The highest epoch that somebody won.
+    #[must_use]
+    pub fn current(&self) -> Option<&Epoch> {
+        self.epochs.values().rev().find(|epoch| epoch.winner.is_some())
+    }
+
+    /// Who owns the task now, and in which epoch.
+    #[must_use]
+    pub fn owner(&self) -> Option<(AuthorId, u64)> {
+        let epoch = self.current().filter(|epoch| epoch.is_active())?;
+        Some((epoch.winner.as_ref()?.author, epoch.number))
+    }
+
+    /// The work that was published.
+    #[must_use]
+    pub fn published(&self) -> Option<&Publish> {
+        self.epochs
+            .values()
+            .rev()
+            .find_map(|epoch| epoch.publish.as_ref().filter(|publish| publish.claim.is_some()))
+    }
+
+    /// Where the task stands.
+    #[must_use]
+    pub fn status(&self) -> TaskStatus {
+        let status = self.current().and_then(|epoch| epoch.winner.as_ref().map(|win| win.status));
+        match status {
+            _ if self.published().is_some() => TaskStatus::Published,
+            Some(ClaimStatus::Escalated) => TaskStatus::Escalated,
+            _ if !self.open => TaskStatus::Closed,
+            Some(ClaimStatus::Active) if self.owner().is_some() => TaskStatus::Claimed,
+            _ => TaskStatus::Open,
+        }
+    }
+
+    /// Authorises an event, then applies it.
+    pub(super) fn fold(&mut self, event: &Event, payload: &Payload) -> Result<(), Reason> {
+        match payload {
+            Payload::TaskSeen(seen) => self.seen(event, seen)?,
+            Payload::ClaimIntended(intended) => {
+                let full = self.epochs.len() >= MAX_EPOCHS;
+                if intended.epoch == 0 || (full && !self.epochs.contains_key(&intended.epoch)) {
+                    return Err(Reason::Limit);
+                }
+                let epoch = self.epochs.entry(intended.epoch);
+                epoch.or_insert_with(|| Epoch::new(intended.epoch)).intended(event, intended)?;
+            }
+            _ => {
+                let number = epoch_of(payload).ok_or(Reason::Content)?;
+                let epoch = self.epochs.get_mut(&number).ok_or(Reason::Dangling)?;
+                epoch.fold(event, payload)?;
+            }
+        }
+        self.events += 1;
+        Ok(())
+    }
+
+    fn seen(&mut self, event: &Event, seen: &TaskSeen) -> Result<(), Reason> {
+        let fits = TaskId::of(&seen.repository, seen.issue) == self.id
+            && seen.repository.len() <= MAX_REPOSITORY_NAME
+            && seen.title.len() <= 1024
+            && seen.labels.len() <= 64
+            && seen.depends_on.len() <= 64;
+        if !fits {
+            return Err(Reason::Content);
+        }
+        self.repository.clone_from(&seen.repository);
+        self.issue = seen.issue;
+        self.title.clone_from(&seen.title);
+        self.body.clone_from(&seen.body);
+        self.labels.clone_from(&seen.labels);
+        self.depends_on.clone_from(&seen.depends_on);
+        self.open = seen.open;
+        self.seen_at = Some(event.header.clock);
+        Ok(())
+    }
+
+    /// Whether the issue reads as it did when it was last seen.
+    #[must_use]
+    pub fn reads_as(&self, seen: &TaskSeen) -> bool {
+        self.seen_at.is_some()
+            && self.title == seen.title
+            && self.body == seen.body
+            && self.labels == seen.labels
+            && self.depends_on == seen.depends_on
+            && self.open == seen.open
+    }
+}
+
+/// The epoch that an event is about.
+fn epoch_of(payload: &Payload) -> Option<u64> {
+    Some(match payload {
+        Payload::ClaimWon(p) => p.epoch,
+        Payload::ClaimLost(p) => p.epoch,
+        Payload::ClaimMoved(p) => p.epoch,
+        Payload::ClaimSeen(p) => p.epoch,
+        Payload::ClaimExpired(p) => p.epoch,
+        Payload::ClaimFailed(p) => p.epoch,
+        Payload::PlanProposed(p) => p.epoch,
+        Payload::PlanReviewed(p) => p.epoch,
+        Payload::PlanAdopted(p) => p.epoch,
+        Payload::SandboxOpened(p) => p.epoch,
+        Payload::SandboxFailed(p) => p.epoch,
+        Payload::ModelAsked(p) => p.epoch,
+        Payload::ModelAnswered(p) => p.epoch,
+        Payload::ModelFailed(p) => p.epoch,
+        Payload::AnswerRefused(p) => p.epoch,
+        Payload::CommandIntended(p) => p.epoch,
+        Payload::CommandOutput(p) => p.epoch,
+        Payload::CommandFinished(p) => p.epoch,
+        Payload::WorkDone(p) => p.epoch,
+        Payload::SandboxClosed(p) => p.epoch,
+        Payload::PublishIntended(p) => p.epoch,
+        Payload::Published(p) => p.epoch,
+        Payload::PublishRefused(p) => p.epoch,
+        Payload::PullRequestOpened(p) => p.epoch,
+        Payload::Escalated(p) => p.epoch,
+        Payload::Reported(p) => p.epoch,
+        Payload::TaskFinished(p) => p.epoch,
+        Payload::SwarmFounded(_)
+        | Payload::MemberAdmitted(_)
+        | Payload::MemberRevoked(_)
+        | Payload::Checkpoint(_)
+        | Payload::AgentStarted(_)
+        | Payload::RepositorySeen(_)
+        | Payload::TaskSeen(_)
+        | Payload::ClaimIntended(_) => return None,
+    })
+}

@@ -1,0 +1,152 @@
+//! What goes into the machine, and what comes out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::kernel::identity::AuthorId;
+use crate::kernel::log::Range;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A peer that proved this key is connected.
+    Connected(AuthorId),
+    /// The last connection to a peer is gone; requests to it are not answered any more.
+    Disconnected(AuthorId),
+    /// A peer asks. `id` is the caller's name for the request; it comes back with the response.
+    Request {
+        /// Who asks.
+        peer: AuthorId,
+        /// The caller's name for the request, unlike all others of this peer that are not answered.
+        id: u64,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// A request of ours was answered, or failed.
+    Response {
+        /// Who was asked.
+        peer: AuthorId,
+        /// The id of [`Output::Request`].
+        id: u64,
+        /// The message, or why there is none.
+        result: Result<Vec<u8>, String>,
+    },
+    /// What [`Output::Read`] asked for; no range if the log ends before the index.
+    ReadDone {
+        /// Who asked.
+        peer: AuthorId,
+        /// The id of [`Output::Read`].
+        id: u64,
+        /// The range, or why the store failed.
+        result: Result<Option<Range>, String>,
+    },
+    /// A log in our store has this length now, durably: by an append of ours or by whatever else.
+    Local {
+        /// Whose log.
+        author: AuthorId,
+        /// The number of its records.
+        length: u64,
+    },
+    /// What came of [`Output::Ingest`]. Every ingest is answered, once.
+    Ingested {
+        /// Who had sent the range.
+        peer: AuthorId,
+        /// Whose log.
+        author: AuthorId,
+        /// The length of the log in our store, durably.
+        result: Result<u64, IngestError>,
+    },
+    /// The members of the swarm. It replaces what was handed in before.
+    Members {
+        /// Those who belong to it now: they may ask, and they are asked.
+        peers: BTreeSet<AuthorId>,
+        /// Whose logs we hold, and up to which length they stand: the greatest length that a log
+        /// can have, or the length from which on a former member was revoked. What goes beyond is
+        /// not asked for, except when it comes in one range with what stands.
+        logs: BTreeMap<AuthorId, u64>,
+    },
+    /// Gossip: a peer passed on a head, which was verified, so that the log has this length
+    /// somewhere. The peer itself need not hold it.
+    Heard {
+        /// Who passed it on.
+        peer: AuthorId,
+        /// Whose log.
+        author: AuthorId,
+        /// The length that the head covers.
+        length: u64,
+    },
+    /// Time passed. Due about four times a second.
+    Tick,
+}
+
+/// Something to be done.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a request, and hand in [`Input::Response`].
+    Request {
+        /// To whom.
+        peer: AuthorId,
+        /// The machine's name for the request; no two have the same.
+        id: u64,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// Answer a request.
+    Respond {
+        /// To whom.
+        peer: AuthorId,
+        /// The id of [`Input::Request`].
+        id: u64,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// Read a range with [`Range::read`], and hand in [`Input::ReadDone`].
+    Read {
+        /// Who asked.
+        peer: AuthorId,
+        /// The id of [`Input::Request`].
+        id: u64,
+        /// Whose log.
+        author: AuthorId,
+        /// The index of the first record.
+        from: u64,
+        /// The most bytes of records, unless a single append has more.
+        max_bytes: u32,
+    },
+    /// Verify a range, store it durably, and hand in [`Input::Ingested`].
+    Ingest {
+        /// Who sent it.
+        peer: AuthorId,
+        /// The range, from the end of our log on, as far as the machine knows.
+        range: Range,
+    },
+    /// The peer broke a rule: close its connections and take no new ones for this time.
+    Penalise {
+        /// Who.
+        peer: AuthorId,
+        /// What it did.
+        reason: String,
+        /// For how long.
+        seconds: u64,
+    },
+}
+
+/// Why a range was not stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IngestError {
+    /// It does not start where the log ends: another range came first. Nobody's fault.
+    #[error("the log has {length} records, and the range does not start there")]
+    Gap {
+        /// The length of the log in our store.
+        length: u64,
+    },
+    /// It does not verify: the peer's fault.
+    #[error("the range does not verify: {0}")]
+    Invalid(String),
+    /// The author is not a member any more. Nobody's fault.
+    #[error("the log is not a member's")]
+    NotAMember,
+    /// Our store failed: not the peer's fault.
+    #[error("the store failed: {0}")]
+    Store(String),
+}

@@ -1,0 +1,413 @@
+//! The messages of replication and their bytes (`schema/sync.md`): what is asked, what is answered.
+
+use crate::kernel::identity::{AuthorId, SwarmId};
+use crate::kernel::log::{Cursor, CursorError, MAX_LENGTH, MAX_RANGE_BYTES, Range, RangeError};
+
+/// The version of the protocol, the first byte of every message.
+pub const VERSION: u8 = 1;
+
+/// The most logs that one frontier names. More logs take turns.
+pub const MAX_FRONTIER_LOGS: usize = 1024;
+
+/// The longest request in bytes: a full frontier.
+pub const MAX_REQUEST_BYTES: usize = 2 + 32 + 4 + MAX_FRONTIER_LOGS * FRONTIER_ENTRY_BYTES;
+
+/// The longest response in bytes: a range and the two bytes before it.
+pub const MAX_RESPONSE_BYTES: usize = 2 + MAX_RANGE_BYTES;
+
+/// The most bytes of records that one fetch may ask for. A single append that is longer is sent
+/// whole all the same.
+pub const MAX_FETCH_BYTES: u32 = 4 * 1024 * 1024;
+
+const FRONTIER_ENTRY_BYTES: usize = 32 + 8;
+
+const FRONTIER: u8 = 1;
+const FETCH: u8 = 2;
+const FRONTIER_IS: u8 = 129;
+const RANGE_IS: u8 = 130;
+const NOTHING: u8 = 131;
+const REFUSED: u8 = 132;
+
+/// What one node asks another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// "These are my logs; which are yours?"
+    Frontier(Frontier),
+    /// "Give me the records of this log from here on."
+    Fetch {
+        /// Whose log.
+        author: AuthorId,
+        /// The index of the first record that is wanted.
+        from: u64,
+        /// No further append once the records have this many bytes; at most [`MAX_FETCH_BYTES`].
+        max_bytes: u32,
+    },
+}
+
+/// What the other answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// The logs of the one who answers.
+    Frontier(Frontier),
+    /// Records with their heads: well formed, nothing verified.
+    Range(Range),
+    /// There are no records at the index that was asked for; the log has this length there.
+    Nothing {
+        /// The number of records that the one who answers holds.
+        length: u64,
+    },
+    /// The request is not answered.
+    Refused(Refusal),
+}
+
+/// Which logs a node holds, and how long they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frontier {
+    /// The swarm of the logs.
+    pub swarm: SwarmId,
+    /// The logs by rising author, at most [`MAX_FRONTIER_LOGS`], each with its length of at least
+    /// 1.
+    pub logs: Vec<(AuthorId, u64)>,
+}
+
+/// Why a request is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The one who asks is no member, as far as the one who answers knows.
+    #[error("the asking node is not a member of the swarm")]
+    NotAMember,
+    /// The frontier is of another swarm.
+    #[error("the request is about another swarm")]
+    OtherSwarm,
+    /// The log is no member's.
+    #[error("the log is not a member's")]
+    UnknownLog,
+    /// The request's bytes are not a request.
+    #[error("the request is malformed")]
+    Malformed,
+    /// The version or the type of the request is not known here.
+    #[error("the request's version or type is not known")]
+    Unknown,
+    /// Too many requests are being answered.
+    #[error("too many requests are being answered; ask again later")]
+    Busy,
+    /// The store failed.
+    #[error("the store could not be read")]
+    Failed,
+    /// The one who asks was penalised and the time is not over.
+    #[error("the asking node is penalised")]
+    Penalised,
+}
+
+/// Why bytes are not a message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// The bytes are cut short or go on after the message.
+    #[error("the message's bytes: {0}")]
+    Bytes(#[from] CursorError),
+    /// More bytes than such a message may have.
+    #[error("a message of {found} bytes; at most {max} are allowed")]
+    TooLong {
+        /// What there is.
+        found: usize,
+        /// What is allowed.
+        max: usize,
+    },
+    /// Another version of the protocol.
+    #[error("version {0} of the sync protocol is not known; this is version {VERSION}")]
+    Version(u8),
+    /// A type of message that is not known, or that is no request or no response.
+    #[error("message type {0} is not known here")]
+    Type(u8),
+    /// More logs than a frontier may name.
+    #[error("a frontier of {0} logs; at most {MAX_FRONTIER_LOGS} are allowed")]
+    Logs(usize),
+    /// The authors are not in rising order, each once.
+    #[error("log {0:?} of the frontier is not in rising order")]
+    Order(AuthorId),
+    /// A length or an index that no log has.
+    #[error("a length or index of {0}; a log has between 1 and {MAX_LENGTH} records")]
+    Length(u64),
+    /// A fetch of no bytes, or of too many.
+    #[error("a fetch of {0} bytes; between 1 and {MAX_FETCH_BYTES} are allowed")]
+    FetchBytes(u32),
+    /// A reason for a refusal that is not known.
+    #[error("refusal {0} is not known")]
+    Refusal(u8),
+    /// The range is malformed.
+    #[error(transparent)]
+    Range(#[from] RangeError),
+}
+
+impl Request {
+    /// The bytes of `schema/sync.md`.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Frontier(frontier) => frontier.to_bytes(FRONTIER),
+            Self::Fetch { author, from, max_bytes } => {
+                let mut bytes = vec![VERSION, FETCH];
+                bytes.extend_from_slice(&author.0);
+                bytes.extend_from_slice(&from.to_le_bytes());
+                bytes.extend_from_slice(&max_bytes.to_le_bytes());
+                bytes
+            }
+        }
+    }
+
+    /// Reads a request from exactly these bytes.
+    ///
+    /// # Errors
+    /// [`MessageError`], the first rule that failed.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, MessageError> {
+        let (kind, mut cursor) = open(bytes, MAX_REQUEST_BYTES)?;
+        let request = match kind {
+            FRONTIER => Self::Frontier(Frontier::read(&mut cursor)?),
+            FETCH => {
+                let (author, from) = (AuthorId(cursor.array()?), cursor.u64()?);
+                let max_bytes = cursor.u32()?;
+                if from >= MAX_LENGTH {
+                    return Err(MessageError::Length(from));
+                }
+                if !(1..=MAX_FETCH_BYTES).contains(&max_bytes) {
+                    return Err(MessageError::FetchBytes(max_bytes));
+                }
+                Self::Fetch { author, from, max_bytes }
+            }
+            other => return Err(MessageError::Type(other)),
+        };
+        cursor.end()?;
+        Ok(request)
+    }
+}
+
+impl Response {
+    /// The bytes of `schema/sync.md`.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Frontier(frontier) => frontier.to_bytes(FRONTIER_IS),
+            Self::Range(range) => {
+                let range = range.to_bytes();
+                let mut bytes = Vec::with_capacity(2 + range.len());
+                bytes.extend_from_slice(&[VERSION, RANGE_IS]);
+                bytes.extend_from_slice(&range);
+                bytes
+            }
+            Self::Nothing { length } => {
+                let mut bytes = vec![VERSION, NOTHING];
+                bytes.extend_from_slice(&length.to_le_bytes());
+                bytes
+            }
+            Self::Refused(refusal) => vec![VERSION, REFUSED, refusal.number()],
+        }
+    }
+
+    /// Reads a response from exactly these bytes.
+    ///
+    /// # Errors
+    /// [`MessageError`], the first rule that failed.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, MessageError> {
+        let (kind, mut cursor) = open(bytes, MAX_RESPONSE_BYTES)?;
+        let response = match kind {
+            FRONTIER_IS => Self::Frontier(Frontier::read(&mut cursor)?),
+            RANGE_IS => Self::Range(Range::from_bytes(cursor.take(cursor.left())?)?),
+            NOTHING => {
+                let length = cursor.u64()?;
+                if length > MAX_LENGTH {
+                    return Err(MessageError::Length(length));
+                }
+                Self::Nothing { length }
+            }
+            REFUSED => Self::Refused(Refusal::of(cursor.u8()?)?),
+            other => return Err(MessageError::Type(other)),
+        };
+        cursor.end()?;
+        Ok(response)
+    }
+}
+
+/// Checks size and version, and reads the type.
+fn open(bytes: &[u8], max: usize) -> Result<(u8, Cursor<'_>), MessageError> {
+    if bytes.len() > max {
+        let found = bytes.len();
+        return Err(MessageError::TooLong { found, max });
+    }
+    let mut cursor = Cursor::new(bytes);
+    match cursor.u8()? {
+        VERSION => Ok((cursor.u8()?, cursor)),
+        other => Err(MessageError::Version(other)),
+    }
+}
+
+impl Frontier {
+    fn to_bytes(&self, kind: u8) -> Vec<u8> {
+        let count = u32::try_from(self.logs.len()).expect("a frontier names few logs");
+        let mut bytes = Vec::with_capacity(38 + self.logs.len() * FRONTIER_ENTRY_BYTES);
+        bytes.extend_from_slice(&[VERSION, kind]);
+        bytes.extend_from_slice(&self.swarm.0);
+        bytes.extend_from_slice(&count.to_le_bytes());
+        for (author, length) in &self.logs {
+            bytes.extend_from_slice(&author.0);
+            bytes.extend_from_slice(&length.to_le_bytes());
+        }
+        bytes
+    }
+
+    fn read(cursor: &mut Cursor<'_>) -> Result<Self, MessageError> {
+        let swarm = SwarmId(cursor.array()?);
+        let count = cursor.u32()? as usize;
+        if count > MAX_FRONTIER_LOGS {
+            return Err(MessageError::Logs(count));
+        }
+        // The bytes are taken before anything is allocated by their count.
+        let mut entries = Cursor::new(cursor.take(count * FRONTIER_ENTRY_BYTES)?);
+        let mut logs: Vec<(AuthorId, u64)> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (author, length) = (AuthorId(entries.array()?), entries.u64()?);
+            if logs.last().is_some_and(|(last, _)| *last >= author) {
+                return Err(MessageError::Order(author));
+            }
+            if !(1..=MAX_LENGTH).contains(&length) {
+                return Err(MessageError::Length(length));
+            }
+            logs.push((author, length));
+        }
+        Ok(Self { swarm, logs })
+    }
+}
+
+impl Refusal {
+    fn number(self) -> u8 {
+        match self {
+            Self::NotAMember => 1,
+            Self::OtherSwarm => 2,
+            Self::UnknownLog => 3,
+            Self::Malformed => 4,
+            Self::Unknown => 5,
+            Self::Busy => 6,
+            Self::Failed => 7,
+            Self::Penalised => 8,
+        }
+    }
+
+    fn of(number: u8) -> Result<Self, MessageError> {
+        Ok(match number {
+            1 => Self::NotAMember,
+            2 => Self::OtherSwarm,
+            3 => Self::UnknownLog,
+            4 => Self::Malformed,
+            5 => Self::Unknown,
+            6 => Self::Busy,
+            7 => Self::Failed,
+            8 => Self::Penalised,
+            other => return Err(MessageError::Refusal(other)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::log::Record;
+
+    fn frontier(count: u8) -> Frontier {
+        let logs = (0..count).map(|n| (AuthorId([n; 32]), u64::from(n) + 1));
+        Frontier { swarm: SwarmId([9; 32]), logs: logs.collect() }
+    }
+
+    fn fetch() -> Request {
+        Request::Fetch { author: AuthorId([7; 32]), from: 3, max_bytes: 4 }
+    }
+
+    #[test]
+    fn every_message_reads_as_it_was_written_and_no_cut_does() {
+        let requests = [Request::Frontier(frontier(3)), fetch()];
+        for request in requests {
+            let bytes = request.to_bytes();
+            assert_eq!(Request::from_bytes(&bytes), Ok(request));
+            for cut in 0..bytes.len() {
+                assert!(Request::from_bytes(&bytes[..cut]).is_err(), "cut at {cut}");
+            }
+            let longer = [bytes, vec![0]].concat();
+            assert!(Request::from_bytes(&longer).is_err());
+        }
+        let mut responses = vec![Response::Frontier(frontier(3)), Response::Nothing { length: 5 }];
+        let refusals = (1..=8).map(|number| Response::Refused(Refusal::of(number).unwrap()));
+        responses.extend(refusals);
+        for response in responses {
+            let bytes = response.to_bytes();
+            assert_eq!(Response::from_bytes(&bytes), Ok(response));
+            for cut in 0..bytes.len() {
+                assert!(Response::from_bytes(&bytes[..cut]).is_err(), "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_schema() {
+        let bytes = fetch().to_bytes();
+        let expected = format!("0102{}030000000000000004000000", "07".repeat(32));
+        assert_eq!(hex::encode(bytes), expected);
+        let bytes = Response::Refused(Refusal::Busy).to_bytes();
+        assert_eq!(hex::encode(bytes), "018406");
+        let bytes = Response::Nothing { length: 258 }.to_bytes();
+        assert_eq!(hex::encode(bytes), "01830201000000000000");
+        let bytes = Request::Frontier(frontier(1)).to_bytes();
+        let (swarm, author) = ("09".repeat(32), "00".repeat(32));
+        let expected = format!("0101{swarm}01000000{author}0100000000000000");
+        assert_eq!(hex::encode(bytes), expected);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let read = Request::from_bytes;
+        assert_eq!(read(&[2, 1]), Err(MessageError::Version(2)));
+        assert_eq!(read(&[1, 77]), Err(MessageError::Type(77)));
+        assert_eq!(read(&[1, NOTHING]), Err(MessageError::Type(NOTHING)));
+        let huge = vec![1; MAX_REQUEST_BYTES + 1];
+        assert!(matches!(read(&huge), Err(MessageError::TooLong { .. })));
+        let mut many = Request::Frontier(frontier(0)).to_bytes();
+        many[34..38].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(read(&many), Err(MessageError::Logs(u32::MAX as usize)));
+        let mut twice = frontier(2);
+        twice.logs[1] = twice.logs[0];
+        let twice = Request::Frontier(twice).to_bytes();
+        assert_eq!(read(&twice), Err(MessageError::Order(AuthorId([0; 32]))));
+        let mut empty = frontier(1);
+        empty.logs[0].1 = 0;
+        let empty = Request::Frontier(empty).to_bytes();
+        assert_eq!(read(&empty), Err(MessageError::Length(0)));
+        let response = Response::from_bytes;
+        assert_eq!(response(&[1, REFUSED, 99]), Err(MessageError::Refusal(99)));
+        assert!(response(&vec![1; MAX_RESPONSE_BYTES + 1]).is_err());
+    }
+
+    #[test]
+    fn a_full_frontier_is_within_the_limit() {
+        let mut logs = Vec::new();
+        for n in 0..u16::try_from(MAX_FRONTIER_LOGS).unwrap() {
+            let mut author = [0; 32];
+            author[..2].copy_from_slice(&n.to_be_bytes());
+            logs.push((AuthorId(author), 1));
+        }
+        let swarm = SwarmId([9; 32]);
+        let bytes = Request::Frontier(Frontier { swarm, logs }).to_bytes();
+        assert_eq!(bytes.len(), MAX_REQUEST_BYTES);
+        assert!(Request::from_bytes(&bytes).is_ok());
+    }
+
+    #[test]
+    fn a_range_travels_whole() {
+        let range = Range {
+            author: AuthorId([7; 32]),
+            from: 0,
+            records: vec![Record::new(b"head", b"body").unwrap()],
+            heads: Vec::new(),
+        };
+        // Without a head it is no range, and the error says so.
+        let bytes = Response::Range(range).to_bytes();
+        let refused = Response::from_bytes(&bytes);
+        assert!(matches!(refused, Err(MessageError::Range(RangeError::Empty { .. }))));
+    }
+}

@@ -1,0 +1,128 @@
+//! The rules that concern several keys at once.
+
+use std::net::SocketAddr;
+
+use super::check::Checker;
+use super::keys::{ReasonerKind, SandboxKind};
+use super::problem::{Fault, Origin};
+use super::table::{Setting, Typed, Value};
+
+/// Notes every rule that is broken. Runs after the defaults are set.
+pub(super) fn check(checker: &mut Checker<'_>) {
+    remote_api(checker);
+    reasoner(checker);
+    sandbox(checker);
+    same_repository(checker);
+}
+
+fn setting<'a>(checker: &'a Checker<'_>, section: &str, key: &str) -> Option<&'a Setting> {
+    checker.sections.get(section).and_then(|values| values.get(key))
+}
+
+fn value<T: Typed>(checker: &Checker<'_>, section: &str, key: &str) -> Option<T> {
+    setting(checker, section, key).and_then(|setting| T::from_value(&setting.value))
+}
+
+fn origin(checker: &Checker<'_>, section: &str, key: &str) -> Origin {
+    setting(checker, section, key).map_or(Origin::Default, |setting| setting.origin.clone())
+}
+
+fn remote_api(checker: &mut Checker<'_>) {
+    let listen: Option<SocketAddr> = value(checker, "api", "listen");
+    let allowed = value(checker, "api", "allow_remote") == Some(true);
+    let Some(listen) = listen.filter(|listen| !listen.ip().is_loopback() && !allowed) else {
+        return;
+    };
+    let origin = origin(checker, "api", "listen");
+    let fault = Fault::new(format!("other machines can reach {listen}"));
+    let fault = fault.hint("listen on 127.0.0.1, or set api.allow_remote = true if that is meant");
+    checker.at(&origin, "api.listen", fault);
+}
+
+fn reasoner(checker: &mut Checker<'_>) {
+    let Some(kind) = value::<ReasonerKind>(checker, "reasoner", "kind") else {
+        return;
+    };
+    let kind_origin = origin(checker, "reasoner", "kind");
+    let works = value(checker, "agent", "work") == Some(true) && !checker.repositories.is_empty();
+    let needed: &[&'static str] = match kind {
+        // Ollama is the default: a node that works on no repository needs no model.
+        ReasonerKind::Ollama if !works && kind_origin == Origin::Default => &[],
+        ReasonerKind::Ollama => &["model"],
+        ReasonerKind::Openai => &["url", "model"],
+        ReasonerKind::Scripted => &["script"],
+    };
+    // With nothing said about the reasoner, it is the repository that makes one necessary.
+    let place = match checker.repositories.first() {
+        Some(first) if kind_origin == Origin::Default => Origin::File { line: first.line },
+        _ => kind_origin.clone(),
+    };
+    for &key in needed {
+        let set = setting(checker, "reasoner", key).is_some();
+        if !set && !checker.was_tried("reasoner", key) {
+            let fault = Fault::new(format!("the key is missing: kind \"{kind}\" needs it"));
+            let fault = match kind_origin {
+                Origin::Default => fault.hint("set it, or agent.work = false to take no tasks"),
+                _ => fault,
+            };
+            checker.at(&place, format!("reasoner.{key}"), fault);
+        }
+    }
+    let url: Option<String> = value(checker, "reasoner", "url");
+    let doubled = url.is_some_and(|url| url.ends_with("/v1"));
+    if kind == ReasonerKind::Openai && doubled {
+        let origin = origin(checker, "reasoner", "url");
+        let fault = Fault::new("the address ends with /v1, which the node adds itself");
+        checker.at(&origin, "reasoner.url", fault.hint("leave out /v1"));
+    }
+}
+
+/// Refuses settings of a container for a plain process, where nothing would come of them.
+fn sandbox(checker: &mut Checker<'_>) {
+    if value(checker, "sandbox", "kind") != Some(SandboxKind::Process) {
+        return;
+    }
+    for key in ["docker_socket", "image", "runtime"] {
+        let origin = origin(checker, "sandbox", key);
+        if origin != Origin::Default {
+            let fault = Fault::new("kind \"process\" has no container that this could apply to");
+            let fault = fault.hint("leave the key out, or set sandbox.kind = \"docker\"");
+            checker.at(&origin, format!("sandbox.{key}"), fault);
+        }
+    }
+}
+
+/// Refuses two repositories of one name, or of one remote: their tasks would be claimed twice.
+fn same_repository(checker: &mut Checker<'_>) {
+    for key in ["name", "url"] {
+        for index in 0..checker.repositories.len() {
+            let entry = &checker.repositories[index];
+            let Some(Setting { value: Value::Text(text), origin }) = entry.values.get(key) else {
+                continue;
+            };
+            let earlier = checker.repositories[..index]
+                .iter()
+                .find(|earlier| earlier.values.text(key) == Some(text.as_str()));
+            if let Some(earlier) = earlier {
+                let label = format!("repository[#{}].{key}", index + 1);
+                let line = earlier.line;
+                let message = format!("the repository that begins on line {line} has the same");
+                let origin = origin.clone();
+                checker.at(&origin, label, Fault::new(message));
+            }
+        }
+    }
+}
+
+/// Where Ollama listens if nobody says otherwise.
+const OLLAMA_URL: &str = "http://127.0.0.1:11434";
+
+/// Sets the defaults that depend on another key.
+pub(super) fn dependent_defaults(checker: &mut Checker<'_>) {
+    let ollama = value(checker, "reasoner", "kind") == Some(ReasonerKind::Ollama);
+    if ollama && setting(checker, "reasoner", "url").is_none() {
+        let value = Value::Text(OLLAMA_URL.to_owned());
+        let setting = Setting { value, origin: Origin::Default };
+        checker.sections.entry("reasoner").or_default().0.insert("url", setting);
+    }
+}

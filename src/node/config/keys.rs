@@ -1,0 +1,323 @@
+//! The one table of keys. A key that stands here is checked, documented in the example, shown by
+//! `bzzz config show` and a field of the typed configuration; there is no other list.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use libp2p::Multiaddr;
+
+use super::table::{
+    Form, Key, Section, Typed, Value, Values, choice, flag, integer, list, optional, required, text,
+};
+
+/// Makes an enum of the words that a key takes. The first one is the default.
+macro_rules! words {
+    ($(#[doc = $about:literal])+ $name:ident {
+        $($(#[doc = $doc:literal])+ $variant:ident = $word:literal,)+
+    }) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl $name {
+            const WORDS: &[&str] = &[$($word),+];
+
+            /// The word that stands for it in the file.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $($name::$variant => $word,)+
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl Typed for $name {
+            fn from_value(value: &Value) -> Option<Self> {
+                match value {
+                    $(Value::Text(word) if word == $word => Some($name::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// Makes a struct of plain data from a section's keys, and the section's part of the table.
+macro_rules! section {
+    ($(#[doc = $about:literal])+ $name:ident: $type:ident {
+        $($(#[doc = $doc:literal])+ $key:ident: $of:ty = $spec:expr;)+
+    }) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $type {
+            $($(#[doc = $doc])+ pub $key: $of,)+
+        }
+
+        impl $type {
+            pub(super) const SECTION: Section = Section {
+                name: stringify!($name),
+                about: &[$($about),+],
+                keys: &[$(Key { name: stringify!($key), doc: &[$($doc),+], spec: $spec },)+],
+            };
+
+            /// The struct of checked values.
+            pub(super) fn build(values: &Values) -> Self {
+                Self {
+                    $($key: Typed::required(
+                        values.get(stringify!($key)).map(|setting| &setting.value),
+                    ),)+
+                }
+            }
+        }
+    };
+}
+
+/// Every section but `[[repository]]`, in the order of the example.
+pub(super) const SECTIONS: &[&Section] = &[
+    &Node::SECTION,
+    &Store::SECTION,
+    &Net::SECTION,
+    &Api::SECTION,
+    &Agent::SECTION,
+    &Budget::SECTION,
+    &Sandbox::SECTION,
+    &Reasoner::SECTION,
+    &Limits::SECTION,
+];
+
+/// The section that can stand more than once.
+pub(super) const REPOSITORY: &Section = &Repository::SECTION;
+
+pub(super) fn section(name: &str) -> Option<&'static Section> {
+    SECTIONS.iter().copied().find(|section| section.name == name)
+}
+
+words! {
+    /// The form of the log.
+    LogFormat {
+        /// Lines for people.
+        Text = "text",
+        /// An object of JSON a line, for programs.
+        Json = "json",
+    }
+}
+
+words! {
+    /// Where the logs of events are kept.
+    StoreKind {
+        /// On disk.
+        Rocksdb = "rocksdb",
+        /// In memory: gone when the node stops.
+        Memory = "memory",
+    }
+}
+
+words! {
+    /// Where commands run.
+    SandboxKind {
+        /// In a container without network, capabilities and credentials.
+        Docker = "docker",
+        /// In a directory of this machine, without isolation.
+        Process = "process",
+    }
+}
+
+words! {
+    /// Who decides what to do next.
+    ReasonerKind {
+        /// A model behind Ollama's `/api/chat`.
+        Ollama = "ollama",
+        /// A model behind an OpenAI-compatible `/v1/chat/completions`.
+        Openai = "openai",
+        /// A file of prepared answers, for demonstrations and tests.
+        Scripted = "scripted",
+    }
+}
+
+section! {
+    /// The node itself.
+    node: Node {
+        /// The name by which people know this node. It proves nothing: the node's key does.
+        /// Without one, the beginning of the key stands for it.
+        name: Option<String> = optional(Form::Name, "maple");
+        /// The form of the log on standard error: lines for people, or an object of JSON a line.
+        log_format: LogFormat = choice(LogFormat::WORDS);
+        /// What is logged: a level (error, warn, info, debug, trace, off), or a level for each
+        /// part of the program, such as "info,bzzz::net=debug".
+        log_level: String = text(Form::LogFilter, "info");
+    }
+}
+
+section! {
+    /// Where this node keeps the logs of events, its own and those of others.
+    store: Store {
+        /// On disk, or in memory, which forgets everything when the node stops.
+        kind: StoreKind = choice(StoreKind::WORDS);
+        /// The store's directory.
+        path: PathBuf = text(Form::Path, "store");
+    }
+}
+
+section! {
+    /// How this node meets others.
+    net: Net {
+        /// The addresses to listen on, TCP or QUIC. Port 0 takes any free port; an empty list
+        /// listens on none, so that this node only dials.
+        listen: Vec<Multiaddr> = list(
+            Form::Listen,
+            0,
+            &["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"],
+        );
+        /// The addresses of peers to stay connected to, such as "/ip4/192.0.2.7/tcp/7447".
+        peers: Vec<Multiaddr> = list(Form::Peer, 0, &[]);
+        /// Whether to look for peers in the local network.
+        mdns: bool = flag(true);
+        /// How many connections are open at once, of both directions together.
+        max_connections: u32 = integer(1, 10_000, 128);
+    }
+}
+
+section! {
+    /// The status page, the metrics and the interface for programs, by which the command line talks
+    /// to a running node.
+    api: Api {
+        /// The address and port to listen on. Port 0 takes any free port.
+        listen: SocketAddr = text(Form::Socket, "127.0.0.1:0");
+        /// Whether `listen` may be an address that other machines reach.
+        allow_remote: bool = flag(false);
+    }
+}
+
+section! {
+    /// What this node takes on, and how it works with others on it.
+    agent: Agent {
+        /// Whether to take tasks. A node that takes none still keeps and serves the logs of all.
+        work: bool = flag(true);
+        /// What this node is good at, for others to read, such as "rust" or "docs".
+        capabilities: Vec<String> = list(Form::Word, 0, &[]);
+        /// An issue is a task only if it carries one of these labels.
+        labels: Vec<String> = list(Form::Line, 1, &["bzzz-task"]);
+        /// How many tasks are worked on at once.
+        max_tasks: u32 = integer(1, 64, 1);
+        /// How long a claim stands that its owner doesn't renew. Then another may take the task.
+        lease_seconds: u64 = integer(5, 86_400, 120);
+        /// How long others can object to a plan before work starts.
+        plan_window_seconds: u64 = integer(0, 86_400, 20);
+        /// Whether to review the plans of others.
+        review: bool = flag(true);
+        /// How often a plan is revised after objections before people are asked.
+        max_plan_revisions: u32 = integer(0, 20, 2);
+        /// How long to wait between two looks at the issues of the repositories.
+        poll_seconds: u64 = integer(1, 86_400, 10);
+    }
+}
+
+section! {
+    /// What one task may cost. A task that reaches a bound is escalated to people.
+    budget: Budget {
+        /// How many commands may run.
+        commands: u32 = integer(1, 100_000, 40);
+        /// How often the model may be asked.
+        model_calls: u32 = integer(1, 100_000, 60);
+        /// How many tokens may be read and written. An answer whose cost the model doesn't tell is
+        /// counted at its bound, not at zero.
+        tokens: u64 = integer(1, 1_000_000_000_000, 200_000);
+        /// How long a task may take from its claim to its end.
+        wall_seconds: u64 = integer(1, 2_592_000, 3_600);
+        /// How many failures in a row of the model, the sandbox or the git remote are borne.
+        retries: u32 = integer(1, 100, 5);
+    }
+}
+
+section! {
+    /// Where commands run and what they may use there. A limit that cannot be enforced is a refusal
+    /// to run.
+    sandbox: Sandbox {
+        /// A container, or a plain process, which has no isolation at all: it can read, change and
+        /// send whatever this node's user can. Take it for work that you would run by hand.
+        kind: SandboxKind = choice(SandboxKind::WORDS);
+        /// The socket of the Docker engine.
+        docker_socket: PathBuf = text(Form::Path, "/var/run/docker.sock");
+        /// The image of the container. It has to be on this machine: none is fetched.
+        image: String = text(Form::Word, "bzzz-sandbox:1");
+        /// The runtime of the container, if not the engine's own choice.
+        runtime: Option<String> = optional(Form::Word, "runsc");
+        /// Memory, without swap. A container holds its files in memory too: the engine is asked for
+        /// this and `disk_mib` together.
+        memory_mib: u64 = integer(16, 1_048_576, 1_024);
+        /// Share of the processors, in thousandths of one.
+        cpus_milli: u32 = integer(10, 1_024_000, 1_000);
+        /// How many processes and threads may exist at once.
+        processes: u32 = integer(8, 32_768, 256);
+        /// Room for the files of the task.
+        disk_mib: u64 = integer(1, 1_048_576, 512);
+        /// How much of one command's output is kept, both streams together. The rest is counted.
+        output_kib: u64 = integer(1, 65_536, 256);
+        /// How long one command may run.
+        command_seconds: u64 = integer(1, 86_400, 120);
+    }
+}
+
+section! {
+    /// Who decides what to do next in a task.
+    reasoner: Reasoner {
+        /// A model behind Ollama or behind a server that speaks like OpenAI's, or a file of
+        /// prepared answers, for demonstrations and tests.
+        kind: ReasonerKind = choice(ReasonerKind::WORDS);
+        /// The address of the server: its root for Ollama (http://127.0.0.1:11434 if none is set),
+        /// what stands before "/v1" for "openai", which has to be set.
+        url: Option<String> = optional(Form::Http, "http://127.0.0.1:11434");
+        /// The name of the model. It has to be set on a node that works on a repository.
+        model: Option<String> = optional(Form::Word, "qwen3:8b");
+        /// The file that holds the key of the server's interface. The key itself never stands here.
+        key_file: Option<PathBuf> = optional(Form::SecretPath, "reasoner.key");
+        /// The file of prepared answers, for kind "scripted", where it has to be set.
+        script: Option<PathBuf> = optional(Form::Path, "script.json");
+        /// How long one answer may take.
+        timeout_seconds: u64 = integer(1, 86_400, 300);
+        /// How long the model may be silent within an answer.
+        idle_seconds: u64 = integer(1, 86_400, 60);
+        /// How long an answer may be, in tokens.
+        max_tokens: u32 = integer(16, 1_000_000, 2_048);
+        /// How much the model is told at once, in characters; those beyond ASCII count as two to
+        /// four. Older steps are left out first.
+        context_chars: u32 = integer(1_000, 10_000_000, 24_000);
+    }
+}
+
+section! {
+    /// How much the members of the swarm can make this node hold.
+    limits: Limits {
+        /// How many members a swarm may have. Further ones are not admitted here.
+        max_members: u32 = integer(1, 100_000, 1_000);
+        /// How many events of one member are kept. A longer log is cut off here.
+        max_log_events: u64 = integer(1_000, 1_000_000_000_000, 100_000_000);
+        /// How many events whose clock is ahead of ours are held back until their time comes.
+        max_held_events: u32 = integer(0, 1_000_000, 10_000);
+    }
+}
+
+section! {
+    /// A repository whose issues are tasks. Stands once for each repository, and not at all on a
+    /// node that only keeps logs.
+    repository: Repository {
+        /// A short name, by which the command line and the page call it.
+        name: String = required(Form::Slug, "sample");
+        /// The git remote: a path or an address (https, ssh, git, file), without credentials.
+        url: String = required(Form::Remote, "/srv/git/sample.git");
+        /// The branch that work starts from and is proposed to.
+        branch: String = text(Form::Branch, "main");
+        /// The directory of the task board, whose files are the issues.
+        board: PathBuf = required(Form::Path, "/srv/boards/sample");
+        /// The file that holds the token for the remote. The token itself never stands here.
+        token_file: Option<PathBuf> = optional(Form::SecretPath, "sample.token");
+    }
+}

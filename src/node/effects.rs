@@ -1,0 +1,445 @@
+//! Carries out one effect. Whatever comes of it comes back as an input; nothing here decides.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tracing::warn;
+
+use super::outside::Repository;
+use super::work::Hands;
+use super::workspace::{Workspace, told};
+use crate::integrations::git::{Author, ClaimRef, GitError, Swap};
+use crate::integrations::local::{Assignment, BoardError, NewPull, Projection};
+use crate::integrations::sandbox::{Chunk, SandboxError, SandboxSpec};
+use crate::kernel::agent::{
+    Effect, Input, IssueRead, Key, ModelRequest, Outcome, Push, RefRead, Report,
+};
+use crate::kernel::event::kinds::CommandStatus;
+use crate::kernel::event::{Claim, CommitId, EventId, SignedClaim, TaskId};
+use crate::kernel::log::Hash;
+
+/// Output is passed on when it is this long or this old.
+const OUTPUT_BYTES: usize = 32 * 1024;
+const OUTPUT_AGE: Duration = Duration::from_millis(250);
+
+/// The pieces of output that wait at most.
+const OUTPUT_QUEUE: usize = 64;
+
+pub(super) async fn carry_out(hands: &Arc<Hands>, effect: Effect) -> Vec<Input> {
+    let (key, outcome) = match effect {
+        Effect::Append(_) => return Vec::new(),
+        Effect::Poll { repository } => return poll(hands, repository).await,
+        Effect::PushClaim { key, claim, expected } => {
+            let outcome = push_claim(hands, &key, claim, expected).await;
+            (key, outcome)
+        }
+        Effect::AskModel { key, ask, request } => (key, ask_model(hands, ask, &request).await),
+        Effect::OpenSandbox { key, epoch, base } => {
+            let outcome = open_sandbox(hands, &key, epoch, base).await;
+            (key, outcome)
+        }
+        Effect::Run { key, command, text, seconds } => {
+            let outcome = run(hands, key.task, command, &text, seconds).await;
+            (key, outcome)
+        }
+        Effect::CloseSandbox { key } => {
+            let outcome = close_sandbox(hands, key.task).await;
+            (key, outcome)
+        }
+        Effect::Commit { key, base, message } => {
+            let outcome = commit(hands, key.task, &base, &message).await;
+            (key, outcome)
+        }
+        Effect::Publish { key, branch, commit, claim, expected } => {
+            let outcome = publish(hands, &key, &branch, &commit, claim, &expected).await;
+            (key, outcome)
+        }
+        Effect::OpenPull { key, branch, commit, title, body } => {
+            let outcome = open_pull(hands, key.task, branch, commit, title, body);
+            (key, outcome)
+        }
+        Effect::Report { key, report } => {
+            let outcome = tell_board(hands, key.task, &report);
+            (key, outcome)
+        }
+    };
+    vec![Input::Outcome(key, outcome)]
+}
+
+/// The repository and the issue of a task.
+fn place(hands: &Hands, task: TaskId) -> Result<(&Repository, u64), String> {
+    let found = hands
+        .engine
+        .read(|state| state.tasks.get(&task).map(|task| (task.repository.clone(), task.issue)));
+    let (name, issue) = found.ok_or("the task is not known")?;
+    let repository = hands.outside.repositories.get(&name);
+    let repository =
+        repository.ok_or_else(|| format!("the repository {name} is not configured"))?;
+    Ok((repository, issue))
+}
+
+async fn poll(hands: &Hands, repository: String) -> Vec<Input> {
+    let Some(found) = hands.outside.repositories.get(&repository) else {
+        return vec![Input::PollFailed { repository }];
+    };
+    let read = tokio::task::block_in_place(|| found.board.issues());
+    let mut inputs = Vec::new();
+    // Refs come first, so that no issue is taken to be free before its ref was seen.
+    match found.mirror.read_claims().await {
+        Ok(refs) => {
+            let refs = refs.into_iter().map(|read| ref_read(hands, read)).collect();
+            inputs.push(Input::Claims { repository: repository.clone(), refs });
+        }
+        Err(error) => warn!(repository, %error, "the claims could not be read"),
+    }
+    match read {
+        Ok((issues, bad)) => {
+            for error in bad {
+                warn!(repository, %error, "an issue could not be read");
+            }
+            let issues = issues.into_iter().map(|issue| IssueRead {
+                number: issue.number,
+                title: issue.title,
+                body: issue.body,
+                labels: issue.labels,
+                depends_on: issue.depends_on,
+                open: issue.open,
+            });
+            inputs.push(Input::Issues { repository, issues: issues.collect() });
+        }
+        Err(error) => {
+            warn!(repository, %error, "the board could not be read");
+            inputs.push(Input::PollFailed { repository });
+        }
+    }
+    inputs
+}
+
+fn ref_read(hands: &Hands, read: ClaimRef) -> RefRead {
+    let swarm = hands.engine.swarm();
+    let claim = match SignedClaim::read(&swarm, &read.claim) {
+        Ok(claim) => Some(claim.claim().clone()),
+        Err(error) => {
+            warn!(issue = read.issue, commit = read.commit.short(), %error, "no valid claim");
+            None
+        }
+    };
+    RefRead { issue: read.issue, commit: read.commit, claim }
+}
+
+async fn push_claim(hands: &Hands, key: &Key, claim: Claim, expected: Option<CommitId>) -> Outcome {
+    let (repository, issue) = match place(hands, key.task) {
+        Ok(place) => place,
+        Err(error) => return Outcome::Failed(error),
+    };
+    let signed = SignedClaim::sign(hands.engine.key(), claim.clone());
+    let message = claim_message(hands, &claim);
+    let expected = expected.as_ref();
+    let pushed = repository.mirror.push_claim(issue, signed.as_bytes(), &message, expected).await;
+    Outcome::Pushed(push(hands, pushed), claim)
+}
+
+fn push(hands: &Hands, pushed: Result<Swap, GitError>) -> Push {
+    match pushed {
+        Ok(Swap::Won { claim_commit }) => Push::Won(claim_commit),
+        Ok(Swap::Lost { current }) => Push::Lost(current.map(|read| ref_read(hands, read))),
+        Err(error) => Push::Failed(error.to_string()),
+    }
+}
+
+/// What the log of the claim ref tells people. It has no authority; the blob has.
+fn claim_message(hands: &Hands, claim: &Claim) -> String {
+    format!(
+        "{:?} by {}, epoch {}\n\nAgent: {}\nEvent: {}\nLease: {} ms\nRenewal: {}\n",
+        claim.status,
+        hands.name,
+        claim.epoch,
+        claim.author,
+        claim.event,
+        claim.lease_ms,
+        claim.renewal
+    )
+}
+
+async fn ask_model(hands: &Hands, ask: EventId, request: &ModelRequest) -> Outcome {
+    let Some(reasoner) = &hands.outside.reasoner else {
+        let error = "no reasoner is configured".to_owned();
+        return Outcome::NoAnswer { ask, error };
+    };
+    match reasoner.ask(request).await {
+        Ok(answer) => Outcome::Answered {
+            ask,
+            model: answer.model,
+            text: answer.text,
+            tokens_in: answer.tokens_in,
+            tokens_out: answer.tokens_out,
+        },
+        Err(error) => Outcome::NoAnswer { ask, error: error.to_string() },
+    }
+}
+
+async fn open_sandbox(
+    hands: &Hands,
+    key: &Key,
+    epoch: u64,
+    base: Option<(String, CommitId)>,
+) -> Outcome {
+    let (repository, issue) = match place(hands, key.task) {
+        Ok(place) => place,
+        Err(error) => return Outcome::Failed(error),
+    };
+    let dir = hands.home.work().join(format!("{}-{epoch}", key.task.short()));
+    match prepare(hands, repository, issue, epoch, base, &dir).await {
+        Ok((workspace, sandbox, base)) => {
+            hands.workspaces.put(key.task, workspace);
+            Outcome::Opened { sandbox, base }
+        }
+        Err(error) => {
+            remove(&dir);
+            Outcome::Failed(error)
+        }
+    }
+}
+
+async fn prepare(
+    hands: &Hands,
+    repository: &Repository,
+    issue: u64,
+    epoch: u64,
+    base: Option<(String, CommitId)>,
+    dir: &PathBuf,
+) -> Result<(Workspace, String, CommitId), String> {
+    let git = |error: GitError| error.to_string();
+    let base = match base {
+        None => repository.mirror.fetch_base().await.map_err(git)?,
+        Some((branch, commit)) => {
+            let found = repository.mirror.fetch_branch(&branch).await.map_err(git)?;
+            if found != commit {
+                return Err(format!("the branch {branch} is at {found}, and not at {commit}"));
+            }
+            commit
+        }
+    };
+    remove(dir);
+    let tree = dir.join("tree");
+    std::fs::create_dir_all(&tree).map_err(|error| format!("{}: {error}", tree.display()))?;
+    repository.mirror.checkout(&base, &tree).await.map_err(git)?;
+    let owner = hands.engine.me().short();
+    let spec = SandboxSpec {
+        name: format!("bzzz-{owner}-{issue}-{epoch}"),
+        owner,
+        work_tree: tree,
+        image: None,
+        limits: hands.outside.limits,
+    };
+    let failed = |error: SandboxError| error.to_string();
+    let handle = hands.outside.sandbox.open(&spec).await.map_err(failed)?;
+    let sandbox = hands.outside.kind.clone();
+    let workspace = Workspace { handle, dir: dir.clone(), closed: watch::Sender::new(false) };
+    Ok((workspace, sandbox, base))
+}
+
+async fn run(
+    hands: &Arc<Hands>,
+    task: TaskId,
+    command: EventId,
+    text: &str,
+    _seconds: u32,
+) -> Outcome {
+    let Some(workspace) = hands.workspaces.get(task) else {
+        return ended(command, CommandStatus::Lost("the sandbox is gone".to_owned()));
+    };
+    let (sink, chunks) = mpsc::channel(OUTPUT_QUEUE);
+    let mut closed = workspace.closed.subscribe();
+    let running = async {
+        let (finished, ()) =
+            tokio::join!(workspace.handle.run(text, sink), pass_on(hands, task, command, chunks));
+        finished
+    };
+    let finished = tokio::select! {
+        finished = running => finished,
+        () = told(&mut closed) => {
+            return ended(command, CommandStatus::Killed("the sandbox was closed".to_owned()));
+        }
+    };
+    match finished {
+        Ok(finished) => Outcome::Ended {
+            command,
+            status: finished.status,
+            duration_ms: finished.duration_ms,
+            output_total: finished.output_total,
+            output_kept: finished.output_kept,
+            output_hash: Hash(finished.output_hash),
+        },
+        Err(error) => ended(command, CommandStatus::Lost(error.to_string())),
+    }
+}
+
+fn ended(command: EventId, status: CommandStatus) -> Outcome {
+    Outcome::Ended {
+        command,
+        status,
+        duration_ms: 0,
+        output_total: 0,
+        output_kept: 0,
+        output_hash: Hash(*blake3::hash(b"").as_bytes()),
+    }
+}
+
+/// Passes a command's output on, joined into larger pieces, so that a command which writes
+/// byte by byte does not write an event for each.
+async fn pass_on(hands: &Hands, task: TaskId, command: EventId, mut chunks: mpsc::Receiver<Chunk>) {
+    let mut waiting: Option<Chunk> = None;
+    loop {
+        let next = match &waiting {
+            None => chunks.recv().await,
+            Some(_) => match tokio::time::timeout(OUTPUT_AGE, chunks.recv()).await {
+                Ok(next) => next,
+                Err(_) => {
+                    send(hands, task, command, waiting.take()).await;
+                    continue;
+                }
+            },
+        };
+        let Some(chunk) = next else { break };
+        waiting = match waiting.take() {
+            Some(mut before)
+                if before.stream == chunk.stream
+                    && before.bytes.len() + chunk.bytes.len() <= OUTPUT_BYTES =>
+            {
+                before.bytes.extend_from_slice(&chunk.bytes);
+                Some(before)
+            }
+            before => {
+                send(hands, task, command, before).await;
+                Some(chunk)
+            }
+        };
+    }
+    send(hands, task, command, waiting).await;
+}
+
+async fn send(hands: &Hands, task: TaskId, command: EventId, chunk: Option<Chunk>) {
+    let Some(Chunk { stream, bytes, at_ms }) = chunk else { return };
+    let _ = hands.inputs.send(Input::Output { task, command, stream, at_ms, bytes }).await;
+}
+
+async fn close_sandbox(hands: &Hands, task: TaskId) -> Outcome {
+    let Some(workspace) = hands.workspaces.take(task) else { return Outcome::Done };
+    if let Err(error) = workspace.handle.close().await {
+        return Outcome::Failed(error.to_string());
+    }
+    remove(&workspace.dir);
+    Outcome::Done
+}
+
+async fn commit(hands: &Hands, task: TaskId, base: &CommitId, message: &str) -> Outcome {
+    let (repository, _) = match place(hands, task) {
+        Ok(place) => place,
+        Err(error) => return Outcome::Failed(error),
+    };
+    let Some(workspace) = hands.workspaces.get(task) else {
+        return Outcome::Failed("the sandbox is gone".to_owned());
+    };
+    let out = workspace.dir.join("out");
+    remove(&out);
+    if let Err(error) = workspace.handle.export(&out).await {
+        return Outcome::Unpublishable(error.to_string());
+    }
+    let author = Author {
+        name: hands.name.clone(),
+        email: format!("{}@agents.bzzz.invalid", hands.engine.me().short()),
+    };
+    let commit = match repository.mirror.commit_tree(&out, base, message, &author).await {
+        Ok(commit) => commit,
+        Err(error) if error.is_transient() => return Outcome::Failed(error.to_string()),
+        Err(error) => return Outcome::Unpublishable(error.to_string()),
+    };
+    let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    match repository.mirror.diff_stat(base, &commit).await {
+        Ok(stat) => {
+            let changed = (number(stat.changed), number(stat.added), number(stat.removed));
+            Outcome::Committed { commit, changed }
+        }
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+async fn publish(
+    hands: &Hands,
+    key: &Key,
+    branch: &str,
+    commit: &CommitId,
+    claim: Claim,
+    expected: &CommitId,
+) -> Outcome {
+    let (repository, issue) = match place(hands, key.task) {
+        Ok(place) => place,
+        Err(error) => return Outcome::Failed(error),
+    };
+    let signed = SignedClaim::sign(hands.engine.key(), claim.clone());
+    let message = claim_message(hands, &claim);
+    let bytes = signed.as_bytes();
+    let pushed = repository.mirror.publish(issue, branch, commit, bytes, &message, expected).await;
+    Outcome::Pushed(push(hands, pushed), claim)
+}
+
+fn open_pull(
+    hands: &Hands,
+    task: TaskId,
+    branch: String,
+    commit: CommitId,
+    title: String,
+    body: String,
+) -> Outcome {
+    let (repository, issue) = match place(hands, task) {
+        Ok(place) => place,
+        Err(error) => return Outcome::Failed(error),
+    };
+    let (commit, author) = (commit.to_string(), hands.name.clone());
+    let new = NewPull { issue, branch, commit, title, body, author };
+    match tokio::task::block_in_place(|| repository.board.open_pull(&new)) {
+        Ok(number) => Outcome::PullOpened { number, place: format!("pull request {number}") },
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+/// Labels, assignee and one comment per status and epoch. Doing it twice changes nothing.
+fn tell_board(hands: &Hands, task: TaskId, report: &Report) -> Outcome {
+    let (repository, issue) = match place(hands, task) {
+        Ok(place) => place,
+        Err(error) => return Outcome::Failed(error),
+    };
+    let (add, remove): (&[&str], &[&str]) = match report.status {
+        "claimed" => (&["in-progress"], &["needs-help"]),
+        "published" => (&["in-review"], &["in-progress", "needs-help"]),
+        "escalated" => (&["needs-help"], &["in-progress"]),
+        _ => (&[], &["in-progress"]),
+    };
+    let texts = |labels: &[&str]| labels.iter().map(|label| (*label).to_owned()).collect();
+    let assignee = match report.status {
+        "released" => Assignment::Nobody,
+        _ => Assignment::To(hands.name.clone()),
+    };
+    let projection =
+        Projection { state: None, assignee, add_labels: texts(add), remove_labels: texts(remove) };
+    let told = tokio::task::block_in_place(|| -> Result<(), BoardError> {
+        repository.board.project(issue, &projection)?;
+        let key = format!("{}-{}", report.epoch, report.status);
+        repository.board.comment(issue, &key, &hands.name, &report.text)
+    });
+    match told {
+        Ok(()) => Outcome::Done,
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+fn remove(dir: &PathBuf) {
+    if let Err(error) = std::fs::remove_dir_all(dir)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        warn!(dir = %dir.display(), %error, "a directory could not be removed");
+    }
+}

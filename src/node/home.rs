@@ -1,0 +1,215 @@
+//! A node's home directory: where its key, its configuration, its store and its working files are.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::clock::{self, NoRandomness};
+use super::config::{self, ConfigError, StoreKind};
+use super::key::{self, KeyError};
+use crate::engine::{self, EngineError};
+use crate::kernel::identity::{AuthorId, SecretKey, SwarmId};
+use crate::kernel::log::{LogStore, StoreError};
+use crate::store::memory::MemoryStore;
+use crate::store::rocksdb::RocksStore;
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// To read, beside a node that runs.
+    Reader,
+    /// To read and write: nobody else has it open.
+    Writer,
+}
+
+/// A node's home directory.
+#[derive(Clone, Debug)]
+pub struct Home {
+    dir: PathBuf,
+}
+
+/// Why a home directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// Something in it cannot be read or written.
+    #[error("{path} cannot be {what}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// It is the home of a node already.
+    #[error("{0} is the home of a node already")]
+    Taken(PathBuf),
+    /// It is no node's home.
+    #[error("{0} is no node's home; run `bzzz init` first, or name another with --home")]
+    Absent(PathBuf),
+    /// The file that names the swarm does not.
+    #[error("{0} should hold a swarm's id, 64 hexadecimal digits")]
+    Swarm(PathBuf),
+    /// The key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The machine has no randomness.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+}
+
+impl Home {
+    /// The home at a directory, which need not be there.
+    #[must_use]
+    pub fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.join(config::FILE_NAME)
+    }
+
+    /// The file in which a running node says where its API listens.
+    #[must_use]
+    pub fn api_file(&self) -> PathBuf {
+        self.dir.join("api.addr")
+    }
+
+    /// The file that holds the token of the API.
+    #[must_use]
+    pub fn token_file(&self) -> PathBuf {
+        self.dir.join("api.token")
+    }
+
+    /// The directory of the remotes' mirrors.
+    #[must_use]
+    pub fn mirrors(&self) -> PathBuf {
+        self.dir.join("mirrors")
+    }
+
+    /// The directory of the tasks' files.
+    #[must_use]
+    pub fn work(&self) -> PathBuf {
+        self.dir.join("work")
+    }
+
+    fn key_file(&self) -> PathBuf {
+        self.dir.join("key")
+    }
+
+    fn swarm_file(&self) -> PathBuf {
+        self.dir.join("swarm")
+    }
+
+    /// The node's key.
+    ///
+    /// # Errors
+    /// [`HomeError::Absent`] or [`HomeError::Key`].
+    pub fn key(&self) -> Result<SecretKey, HomeError> {
+        if !self.dir.is_dir() || !self.key_file().exists() {
+            return Err(HomeError::Absent(self.dir.clone()));
+        }
+        Ok(key::read(&self.key_file())?)
+    }
+
+    /// The swarm that the node belongs to.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn swarm(&self) -> Result<SwarmId, HomeError> {
+        let path = self.swarm_file();
+        if !path.exists() {
+            return Err(HomeError::Absent(self.dir.clone()));
+        }
+        let text = fs::read_to_string(&path).map_err(|source| io_error(&path, "read", source))?;
+        text.trim().parse().map_err(|_| HomeError::Swarm(path))
+    }
+
+    /// Founds a swarm with this node as its administrator.
+    ///
+    /// # Errors
+    /// [`HomeError`]; a home that is there already is left as it is.
+    pub fn found(&self, name: &str, config: &str) -> Result<(AuthorId, SwarmId), HomeError> {
+        let key = self.prepare(config)?;
+        let founding = engine::found(&key, name, clock::random()?, clock::wall_ms())?;
+        let swarm = founding.swarm;
+        let store = RocksStore::open(&self.dir.join("store"), Some(&swarm))?;
+        founding.commit(&store, &key)?;
+        self.write("swarm", &format!("{swarm}\n"))?;
+        key::write(&self.key_file(), &key)?;
+        Ok((key.author(), swarm))
+    }
+
+    /// Prepares to join a swarm, whose administrator then admits the node's key.
+    ///
+    /// # Errors
+    /// [`HomeError`]; a home that is there already is left as it is.
+    pub fn join(&self, swarm: SwarmId, config: &str) -> Result<AuthorId, HomeError> {
+        let key = self.prepare(config)?;
+        self.write("swarm", &format!("{swarm}\n"))?;
+        key::write(&self.key_file(), &key)?;
+        Ok(key.author())
+    }
+
+    /// The key file is written last, so that a home that was only half made is no home yet.
+    fn prepare(&self, config: &str) -> Result<SecretKey, HomeError> {
+        if self.key_file().exists() {
+            return Err(HomeError::Taken(self.dir.clone()));
+        }
+        let failed = |source| io_error(&self.dir, "made", source);
+        fs::create_dir_all(&self.dir).map_err(failed)?;
+        if !self.config_file().exists() {
+            self.write(config::FILE_NAME, config)?;
+        }
+        let seed = zeroize::Zeroizing::new(clock::random()?);
+        Ok(SecretKey::from_seed(&seed))
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), HomeError> {
+        let path = self.dir.join(name);
+        fs::write(&path, text).map_err(|source| io_error(&path, "written", source))
+    }
+
+    /// Opens the node's store.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn store(
+        &self,
+        settings: &config::Store,
+        role: Role,
+    ) -> Result<Arc<dyn LogStore>, HomeError> {
+        let swarm = self.swarm()?;
+        Ok(match (settings.kind, role) {
+            (StoreKind::Memory, _) => Arc::new(MemoryStore::new()),
+            (StoreKind::Rocksdb, Role::Writer) => {
+                Arc::new(RocksStore::open(&settings.path, Some(&swarm))?)
+            }
+            (StoreKind::Rocksdb, Role::Reader) => {
+                Arc::new(RocksStore::open_read_only(&settings.path)?)
+            }
+        })
+    }
+}
+
+pub(super) fn io_error(path: &Path, what: &'static str, source: io::Error) -> HomeError {
+    HomeError::Io { path: path.to_owned(), what, source }
+}

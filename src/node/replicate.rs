@@ -1,0 +1,292 @@
+//! Drives the kernel's sync machine with what the network and the engine bring, and carries out
+//! what it asks for. Gossip goes out for what this node appends, and what comes in is a hint.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tracing::{debug, info, warn};
+
+use super::clock;
+use super::workspace::told;
+use crate::engine::{Engine, EngineError, IngestError};
+use crate::kernel::event::SignedEvent;
+use crate::kernel::event::kinds::Payload;
+use crate::kernel::fold::Member;
+use crate::kernel::identity::AuthorId;
+use crate::kernel::log::{MAX_LENGTH, Range};
+use crate::kernel::sync::{self, Input, Lag, Output, Response, Sync};
+use crate::net::{self, Handle, PeerKey, ResponseHandle, Verdict};
+
+/// What nodes say about tasks and claims.
+const COORDINATION: &str = "bzzz/coordination/v1";
+
+/// What nodes say about plans.
+const META_DISCUSSION: &str = "antennae/meta-discussion/v1";
+
+/// How often the machine is told the time.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What others may know of replication: how far logs are behind.
+pub(super) type Lags = Arc<Mutex<Vec<Lag>>>;
+
+/// The replication of one node.
+pub(super) struct Replicator {
+    engine: Arc<Engine>,
+    net: Handle,
+    sync: Sync,
+    lags: Lags,
+    /// Requests of peers that wait for an answer.
+    channels: BTreeMap<(AuthorId, u64), ResponseHandle>,
+    next_request: u64,
+    /// Whose logs the machine was told that we hold, and how long.
+    told: BTreeMap<AuthorId, u64>,
+    peers: BTreeSet<AuthorId>,
+    /// Whose logs we hold, and up to which length they stand.
+    logs: BTreeMap<AuthorId, u64>,
+    /// Before the founding event is known: everybody whose log might begin with it.
+    candidates: BTreeSet<AuthorId>,
+    published: u64,
+    listening: Arc<Mutex<Vec<String>>>,
+}
+
+impl Replicator {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        net: Handle,
+        lags: Lags,
+        listening: Arc<Mutex<Vec<String>>>,
+    ) -> Self {
+        let entropy = clock::random().map_or(0, u64::from_le_bytes);
+        let published = engine.lengths().get(&engine.me()).copied().unwrap_or(0);
+        Self {
+            sync: Sync::new(engine.swarm(), sync::Config::default(), entropy),
+            engine,
+            net,
+            lags,
+            channels: BTreeMap::new(),
+            next_request: 0,
+            told: BTreeMap::new(),
+            peers: BTreeSet::new(),
+            logs: BTreeMap::new(),
+            candidates: BTreeSet::new(),
+            published,
+            listening,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut events: mpsc::Receiver<net::Event>,
+        changed: Arc<Notify>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), EngineError> {
+        for topic in [COORDINATION, META_DISCUSSION] {
+            if let Err(error) = self.net.subscribe(topic).await {
+                warn!(topic, %error, "could not subscribe");
+            }
+        }
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                () = told(&mut stop) => return Ok(()),
+                event = events.recv() => match event {
+                    Some(event) => self.network(event).await,
+                    None => return Ok(()),
+                },
+                () = changed.notified() => {}
+                _ = tick.tick() => self.feed(Input::Tick).await,
+            }
+            self.look_at_engine().await?;
+        }
+    }
+
+    /// Tells the machine what is new in the store, and gossips what this node appended.
+    async fn look_at_engine(&mut self) -> Result<(), EngineError> {
+        let founded = self.engine.read(|state| state.members.founded.is_some());
+        let (mut peers, mut logs) = self.engine.read(|state| {
+            let all = state.members.members.iter();
+            let stands = |member: &Member| member.revoked_at.unwrap_or(MAX_LENGTH);
+            let logs = all.map(|(author, member)| (*author, stands(member)));
+            (state.members.present(), logs.collect::<BTreeMap<_, _>>())
+        });
+        if !founded {
+            peers.extend(&self.candidates);
+            logs.extend(self.candidates.iter().map(|author| (*author, MAX_LENGTH)));
+        }
+        if peers != self.peers || logs != self.logs {
+            self.peers.clone_from(&peers);
+            self.logs.clone_from(&logs);
+            self.feed(Input::Members { peers, logs }).await;
+        }
+        let lengths = self.engine.lengths();
+        for (author, length) in &lengths {
+            if self.told.get(author) != Some(length) {
+                self.told.insert(*author, *length);
+                self.feed(Input::Local { author: *author, length: *length }).await;
+            }
+        }
+        *self.lags.lock().unwrap_or_else(PoisonError::into_inner) = self.sync.lag();
+        let me = self.engine.me();
+        let own = lengths.get(&me).copied().unwrap_or(0);
+        if own > self.published {
+            self.published = own;
+            self.gossip(me, own - 1).await?;
+        }
+        Ok(())
+    }
+
+    async fn gossip(&self, me: AuthorId, index: u64) -> Result<(), EngineError> {
+        let Some(signed) = self.engine.signed_event(&me, index)? else { return Ok(()) };
+        let event = self.engine.events(me, index, 1)?.pop();
+        let topic = match event.as_ref().and_then(|event| event.payload()) {
+            Some(Payload::PlanProposed(_) | Payload::PlanReviewed(_) | Payload::PlanAdopted(_)) => {
+                META_DISCUSSION
+            }
+            _ => COORDINATION,
+        };
+        if let Err(error) = self.net.publish(topic, signed.to_bytes()).await {
+            debug!(topic, %error, "could not gossip");
+        }
+        Ok(())
+    }
+
+    async fn network(&mut self, event: net::Event) {
+        match event {
+            net::Event::Listening(address) => {
+                info!(%address, "listening");
+                let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+                listening.push(address.to_string());
+            }
+            net::Event::ListenLost { reason } => warn!(reason, "a listener stopped"),
+            net::Event::Discovered { peer, address } => {
+                debug!(peer = %AuthorId(peer.0), %address, "discovered");
+            }
+            net::Event::Connected { peer, address } => {
+                let peer = AuthorId(peer.0);
+                info!(peer = peer.short(), %address, "connected");
+                self.candidates.insert(peer);
+                self.feed(Input::Connected(peer)).await;
+            }
+            net::Event::Disconnected { peer, reason } => {
+                let peer = AuthorId(peer.0);
+                info!(peer = peer.short(), reason, "disconnected");
+                self.channels.retain(|(asker, _), _| *asker != peer);
+                self.feed(Input::Disconnected(peer)).await;
+            }
+            net::Event::DialFailed { address, reason } => {
+                debug!(%address, reason, "could not dial");
+            }
+            net::Event::Refused { peer, address, reason } => {
+                debug!(peer = AuthorId(peer.0).short(), %address, reason, "refused");
+            }
+            net::Event::Request { peer, bytes, channel } => {
+                let (peer, id) = (AuthorId(peer.0), self.next_request);
+                self.next_request += 1;
+                self.channels.insert((peer, id), channel);
+                self.feed(Input::Request { peer, id, bytes }).await;
+            }
+            net::Event::Response { peer, id, result } => {
+                let peer = AuthorId(peer.0);
+                self.note_candidates(result.as_deref().ok());
+                let result = result.map_err(|error| error.to_string());
+                self.feed(Input::Response { peer, id, result }).await;
+            }
+            net::Event::Gossip { peer, bytes, ticket, .. } => {
+                let verdict = self.heard(AuthorId(peer.0), &bytes).await;
+                let _ = self.net.verdict(ticket, verdict).await;
+            }
+        }
+    }
+
+    /// A node that does not know the founder yet learns from any frontier whose logs there are.
+    /// Only the log whose first event gives the swarm's id is then taken in.
+    fn note_candidates(&mut self, bytes: Option<&[u8]>) {
+        if self.engine.read(|state| state.members.founded.is_some()) {
+            return;
+        }
+        if let Some(Ok(Response::Frontier(frontier))) = bytes.map(Response::from_bytes) {
+            let room = sync::MAX_FRONTIER_LOGS.saturating_sub(self.candidates.len());
+            self.candidates.extend(frontier.logs.iter().map(|(author, _)| *author).take(room));
+        }
+    }
+
+    /// A gossiped event: verified, taken in at once if it is the next of its log, otherwise a
+    /// reason to ask.
+    async fn heard(&mut self, peer: AuthorId, bytes: &[u8]) -> Verdict {
+        let Ok(signed) = SignedEvent::from_bytes(bytes) else { return Verdict::Reject };
+        let author = signed.head.author;
+        if !self.logs.contains_key(&author) || author == self.engine.me() {
+            return Verdict::Ignore;
+        }
+        let Ok(event) = signed.verify(&self.engine.swarm()) else { return Verdict::Reject };
+        let (from, length) = (event.header.seq, signed.head.length);
+        let held = self.engine.lengths().get(&author).copied().unwrap_or(0);
+        if held == from && length == from + 1 {
+            let range =
+                Range { author, from, records: vec![signed.record], heads: vec![signed.head] };
+            let _ = self.ingest(range);
+        } else if length > held {
+            self.feed(Input::Heard { peer, author, length }).await;
+        }
+        Verdict::Accept
+    }
+
+    async fn feed(&mut self, input: Input) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            for output in self.sync.handle(clock::now().mono_ms, input) {
+                inputs.extend(self.carry_out(output).await);
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, output: Output) -> Option<Input> {
+        match output {
+            Output::Request { peer, id, bytes } => {
+                if let Err(error) = self.net.request(PeerKey(peer.0), id, bytes).await {
+                    let result = Err(error.to_string());
+                    return Some(Input::Response { peer, id, result });
+                }
+            }
+            Output::Respond { peer, id, bytes } => {
+                if let Some(channel) = self.channels.remove(&(peer, id)) {
+                    let _ = self.net.respond(channel, bytes).await;
+                }
+            }
+            Output::Read { peer, id, author, from, max_bytes } => {
+                let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+                let range =
+                    tokio::task::block_in_place(|| self.engine.range(author, from, max_bytes));
+                let result = range.map_err(|error| error.to_string());
+                return Some(Input::ReadDone { peer, id, result });
+            }
+            Output::Ingest { peer, range } => {
+                let author = range.author;
+                let result = self.ingest(range);
+                return Some(Input::Ingested { peer, author, result });
+            }
+            Output::Penalise { peer, reason, seconds } => {
+                warn!(peer = peer.short(), reason, seconds, "a peer broke the rules");
+                let time = Duration::from_secs(seconds);
+                let _ = self.net.ban(PeerKey(peer.0), &reason, time).await;
+            }
+        }
+        None
+    }
+
+    fn ingest(&self, range: Range) -> Result<u64, sync::IngestError> {
+        let ingested = tokio::task::block_in_place(|| self.engine.ingest(range, clock::wall_ms()));
+        ingested.map_err(|error| match error {
+            IngestError::Gap { expected, .. } => sync::IngestError::Gap { length: expected },
+            IngestError::Invalid(error) => sync::IngestError::Invalid(error.to_string()),
+            IngestError::NotAMember(_) => sync::IngestError::NotAMember,
+            IngestError::Engine(error) => {
+                warn!(%error, "a range could not be stored");
+                sync::IngestError::Store(error.to_string())
+            }
+        })
+    }
+}

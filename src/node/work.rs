@@ -1,0 +1,219 @@
+//! The loop around the kernel's agent: what happened goes in, effects come out and are carried out,
+//! appends at once and in order, everything else beside the loop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::{debug, error, info, warn};
+
+use super::clock;
+use super::home::Home;
+use super::outside::Outside;
+use super::workspace::{Workspaces, told};
+use crate::engine::{Engine, EngineError};
+use crate::kernel::agent::{Agent, Effect, Input};
+use crate::kernel::event::Draft;
+use crate::kernel::event::kinds::Payload;
+
+/// How many inputs wait for the loop at most.
+const QUEUE: usize = 256;
+
+/// How often the loop looks at the time.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How long the loop waits for its sandboxes to be closed when the node stops.
+const CLOSE: Duration = Duration::from_secs(20);
+
+/// What the effects of one node share.
+pub(super) struct Hands {
+    pub(super) engine: Arc<Engine>,
+    pub(super) outside: Outside,
+    pub(super) workspaces: Workspaces,
+    pub(super) home: Home,
+    pub(super) name: String,
+    pub(super) inputs: mpsc::Sender<Input>,
+}
+
+/// The loop of one node.
+pub(super) struct Worker {
+    hands: Arc<Hands>,
+    agent: Agent,
+    inputs: mpsc::Receiver<Input>,
+    effects: JoinSet<()>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        outside: Outside,
+        home: Home,
+        name: String,
+        agent: Agent,
+    ) -> Self {
+        let (sender, inputs) = mpsc::channel(QUEUE);
+        let workspaces = Workspaces::default();
+        let hands = Hands { engine, outside, workspaces, home, name, inputs: sender };
+        Self { hands: Arc::new(hands), agent, inputs, effects: JoinSet::new() }
+    }
+
+    /// Runs until it is told to stop, or the store fails.
+    pub(super) async fn run(
+        mut self,
+        changed: Arc<Notify>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), EngineError> {
+        self.remove_orphans().await;
+        let mut started = false;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let result = loop {
+            let input = tokio::select! {
+                biased;
+                () = told(&mut stop) => break Ok(()),
+                Some(input) = self.inputs.recv() => input,
+                Some(ended) = self.effects.join_next() => {
+                    if let Err(panic) = ended {
+                        error!(%panic, "an effect ended by a fault of this program");
+                    }
+                    continue;
+                }
+                () = changed.notified() => Input::Tick,
+                _ = tick.tick() => Input::Tick,
+            };
+            started = match self.say_hello(started) {
+                Ok(started) => started,
+                Err(error) => break Err(error),
+            };
+            if let Err(error) = self.step(input) {
+                break Err(error);
+            }
+        };
+        self.close().await;
+        result
+    }
+
+    /// A member says once that it started; before it is admitted nobody would believe it.
+    fn say_hello(&mut self, started: bool) -> Result<bool, EngineError> {
+        let me = self.hands.engine.me();
+        if started || !self.hands.engine.read(|state| state.members.stands(&me, 0)) {
+            return Ok(started);
+        }
+        let drafts = self.agent.started(&self.hands.name, env!("CARGO_PKG_VERSION"));
+        self.append(drafts)?;
+        Ok(true)
+    }
+
+    /// One input, and all that follows from it at once.
+    fn step(&mut self, input: Input) -> Result<(), EngineError> {
+        let mut next = Some(input);
+        self.hands.engine.release(clock::wall_ms())?;
+        while let Some(input) = next.take() {
+            let entropy = clock::random().map_or(0, u64::from_le_bytes);
+            let now = clock::now();
+            let agent = &mut self.agent;
+            let effects = self.hands.engine.read(|state| agent.step(state, input, now, entropy));
+            for effect in effects {
+                match effect {
+                    Effect::Append(drafts) => {
+                        self.append(drafts)?;
+                        next = Some(Input::Tick);
+                    }
+                    effect => self.start(effect),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&self, drafts: Vec<Draft>) -> Result<(), EngineError> {
+        let finished = drafts.iter().any(|draft| matches!(draft.payload, Payload::TaskFinished(_)));
+        for draft in &drafts {
+            tell(&self.hands, draft);
+        }
+        let engine = &self.hands.engine;
+        tokio::task::block_in_place(|| {
+            engine.append(drafts, clock::wall_ms())?;
+            if finished {
+                let checkpoint = engine.checkpoint();
+                engine.append(vec![checkpoint], clock::wall_ms())?;
+            }
+            Ok(())
+        })
+    }
+
+    fn start(&mut self, effect: Effect) {
+        let hands = Arc::clone(&self.hands);
+        self.effects.spawn(async move {
+            for input in super::effects::carry_out(&hands, effect).await {
+                // The loop takes nothing more when the node stops; what is not in the log then
+                // is decided again after the restart.
+                let _ = hands.inputs.send(input).await;
+            }
+        });
+    }
+
+    /// Sandboxes of an earlier process of this node are of no use to anybody.
+    async fn remove_orphans(&self) {
+        let owner = self.hands.engine.me().short();
+        match self.hands.outside.sandbox.remove_orphans(&owner).await {
+            Ok(removed) if removed.is_empty() => {}
+            Ok(removed) => info!(?removed, "removed sandboxes of an earlier process"),
+            Err(error) => warn!(%error, "could not look for sandboxes of an earlier process"),
+        }
+    }
+
+    /// Stops what runs and removes the sandboxes. Claims stay: the node goes on with its tasks when
+    /// it is started again within their lease.
+    async fn close(mut self) {
+        self.inputs.close();
+        for task in self.hands.workspaces.all() {
+            let Some(workspace) = self.hands.workspaces.take(task) else { continue };
+            let closed = tokio::time::timeout(CLOSE, workspace.handle.close()).await;
+            if let Ok(Err(error)) = closed {
+                warn!(%error, "a sandbox could not be closed");
+            }
+        }
+        self.effects.shutdown().await;
+        debug!("the work loop has ended");
+    }
+}
+
+/// Says on the node's own log what it does, for whoever watches it.
+fn tell(hands: &Hands, draft: &Draft) {
+    let task = draft.task.and_then(|id| {
+        hands.engine.read(|state| state.tasks.get(&id).map(crate::kernel::fold::Task::name))
+    });
+    let task = task.unwrap_or_default();
+    match &draft.payload {
+        Payload::ClaimWon(won) => info!(task, epoch = won.epoch, "claimed"),
+        Payload::ClaimLost(lost) => info!(task, epoch = lost.epoch, "lost the claim"),
+        Payload::PlanProposed(plan) => {
+            info!(task, revision = plan.revision, summary = plan.plan.summary, "proposes a plan");
+        }
+        Payload::PlanReviewed(review) => {
+            info!(task, verdict = ?review.verdict, reason = review.reason, "reviewed a plan");
+        }
+        Payload::PlanAdopted(_) => info!(task, "adopted the plan"),
+        Payload::CommandIntended(command) => {
+            let first = command.command.lines().next().unwrap_or("");
+            info!(task, step = command.step, command = first, "runs");
+        }
+        Payload::CommandFinished(ended) => info!(task, status = ?ended.status, "command ended"),
+        Payload::Published(published) => {
+            info!(task, branch = published.branch, commit = published.commit.short(), "published");
+        }
+        Payload::PullRequestOpened(pull) => info!(task, number = pull.number, "pull request"),
+        Payload::Escalated(escalated) => {
+            info!(task, reason = escalated.reason, question = escalated.question, "needs help");
+        }
+        Payload::TaskFinished(finished) => info!(task, outcome = finished.outcome, "finished"),
+        Payload::ModelFailed(failed) => warn!(task, error = failed.error, "no answer"),
+        Payload::AnswerRefused(refused) => {
+            warn!(task, reason = refused.reason, "refused the model's answer");
+        }
+        Payload::SandboxFailed(failed) => warn!(task, error = failed.error, "no sandbox"),
+        payload => debug!(task, kind = payload.name(), "says"),
+    }
+}

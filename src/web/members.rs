@@ -1,0 +1,187 @@
+//! Who belongs to the swarm: admitting and revoking by an administrator.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Engine, EngineError};
+use crate::kernel::event::Draft;
+use crate::kernel::event::kinds::{MemberAdmitted, MemberRevoked, Role};
+use crate::kernel::identity::AuthorId;
+
+/// The longest name of a member and the longest reason, in bytes.
+pub const MAX_TEXT: usize = 256;
+
+/// A member as programs are told it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberView {
+    /// Its key.
+    pub key: String,
+    /// Its name; of an administrator, that of its node.
+    pub name: String,
+    /// `agent` or `replica`.
+    pub role: String,
+    /// Whether it may admit and revoke.
+    pub administrator: bool,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// The number of its events that stand, once it was revoked.
+    pub revoked_at: Option<u64>,
+    /// How many of its events this node holds.
+    pub length: u64,
+}
+
+/// Why a member was not admitted or revoked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum MemberError {
+    /// This node's key is not an administrator's.
+    #[error("this node is no administrator of the swarm")]
+    NotAnAdministrator,
+    /// The key is a member's already.
+    #[error("{0} is a member already")]
+    Already(AuthorId),
+    /// The key was revoked: its log stands up to a length for ever.
+    #[error("{0} was revoked, and a revoked key is never admitted again")]
+    Revoked(AuthorId),
+    /// The key is no member's.
+    #[error("{0} is no member")]
+    Unknown(AuthorId),
+    /// Administrators are named by the founding event, which nobody can change.
+    #[error("{0} is an administrator, who cannot be revoked")]
+    Administrator(AuthorId),
+    /// A text is too long or has control characters.
+    #[error("the {0} has to be one line of at most {MAX_TEXT} bytes")]
+    Text(&'static str),
+    /// The key is no point on the curve, so that nobody can sign with it.
+    #[error("{0} is no key that anybody can sign with")]
+    Key(AuthorId),
+    /// It was written, and the fold refused it.
+    #[error("the event was refused: {0}")]
+    Refused(String),
+    /// It could not be written.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// All members, present and past, by key.
+#[must_use]
+pub fn list(engine: &Engine) -> Vec<MemberView> {
+    let lengths = engine.lengths();
+    engine.read(|state| {
+        let names = super::event::names(state);
+        let members = state.members.members.iter();
+        let view = |(author, member): (&AuthorId, &crate::kernel::fold::Member)| MemberView {
+            key: author.to_string(),
+            name: super::event::name(&names, author),
+            role: role_name(&member.role).to_owned(),
+            administrator: member.administrator,
+            since_ms: member.since.ms(),
+            revoked_at: member.revoked_at,
+            length: lengths.get(author).copied().unwrap_or(0),
+        };
+        members.map(view).collect()
+    })
+}
+
+/// Admits a member; durable when this returns.
+///
+/// # Errors
+/// [`MemberError`].
+pub fn admit(
+    engine: &Engine,
+    key: AuthorId,
+    role: Role,
+    name: &str,
+    now_ms: u64,
+) -> Result<(), MemberError> {
+    check_text("name", name)?;
+    may(engine)?;
+    // What verifies nothing at all says so before it looks at the signature.
+    let weak = key.verify(
+        crate::kernel::identity::Context::Head,
+        b"",
+        &crate::kernel::identity::Signature([0; 64]),
+    );
+    if weak == Err(crate::kernel::identity::SignatureError::Key) {
+        return Err(MemberError::Key(key));
+    }
+    match engine.read(|state| state.members.members.get(&key).map(|m| m.revoked_at)) {
+        None => {}
+        Some(None) => return Err(MemberError::Already(key)),
+        Some(Some(_)) => return Err(MemberError::Revoked(key)),
+    }
+    let admitted = MemberAdmitted { member: key, role, name: name.to_owned() };
+    append(engine, Draft::general(admitted), now_ms)
+}
+
+/// Revokes a member at a length of its log, or at as much as this node holds of it. Gives that
+/// length; durable when this returns.
+///
+/// # Errors
+/// [`MemberError`].
+pub fn revoke(
+    engine: &Engine,
+    key: AuthorId,
+    length: Option<u64>,
+    reason: &str,
+    now_ms: u64,
+) -> Result<u64, MemberError> {
+    check_text("reason", reason)?;
+    may(engine)?;
+    let found = engine.read(|state| {
+        let member = state.members.members.get(&key);
+        member.map(|member| (member.administrator, member.revoked_at))
+    });
+    match found {
+        None => return Err(MemberError::Unknown(key)),
+        Some((true, _)) => return Err(MemberError::Administrator(key)),
+        Some((false, Some(_))) => return Err(MemberError::Revoked(key)),
+        Some((false, None)) => {}
+    }
+    let held = || engine.lengths().get(&key).copied().unwrap_or(0);
+    let length = length.unwrap_or_else(held);
+    let revoked = MemberRevoked { member: key, length, reason: reason.to_owned() };
+    append(engine, Draft::general(revoked), now_ms)?;
+    Ok(length)
+}
+
+/// The name of a role.
+#[must_use]
+pub fn role_name(role: &Role) -> &'static str {
+    match role {
+        Role::Agent => "agent",
+        Role::Replica => "replica",
+    }
+}
+
+/// The role of a name.
+#[must_use]
+pub fn role_of(name: &str) -> Option<Role> {
+    match name {
+        "agent" => Some(Role::Agent),
+        "replica" => Some(Role::Replica),
+        _ => None,
+    }
+}
+
+fn may(engine: &Engine) -> Result<(), MemberError> {
+    let me = engine.me();
+    let may = engine.read(|state| state.members.members.get(&me).is_some_and(|m| m.administrator));
+    if may { Ok(()) } else { Err(MemberError::NotAnAdministrator) }
+}
+
+fn check_text(what: &'static str, text: &str) -> Result<(), MemberError> {
+    let fine = text.len() <= MAX_TEXT && !text.chars().any(char::is_control);
+    if fine { Ok(()) } else { Err(MemberError::Text(what)) }
+}
+
+/// Appends the event; two that are decided at once may both come here, and the fold takes one.
+fn append(engine: &Engine, draft: Draft, now_ms: u64) -> Result<(), MemberError> {
+    let appended = engine.append(vec![draft], now_ms)?;
+    let refused = engine.read(|state| {
+        let mut refusals = state.members.refusals.first.iter();
+        refusals.find(|refusal| appended.ids.contains(&refusal.event)).map(|r| r.reason)
+    });
+    match refused {
+        None => Ok(()),
+        Some(reason) => Err(MemberError::Refused(reason.to_string())),
+    }
+}
