@@ -10,7 +10,6 @@
     reason = "a benchmark that cannot go on ends"
 )]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-#![expect(clippy::unwrap_used, reason = "a benchmark that fails stops")]
 
 use std::hint::black_box;
 use std::path::Path;
