@@ -174,11 +174,12 @@ fn plain(store: &RocksStore, swarm: SwarmId, author: &mut Author, count: usize) 
     let mut clock = NOW << 17;
     for _ in 0..count / BATCH {
         let from = tip.length();
-        let records = (from..).take(BATCH).map(|seq| {
+        let mut records = Vec::with_capacity(BATCH);
+        for seq in (from..).take(BATCH) {
             clock += 1;
-            author.next().record(seq, Hlc(clock)).unwrap()
-        });
-        let append = tip.append(&key(), swarm, clock, records.collect());
+            records.push(author.next().record(seq, Hlc(clock)).unwrap());
+        }
+        let append = tip.append(&key(), swarm, clock, records);
         store.commit(std::slice::from_ref(&append), &[]).unwrap();
         tip = append.tip().clone();
     }
