@@ -193,14 +193,15 @@ fn fold(rounds: usize, count: usize) {
     engine.store().put_cache("fold", b"none").unwrap();
     drop(engine);
     let kept: Arc<dyn LogStore> = Arc::new(RocksStore::open(dir.path(), Some(&swarm)).unwrap());
+    let author = key().author();
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         ours.push(timed(|| {
             black_box(Engine::open(Arc::clone(&kept), key(), swarm, NOW).unwrap());
         }));
         limit.push(timed(|| {
-            kept.scan(&key().author(), 0, &mut |index, record| {
-                black_box(Event::read(key().author(), index, record).unwrap());
+            kept.scan(&author, 0, &mut |index, record| {
+                black_box(Event::read(author, index, record).unwrap());
                 true
             })
             .unwrap();
