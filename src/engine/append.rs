@@ -104,7 +104,7 @@ impl Engine {
             view.tips.insert(author, append.tip().clone());
         }
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
-        self.fold_in(writer, author, events.clone(), now_ms)?;
+        self.fold_in(writer, author, &events, now_ms)?;
         if writer.since_snapshot >= SNAPSHOT_EVERY {
             writer.since_snapshot = 0;
             self.snapshot()?;

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use crate::kernel::event::Event;
 use crate::kernel::fold::Place;
 use crate::kernel::identity::AuthorId;
-use crate::kernel::log::{LogStore, ReadLimit, StoreError};
+use crate::kernel::log::{LogStore, StoreError};
 
-/// How much of one log is read ahead.
-const AHEAD: ReadLimit = ReadLimit { records: 1024, bytes: 1024 * 1024 };
+/// How many records of one log are read ahead.
+const AHEAD: u64 = 256;
 
 struct Log {
     next: u64,
@@ -41,13 +41,14 @@ impl<'a> Merge<'a> {
             return Ok(());
         };
         while log.ahead.is_empty() {
-            let records = self.store.records(&author, log.next, AHEAD)?;
-            if records.is_empty() {
+            let from = log.next;
+            self.store.scan(&author, from, &mut |index, record| {
+                log.ahead.extend(Event::read(author, index, record).ok());
+                log.next = index + 1;
+                log.next - from < AHEAD
+            })?;
+            if log.next == from {
                 return Ok(());
-            }
-            for record in records {
-                log.ahead.extend(Event::read(author, log.next, record.as_ref()).ok());
-                log.next += 1;
             }
         }
         self.heap.extend(log.ahead.front().map(|event| Reverse(Place::of(event))));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use super::append::Queue;
 use super::merge::Merge;
 use super::source::StoreSource;
-use super::{Engine, EngineError, SNAPSHOT, View, Writer};
+use super::{Engine, EngineError, SNAPSHOT, View, Writer, is_ahead};
 use crate::kernel::event::kinds::SwarmFounded;
 use crate::kernel::event::{Clock, Draft, EventId, Hlc, MAX_AHEAD_MS, swarm_id};
 use crate::kernel::fold::Fold;
@@ -108,16 +108,19 @@ impl Engine {
         let source = StoreSource(&*self.store);
         let mut merge = Merge::new(&*self.store, from)?;
         let mut writer = self.writer();
+        let mut view = self.view.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let View { fold, held, .. } = &mut *view;
         while let Some(event) = merge.next()? {
-            let author = event.author;
-            let ahead = event.header.clock.ms() > now_ms.saturating_add(MAX_AHEAD_MS);
-            if ahead || self.view().held.contains_key(&author) {
-                self.fold_in(&mut writer, author, vec![Arc::new(event)], now_ms)?;
+            let clock = event.header.clock;
+            if !held.is_empty() && held.contains_key(&event.author) {
                 continue;
             }
-            writer.clock.observe(event.header.clock);
-            let mut view = self.view.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let _ = view.fold.apply(&event, &source)?;
+            if is_ahead(clock, now_ms) {
+                held.insert(event.author, clock);
+                continue;
+            }
+            writer.clock.observe(clock);
+            let _ = fold.apply(&event, &source)?;
             writer.since_snapshot += 1;
         }
         Ok(())

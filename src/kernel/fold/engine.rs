@@ -92,11 +92,11 @@ impl Fold {
             return Ok(Applied::Nothing);
         };
         let place = Place::of(event);
-        let last = self.last.get(&aggregate).copied();
-        let in_order = last.is_none_or(|last| last < place);
+        let last = self.last.entry(aggregate).or_insert(place);
+        let in_order = *last <= place;
+        *last = place.max(*last);
         let before = (aggregate == Aggregate::Members).then(|| self.state.members.clone());
         if in_order {
-            self.last.insert(aggregate, place);
             self.state.fold(aggregate, event);
         } else {
             self.refold(aggregate, source)?;

@@ -14,7 +14,7 @@
 //! - a malicious member: it changes bytes, swaps, drops and moves records, claims logs that are not
 //!   there, answers nothing or noise, and asks noise;
 //! - the outside: pushes that are refused, pushes whose answer is lost, boards that refuse,
-//! sandboxes   that fail, models that are silent or talk nonsense.
+//!   sandboxes that fail, models that are silent or talk nonsense.
 //!
 //! Not injected here: disks that lose synced writes, clocks that jump, authors that fork their own
 //! logs, two nodes with one key.
