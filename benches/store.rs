@@ -1,8 +1,8 @@
 //! How fast the log and its store are, as a share of what this machine can do at all.
 //!
 //! Each figure is measured against a minimal loop that does only what must be done (the hashes, the
-//! tree, the signature, RocksDB). Both run in turn, several rounds, so that both meet the same noise;
-//! the medians are printed. `cargo bench --bench store [-- --quick]`.
+//! tree, the signature, RocksDB). Both run in turn, several rounds, so that both meet the same
+//! noise; the medians are printed. `cargo bench --bench store [-- --quick]`.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use bzzz::store::rocksdb::RocksStore;
 use tempfile::TempDir;
 
 const SWARM: SwarmId = SwarmId([1; 32]);
-const BATCH: u64 = 1000;
+const BATCH: usize = 1000;
 
 /// How much is done in a round, and how many rounds.
 struct Plan {
@@ -180,7 +180,7 @@ fn append(plan: &Plan) {
         let directory = TempDir::new().unwrap();
         let (store, mut tip) = ours(directory.path());
         timed(|| {
-            for batch in events.chunks(BATCH as usize) {
+            for batch in events.chunks(BATCH) {
                 append_ours(&store, &mut tip, batch);
             }
         })
@@ -189,7 +189,7 @@ fn append(plan: &Plan) {
         let directory = TempDir::new().unwrap();
         let mut minimal = Minimal::open(directory.path());
         timed(|| {
-            for batch in events.chunks(BATCH as usize) {
+            for batch in events.chunks(BATCH) {
                 minimal.append(batch);
             }
         })
@@ -224,7 +224,7 @@ fn verify(plan: &Plan) {
     let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let (store, mut tip) = ours(one.path());
     let mut minimal = Minimal::open(two.path());
-    for batch in events.chunks(BATCH as usize) {
+    for batch in events.chunks(BATCH) {
         append_ours(&store, &mut tip, batch);
         minimal.append(batch);
     }
@@ -278,8 +278,8 @@ fn open(plan: &Plan) {
     for count in [plan.small, plan.large] {
         let (live, image) = (TempDir::new().unwrap(), TempDir::new().unwrap());
         let (store, mut tip) = ours(live.path());
-        for from in (0..count).step_by(BATCH as usize) {
-            let batch: Vec<_> = (from..from + BATCH).map(event).collect();
+        for from in (0..count).step_by(BATCH) {
+            let batch: Vec<_> = (from..).take(BATCH).map(event).collect();
             append_ours(&store, &mut tip, &batch);
         }
         // A copy while nothing is written is what a killed process leaves.

@@ -1,5 +1,5 @@
-//! Group commit: appends that wait while one is being written go into the next write together, under
-//! one signature. The thread that gets the writer writes for all that wait.
+//! Group commit: appends that wait while one is being written go into the next write together,
+//! under one signature. The thread that gets the writer writes for all that wait.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -104,7 +104,7 @@ impl Engine {
             view.tips.insert(author, append.tip().clone());
         }
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
-        self.fold_in(writer, author, events.clone(), now_ms)?;
+        self.fold_in(writer, author, &events, now_ms)?;
         if writer.since_snapshot >= SNAPSHOT_EVERY {
             writer.since_snapshot = 0;
             self.snapshot()?;

@@ -10,7 +10,7 @@ mod merge;
 mod open;
 mod source;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use append::Appended;
@@ -20,14 +20,15 @@ pub use source::StoreSource;
 
 use crate::kernel::event::kinds::{Checkpoint, Frontier};
 use crate::kernel::event::{
-    Clock, ClockError, Draft, Event, EventError, MAX_AHEAD_MS, SignedEvent, TaskId,
+    Clock, ClockError, Draft, Event, EventError, Hlc, MAX_AHEAD_MS, SignedEvent, TaskId,
 };
 use crate::kernel::fold::{
     Aggregate, EventSource, FOLD_VERSION, Fold, FoldError, Place, SwarmState,
 };
 use crate::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use crate::kernel::log::{
-    Hash, LogStore, Range, ReadLimit, SignedHead, StoreError, Tip, TreeReader, prove_inclusion,
+    Hash, LogStore, MAX_APPEND_RECORDS, Range, ReadLimit, SignedHead, StoreError, Tip, TreeReader,
+    prove_inclusion,
 };
 
 /// After this many events the fold's snapshot is written again.
@@ -52,7 +53,7 @@ pub enum EngineError {
     #[error(transparent)]
     Fold(#[from] FoldError),
     /// An append of no events, or of more than one append can hold.
-    #[error("an append has between 1 and {max} events, not {0}", max = crate::kernel::log::MAX_APPEND_RECORDS)]
+    #[error("an append has between 1 and {MAX_APPEND_RECORDS} events, not {0}")]
     Count(usize),
     /// The store's first log is not the founding log of this swarm.
     #[error("the store holds no founding event of swarm {0}")]
@@ -68,6 +69,13 @@ pub struct Committed {
     pub events: Vec<Arc<Event>>,
     /// The log's length now.
     pub length: u64,
+}
+
+/// How many events of a log are read at once when their time has come.
+const READ_AGAIN: usize = 1024;
+
+fn is_ahead(clock: Hlc, now_ms: u64) -> bool {
+    clock.ms() > now_ms.saturating_add(MAX_AHEAD_MS)
 }
 
 type Subscriber = Box<dyn Fn(&Committed) + Send + Sync>;
@@ -93,8 +101,9 @@ struct Writer {
 struct View {
     tips: BTreeMap<AuthorId, Tip>,
     fold: Fold,
-    /// Events from too far in the future, and those behind them in their logs.
-    held: BTreeMap<AuthorId, VecDeque<Arc<Event>>>,
+    /// Logs whose next event comes from too far in the future, and its time. It and what stands
+    /// behind it are in the store, and are read from there when their time has come.
+    held: BTreeMap<AuthorId, Hlc>,
 }
 
 impl Engine {
@@ -151,8 +160,11 @@ impl Engine {
 
     /// How many events are held back, since their time has not come.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.view().held.values().map(VecDeque::len).sum()
+    pub fn held(&self) -> u64 {
+        let view = self.view();
+        let folded = |author| view.fold.frontier().get(author).copied().unwrap_or(0);
+        let stored = |author| view.tips.get(author).map_or(0, Tip::length);
+        view.held.keys().map(|author| stored(author).saturating_sub(folded(author))).sum()
     }
 
     /// The newest head of a log.
@@ -176,7 +188,8 @@ impl Engine {
         Ok(Range::read(&*self.store, author, from, max_bytes)?)
     }
 
-    /// Events of one log from an index on.
+    /// The events among so many records of one log from an index on. A record whose header is
+    /// malformed is none.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -186,10 +199,14 @@ impl Engine {
         from: u64,
         limit: usize,
     ) -> Result<Vec<Event>, EngineError> {
-        let limit = ReadLimit { records: limit, bytes: 8 * 1024 * 1024 };
-        let records = self.store.records(&author, from, limit)?;
-        let events = (from..).zip(&records);
-        Ok(events.map(|(i, r)| Event::read(author, i, r.as_ref())).collect::<Result<_, _>>()?)
+        let mut events = Vec::new();
+        self.store.scan(&author, from, &mut |index, record| {
+            if index - from < limit as u64 {
+                events.extend(Event::read(author, index, record));
+            }
+            index + 1 - from < limit as u64
+        })?;
+        Ok(events)
     }
 
     /// The events of a task in their total order.
@@ -238,13 +255,22 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Fold`].
     pub fn release(&self, now_ms: u64) -> Result<(), EngineError> {
-        if self.view().held.is_empty() {
+        let due = |time: &Hlc| !is_ahead(*time, now_ms);
+        if !self.view().held.values().any(due) {
             return Ok(());
         }
         let mut writer = self.writer();
-        let authors: Vec<AuthorId> = self.view().held.keys().copied().collect();
-        for author in authors {
-            self.fold_in(&mut writer, author, Vec::new(), now_ms)?;
+        let held = self.view().held.clone();
+        for author in held.iter().filter(|(_, time)| due(time)).map(|(author, _)| *author) {
+            self.view.write().unwrap_or_else(PoisonError::into_inner).held.remove(&author);
+            let mut from = self.view().fold.frontier().get(&author).copied().unwrap_or(0);
+            let length = self.view().tips.get(&author).map_or(0, Tip::length);
+            while from < length && !self.view().held.contains_key(&author) {
+                let events = self.events(author, from, READ_AGAIN)?;
+                let events: Vec<_> = events.into_iter().map(Arc::new).collect();
+                self.fold_in(&mut writer, author, &events, now_ms)?;
+                from += READ_AGAIN as u64;
+            }
         }
         Ok(())
     }
@@ -266,31 +292,30 @@ impl Engine {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Folds committed events of one log, in their order. Those from too far ahead wait.
+    /// Folds committed events of one log, in their order. From one that is too far ahead on, they
+    /// wait.
     fn fold_in(
         &self,
         writer: &mut Writer,
         author: AuthorId,
-        events: Vec<Arc<Event>>,
+        events: &[Arc<Event>],
         now_ms: u64,
     ) -> Result<(), EngineError> {
         let source = StoreSource(&*self.store);
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
         let View { fold, held, .. } = &mut *view;
         writer.since_snapshot += events.len() as u64;
-        let mut waiting = held.remove(&author).unwrap_or_default();
-        waiting.extend(events);
-        while let Some(event) = waiting.pop_front() {
+        if held.contains_key(&author) {
+            return Ok(());
+        }
+        for event in events {
             let clock = event.header.clock;
-            if clock.ms() > now_ms.saturating_add(MAX_AHEAD_MS) {
-                waiting.push_front(event);
+            if is_ahead(clock, now_ms) {
+                held.insert(author, clock);
                 break;
             }
             writer.clock.observe(clock);
-            let _ = fold.apply(&event, &source)?;
-        }
-        if !waiting.is_empty() {
-            held.insert(author, waiting);
+            let _ = fold.apply(event, &source)?;
         }
         Ok(())
     }

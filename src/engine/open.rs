@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use super::append::Queue;
 use super::merge::Merge;
-use super::source::StoreSource;
 use super::{Engine, EngineError, SNAPSHOT, View, Writer};
 use crate::kernel::event::kinds::SwarmFounded;
 use crate::kernel::event::{Clock, Draft, EventId, Hlc, MAX_AHEAD_MS, swarm_id};
@@ -105,20 +104,11 @@ impl Engine {
             let start = |author| frontier.get(author).copied().unwrap_or(0);
             view.tips.keys().map(|author| (*author, start(author))).collect()
         };
-        let source = StoreSource(&*self.store);
         let mut merge = Merge::new(&*self.store, from)?;
         let mut writer = self.writer();
         while let Some(event) = merge.next()? {
             let author = event.author;
-            let ahead = event.header.clock.ms() > now_ms.saturating_add(MAX_AHEAD_MS);
-            if ahead || self.view().held.contains_key(&author) {
-                self.fold_in(&mut writer, author, vec![Arc::new(event)], now_ms)?;
-                continue;
-            }
-            writer.clock.observe(event.header.clock);
-            let mut view = self.view.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let _ = view.fold.apply(&event, &source)?;
-            writer.since_snapshot += 1;
+            self.fold_in(&mut writer, author, &[Arc::new(event)], now_ms)?;
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! The composition root: configuration, the clock, wiring, lifecycle, and the runtime that carries
 //! effects out. The only module that knows all adapters but the page and the command line.
 //!
-//! Two loops run beside the network's own: [`work`] asks the kernel's agent what to do and does it,
-//! and [`replicate`] drives the kernel's sync machine with what the network brings.
+//! Two loops run beside the network's own: `work` asks the kernel's agent what to do and does it,
+//! and `replicate` drives the kernel's sync machine with what the network brings.
 
 pub mod clock;
 pub mod config;

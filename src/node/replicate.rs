@@ -201,8 +201,8 @@ impl Replicator {
         }
     }
 
-    /// A node that does not know the founder yet learns from any frontier whose logs there are. Only
-    /// the log whose first event gives the swarm's id is then taken in.
+    /// A node that does not know the founder yet learns from any frontier whose logs there are.
+    /// Only the log whose first event gives the swarm's id is then taken in.
     fn note_candidates(&mut self, bytes: Option<&[u8]>) {
         if self.engine.read(|state| state.members.founded.is_some()) {
             return;

@@ -15,6 +15,7 @@ use super::status::{LogStatus, NodeStatus, PeerStatus};
 use super::work::Worker;
 use crate::engine::{Engine, EngineError};
 use crate::kernel::agent::{Agent, AgentConfig, Budget};
+use crate::kernel::sync;
 use crate::net::{self, Handle, NetError};
 
 /// Why a node does not start, or stopped.
@@ -79,6 +80,7 @@ impl Node {
             mdns: config.net.mdns,
             limits: net::Limits {
                 max_connections: config.net.max_connections,
+                max_response_bytes: u32::try_from(sync::MAX_RESPONSE_BYTES).unwrap_or(u32::MAX),
                 ..net::Limits::default()
             },
         })

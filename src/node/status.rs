@@ -25,7 +25,7 @@ pub struct NodeStatus {
     /// The digest of its state.
     pub digest: Hash,
     /// How many events are held back.
-    pub held: usize,
+    pub held: u64,
     /// Whether it takes tasks.
     pub works: bool,
 }

@@ -2,8 +2,8 @@
 //!
 //! Reading is open to whoever reaches the address, since on the loopback that is the machine's own
 //! people; where other machines reach it, everything but the empty page needs the token. Writing
-//! always needs the token. What other sites' pages could make a browser ask is refused: requests that
-//! name a foreign host (DNS rebinding) or come from a foreign origin.
+//! always needs the token. What other sites' pages could make a browser ask is refused: requests
+//! that name a foreign host (DNS rebinding) or come from a foreign origin.
 //!
 //! This module knows the engine and nothing of the network or of configuration: what only the node
 //! can say is handed in.
@@ -23,7 +23,8 @@
 //! | `POST /api/v1/members` | admits `{key, role, name}` |
 //! | `POST /api/v1/members/{key}/revoke` | revokes `{length, reason}` |
 //!
-//! Errors are `{"error": ...}` with a fitting status. Numbers of arrival begin anew with each `run`.
+//! Errors are `{"error": ...}` with a fitting status. Numbers of arrival begin anew with each
+//! `run`.
 
 mod api;
 mod event;

@@ -107,7 +107,8 @@ async fn work(mirror: &Mirror, name: &str, tree: &Path) {
     }
 }
 
-/// As a child of the tests below, one of their processes; by itself, a single claim and its renewal.
+/// As a child of the tests below, one of their processes; by itself, a single claim and its
+/// renewal.
 #[tokio::test]
 #[expect(
     clippy::disallowed_methods,
@@ -187,7 +188,8 @@ async fn a_worker_that_was_paused_past_its_lease_publishes_nothing() {
 #[tokio::test]
 async fn a_publication_under_way_is_fenced_by_a_take_over() {
     let fixture = Fixture::new(&[("a.txt", "a\n")]);
-    // The push of a branch has arrived, and stands before its refs move, until the take-over is done.
+    // The push of a branch has arrived, and stands before its refs move, until the take-over is
+    // done.
     let (begun, go) = (fixture.path("begun"), fixture.path("go"));
     let wait = format!(
         "touch '{}'; until [ -e '{}' ]; do sleep 0.05; done",

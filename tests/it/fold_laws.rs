@@ -9,7 +9,7 @@ use bzzz::kernel::event::kinds::{
     PlanProposed, PlanReviewed, PlanText, Purpose, Role, TaskSeen, Verdict,
 };
 use bzzz::kernel::event::{ClaimStatus, Draft, EventId, TaskId};
-use bzzz::kernel::fold::{Reason, TaskStatus};
+use bzzz::kernel::fold::{Reason, SwarmState, TaskStatus};
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use bzzz::kernel::log::{Hash, LogStore, Range};
 use bzzz::store::memory::MemoryStore;
@@ -170,8 +170,8 @@ proptest! {
     fn the_order_of_arrival_does_not_matter(choices in prop::collection::vec(0usize..3, 1..40)) {
         prop_assume!((0..3).all(|log| choices.contains(&log)));
         let (swarm, logs) = history();
-        let expected = ingest(swarm, &logs, &[0, 1, 2]).read(bzzz::kernel::fold::SwarmState::digest);
-        let found = ingest(swarm, &logs, &choices).read(bzzz::kernel::fold::SwarmState::digest);
+        let expected = ingest(swarm, &logs, &[0, 1, 2]).read(SwarmState::digest);
+        let found = ingest(swarm, &logs, &choices).read(SwarmState::digest);
         prop_assert_eq!(expected, found);
     }
 }

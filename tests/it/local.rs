@@ -42,7 +42,8 @@ fn an_issue_is_written_for_people_and_read_back() {
     };
     assert_eq!(board.add_issue(&new).unwrap(), 1);
     let text = fs::read_to_string(dir.path().join("issues/0001-fix-the-parser.md")).unwrap();
-    let expected = "---\ntitle: \"Fix: the \\\"parser\\\"\"\nstate: open\nlabels: [bug, good first]\n\
+    let expected = "---\ntitle: \"Fix: the \\\"parser\\\"\"\nstate: open\n\
+                    labels: [bug, good first]\n\
                     assignee:\ndepends_on: [2, 3]\n---\n\nIt fails.\n\nDepends on #7 and #3.\n";
     assert_eq!(text, expected);
     let (issues, faults) = board.issues().unwrap();
@@ -94,8 +95,9 @@ fn a_bad_issue_hides_no_other_and_is_named_with_its_line() {
 fn a_projection_changes_its_lines_alone_and_only_once() {
     let (dir, board) = board();
     let path = dir.path().join("issues/12-mine.md");
-    let text = "---\r\n# my note\r\ntitle:   By hand  \r\nstate: open\r\nlabels: [ 'mine' , old]\r\n\
-                created: 2026-01-31T12:00:00Z\r\n---\r\n\r\n\r\n  Body --- with odd   space \r\n\r\n";
+    let text = "---\r\n# my note\r\ntitle:   By hand  \r\nstate: open\r\n\
+                labels: [ 'mine' , old]\r\ncreated: 2026-01-31T12:00:00Z\r\n---\r\n\
+                \r\n\r\n  Body --- with odd   space \r\n\r\n";
     fs::write(&path, text).unwrap();
     let projection = Projection {
         state: Some(State::Closed),

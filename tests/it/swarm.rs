@@ -1,5 +1,5 @@
-//! Three whole nodes in one process: real git, a real board, RocksDB, libp2p on loopback, the process
-//! sandbox and the sample's script.
+//! Three whole nodes in one process: real git, a real board, RocksDB, libp2p on loopback, the
+//! process sandbox and the sample's script.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -134,4 +134,36 @@ fn three_nodes_take_the_samples_issues_to_pull_requests() {
     for node in nodes {
         runtime.block_on(node.stop());
     }
+}
+
+/// Two nodes in two directories, with no address configured, in a network of their own.
+const MDNS: &str = r#"
+set -euo pipefail
+cd "$1"; bzzz=$2
+"$bzzz" --home a --json init --name a --swarm-name test >a.json
+"$bzzz" --home b --json init --name b --join "$(jq -r .swarm a.json)" >b.json
+"$bzzz" --home a member admit "$(jq -r .key b.json)" --name b
+"$bzzz" --home a up >a.out 2>a.log & a=$!
+"$bzzz" --home b up >b.out 2>b.log & b=$!
+trap 'kill $a $b; wait' EXIT
+for _ in $(seq 600); do
+    one=$("$bzzz" --home a --json status 2>/dev/null | jq -r '.digest, (.peers | length)' || true)
+    two=$("$bzzz" --home b --json status 2>/dev/null | jq -r '.digest, (.peers | length)' || true)
+    logs=$("$bzzz" --home b --json status 2>/dev/null | jq '.logs | length' || true)
+    if [ -n "$one" ] && [ "$one" = "$two" ] && [ "$logs" = 2 ]; then echo "met: $one"; exit 0; fi
+    sleep 0.2
+done
+tail -n 20 a.log b.log >&2
+exit 1
+"#;
+
+#[test]
+fn two_nodes_meet_by_mdns_with_no_address_configured() {
+    let dir = tempfile::tempdir().unwrap();
+    let bzzz = env!("CARGO_BIN_EXE_bzzz");
+    let netns = tools().join("in-netns");
+    let place = dir.path().to_str().unwrap();
+    let args = ["bash", "-c", MDNS, "mdns", place, bzzz];
+    let said = run(dir.path(), netns.to_str().unwrap(), &args);
+    assert!(said.contains("met: "), "{said}");
 }

@@ -239,9 +239,11 @@ fn words(name: &str, text: &str, problems: &mut Vec<String>) {
             }
         }
         for home in homes {
-            // The user of the sandbox's image.
-            let rest = text.split_once(home).map(|(_, rest)| rest);
-            if rest.is_some_and(|rest| !rest.starts_with("agent")) {
+            // The user of the sandbox's image, and a place below a transcript's `[CWD]`.
+            let found = text.split_once(home);
+            let fine =
+                |(before, rest): (&str, &str)| before.ends_with(']') || rest.starts_with("agent");
+            if found.is_some_and(|found| !fine(found)) {
                 problems.push(format!("{name}:{line}: {home} is a path of one machine"));
             }
         }

@@ -143,7 +143,8 @@ fn pass(engine: &Engine, path: &Path) -> Result<Taken> {
             Came::Refused(events) => taken.refused += events,
             Came::Gap(length) => {
                 let what = format!(
-                    "the bundle's log {author} goes on at {from}, and this node has it up to {length}"
+                    "the bundle's log {author} goes on at {from}, and this node has it up to \
+                     {length}"
                 );
                 return Err(Error::new(what));
             }

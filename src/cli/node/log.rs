@@ -28,7 +28,8 @@ const PAUSE: Duration = Duration::from_millis(300);
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(super) struct LogArgs {
-    /// Of this author alone: its name, its key, or at least four digits that only its key begins with
+    /// Of this author alone: its name, its key, or at least four digits that only its key begins
+    /// with
     #[arg(long, value_name = "AUTHOR")]
     author: Option<String>,
     /// About this task alone: REPOSITORY#ISSUE or an id

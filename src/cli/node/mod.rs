@@ -28,8 +28,8 @@ use crate::node::config::LogFormat;
 
 /// Let coding agents share work through signed, replicated logs
 ///
-/// Each machine runs a node in a home directory of its own. Nodes that belong to one swarm find each
-/// other, take issues of git repositories as tasks, and record every step in signed logs that
+/// Each machine runs a node in a home directory of its own. Nodes that belong to one swarm find
+/// each other, take issues of git repositories as tasks, and record every step in signed logs that
 /// anybody can replay and verify.
 #[derive(Debug, Parser)]
 #[command(name = "bzzz", version, after_help = AFTER)]
@@ -81,9 +81,8 @@ enum Command {
     #[command(subcommand)]
     Key(KeyCommand),
     /// Print completions for a shell, to be read by it at its start
-    #[command(
-        after_help = "Example:\n  bzzz completions bash > ~/.local/share/bash-completion/completions/bzzz"
-    )]
+    #[command(after_help = "Example:\n  bzzz completions bash \
+                      > ~/.local/share/bash-completion/completions/bzzz")]
     Completions {
         /// The shell
         shell: Shell,

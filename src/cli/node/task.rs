@@ -57,8 +57,8 @@ pub(super) struct ShowArgs {
 
 /// Write a new issue on the board of a repository
 ///
-/// Every node that is configured for the board finds it at its next look. If none of the labels makes
-/// an issue a task (`agent.labels`), the first of those is added.
+/// Every node that is configured for the board finds it at its next look. If none of the labels
+/// makes an issue a task (`agent.labels`), the first of those is added.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  bzzz task add --repository sample --title 'Sort the report' \\
       --body-file report.md --depends-on 2")]

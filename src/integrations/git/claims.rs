@@ -1,8 +1,8 @@
 //! Claims by compare-and-swap: the one place where it is decided who owns a task.
 //!
-//! A claim is a commit of one blob, `claim`, whose parent is the claim before. It stands if and only
-//! if the task's ref at the remote holds it. An answer that isn't clear is settled by reading that
-//! ref, never by asking again blindly; the same commit may be pushed again, since only the one
+//! A claim is a commit of one blob, `claim`, whose parent is the claim before. It stands if and
+//! only if the task's ref at the remote holds it. An answer that isn't clear is settled by reading
+//! that ref, never by asking again blindly; the same commit may be pushed again, since only the one
 //! value that was expected gives way to it.
 
 use std::time::Duration;
@@ -43,8 +43,8 @@ struct Move {
 
 impl Mirror {
     /// Moves a task's claim ref from what was expected (nothing: create it only if it is absent) to
-    /// a new commit that holds these bytes: acquires, renews, takes over or releases. The bytes must
-    /// be unique, by a nonce, so that no two claims are one commit.
+    /// a new commit that holds these bytes: acquires, renews, takes over or releases. The bytes
+    /// must be unique, by a nonce, so that no two claims are one commit.
     ///
     /// # Errors
     /// [`GitError::Ambiguous`] and [`GitError::Timeout`] if the ref may yet move: read it later, it

@@ -41,9 +41,9 @@ struct Taken {
 
 impl Mirror {
     /// Commits a work tree on top of `base`. Files of the base count, and new ones unless
-    /// `.gitignore` files leave them out. Directories named `.git` don't count at any depth, so that
-    /// a nested repository is committed as its files. Submodules stay as the base has them. A plain
-    /// file that holds the text of the base's link at its path is still that link.
+    /// `.gitignore` files leave them out. Directories named `.git` don't count at any depth, so
+    /// that a nested repository is committed as its files. Submodules stay as the base has them. A
+    /// plain file that holds the text of the base's link at its path is still that link.
     ///
     /// # Errors
     /// [`GitError::Unchanged`]; [`GitError::BadPath`], also for a new link that leads out of the
@@ -236,8 +236,8 @@ impl Import {
         Ok(self.taken)
     }
 
-    /// What is at a path, found without following any link. A path whose directory is gone or became
-    /// something else is absent.
+    /// What is at a path, found without following any link. A path whose directory is gone or
+    /// became something else is absent.
     fn find(&self, path: &Path) -> Result<Found, GitError> {
         let full = self.root.join(path);
         let fault = |errno: Errno| io_error("read", &full)(errno.into());

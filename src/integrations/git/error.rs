@@ -26,7 +26,10 @@ pub enum GitError {
         why: &'static str,
     },
     /// The mirror in the node's cache is damaged or not one of ours.
-    #[error("the mirror {} cannot be used: {detail}; it is only a cache: delete it", path.display())]
+    #[error(
+        "the mirror {} cannot be used: {detail}; it is only a cache: delete it",
+        path.display()
+    )]
     BadMirror {
         /// Its directory.
         path: PathBuf,

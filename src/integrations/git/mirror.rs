@@ -210,8 +210,8 @@ impl Mirror {
         self.runner.run(call).await.map_err(|fault| local_error(operation, fault))
     }
 
-    /// Fetches refspecs; the caller holds `fetching`. No file that comes is larger than the limit; what
-    /// is kept as one pack is so as a whole.
+    /// Fetches refspecs; the caller holds `fetching`. No file that comes is larger than the limit;
+    /// what is kept as one pack is so as a whole.
     pub(super) async fn fetch(
         &self,
         operation: &'static str,
@@ -238,8 +238,8 @@ impl Mirror {
         }
     }
 
-    /// Removes the packs that were cut off at a limit: git leaves them behind. What other operations
-    /// are writing is smaller.
+    /// Removes the packs that were cut off at a limit: git leaves them behind. What other
+    /// operations are writing is smaller.
     fn remove_cut_off(&self, limit: u64) {
         let packs = self.runner.repository.join("objects/pack");
         for entry in std::fs::read_dir(packs).into_iter().flatten().flatten() {

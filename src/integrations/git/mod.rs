@@ -66,9 +66,9 @@ pub struct ClaimRef {
     pub commit: CommitId,
     /// The claim before, if there was one.
     pub parent: Option<CommitId>,
-    /// The bytes of the blob `claim`; the caller verifies them. Empty if the ref points at something
-    /// without such a blob, or with one over [`MAX_CLAIM_BYTES`]: such a ref blocks the task until a
-    /// person removes it or somebody takes it over.
+    /// The bytes of the blob `claim`; the caller verifies them. Empty if the ref points at
+    /// something without such a blob, or with one over [`MAX_CLAIM_BYTES`]: such a ref blocks the
+    /// task until a person removes it or somebody takes it over.
     pub claim: Vec<u8>,
 }
 

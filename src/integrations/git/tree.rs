@@ -269,8 +269,8 @@ fn write_link(path: &Path, entry: &Entry, from: &mut impl BufRead) -> Result<(),
     file.and_then(|mut file| file.write_all(&target)).map_err(fault)
 }
 
-/// Whether a link in a directory of this depth can't lead out of the tree, whatever other such links
-/// the tree has: its `..` climb only from its own, real directory.
+/// Whether a link in a directory of this depth can't lead out of the tree, whatever other such
+/// links the tree has: its `..` climb only from its own, real directory.
 pub(super) fn stays_inside(target: &[u8], depth: usize) -> bool {
     if target.is_empty() || target.starts_with(b"/") || target.contains(&0) {
         return false;

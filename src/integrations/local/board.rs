@@ -124,8 +124,8 @@ impl Board {
         self.add(ISSUES, &new.title, &content)
     }
 
-    /// Shows the state of a task on its issue. What the projection doesn't name stays byte for byte,
-    /// and a repetition writes nothing.
+    /// Shows the state of a task on its issue. What the projection doesn't name stays byte for
+    /// byte, and a repetition writes nothing.
     ///
     /// # Errors
     /// [`BoardError::NoIssue`]; what is wrong with its file; as [`Board::add_issue`].
@@ -269,7 +269,8 @@ impl Board {
 /// The values to set, and the body if it is to be replaced.
 type Changes = (Vec<(&'static str, Value)>, Option<String>);
 
-/// Changes single lines of a file; the caller holds the lock. Nothing is written if nothing changes.
+/// Changes single lines of a file; the caller holds the lock. Nothing is written if nothing
+/// changes.
 fn edit(
     path: &Path,
     keys: &[&str],

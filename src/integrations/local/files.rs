@@ -24,7 +24,8 @@ pub(super) struct Numbered {
     pub(super) highest: u64,
 }
 
-/// Lists `<number>-<slug>.md` and `<number>.md`. Names that begin otherwise are none of the board's.
+/// Lists `<number>-<slug>.md` and `<number>.md`. Names that begin otherwise are none of the
+/// board's.
 pub(super) fn numbered(directory: &Path) -> Result<Numbered, BoardError> {
     let mut found: BTreeMap<u64, Vec<PathBuf>> = BTreeMap::new();
     let mut faults = Vec::new();

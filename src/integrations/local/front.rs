@@ -135,7 +135,8 @@ impl Document {
         self.values.get(key).is_some_and(|(found, ..)| found == value)
     }
 
-    /// The file's text with one value set: its line is replaced, or added before the closing dashes.
+    /// The file's text with one value set: its line is replaced, or added before the closing
+    /// dashes.
     pub(super) fn with(&self, key: &str, value: &Value) -> String {
         let range = self.values.get(key).map_or(self.end..self.end, |(.., range)| range.clone());
         let line = show(key, value, self.line_break);

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Each file begins with a front matter between two lines of three dashes. What a node changes is
-//! single lines of it; all else that people wrote stays byte for byte. Files are replaced as a whole
-//! and never left half written. The board says what there is to do and shows what was done; it
-//! decides nothing: who owns a task is decided by the claim ref of the git remote.
+//! single lines of it; all else that people wrote stays byte for byte. Files are replaced as a
+//! whole and never left half written. The board says what there is to do and shows what was done;
+//! it decides nothing: who owns a task is decided by the claim ref of the git remote.
 
 mod board;
 mod files;

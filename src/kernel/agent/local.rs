@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::effect::{Key, RefRead, What};
 use crate::kernel::event::TaskId;
 
-/// The wait after the first failure of an effect, in milliseconds; it doubles with each further one.
+/// The wait after the first failure of an effect, in milliseconds; it doubles with each further
+/// one.
 const FIRST_WAIT_MS: u64 = 500;
 
 /// The longest wait after a failure, in milliseconds.

@@ -1,5 +1,5 @@
-//! A hybrid logical clock (Kulkarni and others, 2014): 48 bits of milliseconds since 1970, 16 bits of
-//! counter. It grows strictly in a log and exceeds every event that its author had taken in.
+//! A hybrid logical clock (Kulkarni and others, 2014): 48 bits of milliseconds since 1970, 16 bits
+//! of counter. It grows strictly in a log and exceeds every event that its author had taken in.
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
 //! What it means: the state of the swarm as a deterministic fold over the events of all logs.
 //!
-//! `fold(set of events)` depends on the set alone, never on the order of arrival. Events are ordered
-//! by (clock, author, sequence); each belongs to one aggregate, and a late event refolds only the
-//! aggregate that it concerns. Every event is authorised, then applied; what is refused is kept as a
-//! value, with its reason.
+//! `fold(set of events)` depends on the set alone, never on the order of arrival. Events are
+//! ordered by (clock, author, sequence); each belongs to one aggregate, and a late event refolds
+//! only the aggregate that it concerns. Every event is authorised, then applied; what is refused
+//! is kept as a value, with its reason.
 
 mod agents;
 mod engine;

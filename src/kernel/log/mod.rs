@@ -1,5 +1,5 @@
-//! How it is kept tamper-evident: a flat in-order Merkle tree over BLAKE3, signed heads, proofs, and
-//! the port to stores.
+//! How it is kept tamper-evident: a flat in-order Merkle tree over BLAKE3, signed heads, proofs,
+//! and the port to stores.
 //!
 //! A log belongs to one author, never shrinks and never forks. This module does not know what a
 //! record says: to it, a record is a header that commits to a body (`schema/log.md`).

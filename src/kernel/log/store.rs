@@ -1,5 +1,5 @@
-//! The port to stores. It speaks of records, heads and tree nodes, not of keys; everything else in a
-//! store is an index or a cache that can be rebuilt.
+//! The port to stores. It speaks of records, heads and tree nodes, not of keys; everything else in
+//! a store is an index or a cache that can be rebuilt.
 
 use super::{Hash, NodeId, Record, RecordRef, SignedHead, Tile, Tip, VerifiedHead};
 use crate::kernel::identity::AuthorId;

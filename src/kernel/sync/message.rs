@@ -65,7 +65,8 @@ pub enum Response {
 pub struct Frontier {
     /// The swarm of the logs.
     pub swarm: SwarmId,
-    /// The logs by rising author, at most [`MAX_FRONTIER_LOGS`], each with its length of at least 1.
+    /// The logs by rising author, at most [`MAX_FRONTIER_LOGS`], each with its length of at least
+    /// 1.
     pub logs: Vec<(AuthorId, u64)>,
 }
 

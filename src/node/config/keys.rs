@@ -90,7 +90,6 @@ pub(super) const SECTIONS: &[&Section] = &[
     &Budget::SECTION,
     &Sandbox::SECTION,
     &Reasoner::SECTION,
-    &Limits::SECTION,
 ];
 
 /// The section that can stand more than once.
@@ -290,18 +289,6 @@ section! {
         /// How much the model is told at once, in characters; those beyond ASCII count as two to
         /// four. Older steps are left out first.
         context_chars: u32 = integer(1_000, 10_000_000, 24_000);
-    }
-}
-
-section! {
-    /// How much the members of the swarm can make this node hold.
-    limits: Limits {
-        /// How many members a swarm may have. Further ones are not admitted here.
-        max_members: u32 = integer(1, 100_000, 1_000);
-        /// How many events of one member are kept. A longer log is cut off here.
-        max_log_events: u64 = integer(1_000, 1_000_000_000_000, 100_000_000);
-        /// How many events whose clock is ahead of ours are held back until their time comes.
-        max_held_events: u32 = integer(0, 1_000_000, 10_000);
     }
 }
 

@@ -31,7 +31,7 @@ use self::table::{Section, Values};
 pub use self::check::{MAX_PROBLEMS, MAX_REPOSITORIES};
 pub use self::form::{MAX_ITEMS, MAX_TEXT};
 pub use self::keys::{
-    Agent, Api, Budget, Limits, LogFormat, Net, Node, Reasoner, ReasonerKind, Repository, Sandbox,
+    Agent, Api, Budget, LogFormat, Net, Node, Reasoner, ReasonerKind, Repository, Sandbox,
     SandboxKind, Store, StoreKind,
 };
 pub use self::problem::{ConfigError, Origin, Place, Problem};
@@ -64,8 +64,6 @@ pub struct Config {
     pub sandbox: Sandbox,
     /// `[reasoner]`
     pub reasoner: Reasoner,
-    /// `[limits]`
-    pub limits: Limits,
     /// `[[repository]]`, in the order of the file.
     pub repositories: Vec<Repository>,
 }
@@ -198,7 +196,6 @@ fn build(home: PathBuf, checker: &Checker<'_>) -> Config {
         budget: Budget::build(section(Budget::SECTION)),
         sandbox: Sandbox::build(section(Sandbox::SECTION)),
         reasoner: Reasoner::build(section(Reasoner::SECTION)),
-        limits: Limits::build(section(Limits::SECTION)),
         repositories: repositories.map(|entry| Repository::build(&entry.values)).collect(),
     }
 }

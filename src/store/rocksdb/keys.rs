@@ -92,7 +92,8 @@ pub(super) fn database_options(read_only: bool) -> Options {
     // A reader holds every file open: a writer beside it may remove what it has compacted.
     options.set_max_open_files(if read_only { -1 } else { MAX_OPEN_FILES });
     options.set_max_background_jobs(2);
-    // Tables go to the disk as they are written, so that no sync of an append waits for a whole one.
+    // Tables go to the disk as they are written, so that no sync of an append waits for a whole
+    // one.
     options.set_bytes_per_sync(1 << 20);
     // A log file that is written again keeps its size, and a sync need not write the size.
     options.set_recycle_log_file_num(2);

@@ -1,8 +1,8 @@
 //! A store in RocksDB.
 //!
 //! One process writes; others may read beside it. A commit is one write batch and one sync. Every
-//! value that can be large or many is in a family of its own (`keys`), and nothing is kept in memory
-//! but the number and the length of each log.
+//! value that can be large or many is in a family of its own (`keys`), and nothing is kept in
+//! memory but the number and the length of each log.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,8 +49,9 @@ impl RocksStore {
     ///
     /// # Errors
     /// [`StoreError::Foreign`] if the directory holds something else, another format or another
-    /// swarm. [`StoreError::Io`] if another process has it open, if it cannot be read, or if it lost
-    /// anything that it had acknowledged. [`StoreError::Corrupt`] if what it knows of a log is damaged.
+    /// swarm. [`StoreError::Io`] if another process has it open, if it cannot be read, or if it
+    /// lost anything that it had acknowledged. [`StoreError::Corrupt`] if what it knows of a log
+    /// is damaged.
     pub fn open(path: &Path, swarm: Option<&SwarmId>) -> Result<Self, StoreError> {
         let opened = open::writable(path, swarm)?;
         let mut writer = Writer { poisoned: false, acknowledged: opened.acknowledged };
@@ -73,8 +74,8 @@ impl RocksStore {
         })
     }
 
-    /// Opens the store in a directory for reading, as it is at this moment. Another process may have
-    /// it open and go on writing, which this store then does not see. Writes are refused.
+    /// Opens the store in a directory for reading, as it is at this moment. Another process may
+    /// have it open and go on writing, which this store then does not see. Writes are refused.
     ///
     /// # Errors
     /// As [`RocksStore::open`], except that another process may have it open.
@@ -328,8 +329,8 @@ impl Writer {
 }
 
 impl Drop for RocksStore {
-    /// Writes what is in memory to tables, so that the next opening has no log to replay. What fails
-    /// here is in the log all the same.
+    /// Writes what is in memory to tables, so that the next opening has no log to replay. What
+    /// fails here is in the log all the same.
     fn drop(&mut self) {
         if self.writer().is_ok() {
             let families = keys::FAMILIES.map(|name| self.family(name));

@@ -86,8 +86,8 @@ fn lock(path: &Path) -> Result<Acknowledged, StoreError> {
     }
 }
 
-/// The swarm of a database, and whether it is certain that nothing acknowledged is missing. No swarm
-/// if a crash interrupted the creation.
+/// The swarm of a database, and whether it is certain that nothing acknowledged is missing. No
+/// swarm if a crash interrupted the creation.
 fn check(path: &Path, families: &[String]) -> Result<(Option<SwarmId>, bool), StoreError> {
     let promised = acknowledged::read(path).map_err(|error| failed(OPEN, path, &error))?;
     let options = keys::database_options(true);
@@ -124,10 +124,14 @@ fn try_read_only(path: &Path) -> Result<(DB, SwarmId), StoreError> {
         Found::Nothing => return Err(nothing(path)),
         Found::Database(families) => families,
     };
-    if families.len() < keys::FAMILIES.len() {
-        return Err(nothing(path));
-    }
     let promised = acknowledged::read(path).map_err(|error| failed(OPEN, path, &error))?;
+    if families.len() < keys::FAMILIES.len() {
+        if promised.is_none_or(|number| number == 0) {
+            return Err(nothing(path));
+        }
+        let cause = format!("{} has a damaged MANIFEST; restore it from a copy", path.display());
+        return Err(StoreError::Io { what: OPEN, cause });
+    }
     let options = keys::database_options(true);
     let db = DB::open_cf_descriptors_read_only(&options, path, keys::descriptors(), false)
         .map_err(|error| opening(path, &error))?;

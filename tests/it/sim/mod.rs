@@ -1,5 +1,5 @@
-//! The simulator: whole swarms of the real machines (engine, sync, fold, agent) in one thread, under
-//! a virtual clock.
+//! The simulator: whole swarms of the real machines (engine, sync, fold, agent) in one thread,
+//! under a virtual clock.
 //!
 //! Everything that happens follows from one seed: the same seed gives the same run, which a test
 //! compares by the hash of all that happened. A failing seed prints itself and how to run it alone.
@@ -13,16 +13,16 @@
 //! - clocks: wall clocks that are seconds apart, or so many minutes that events are held back;
 //! - a malicious member: it changes bytes, swaps, drops and moves records, claims logs that are not
 //!   there, answers nothing or noise, and asks noise;
-//! - the outside: pushes that are refused, pushes whose answer is lost, boards that refuse, sandboxes
-//!   that fail, models that are silent or talk nonsense.
+//! - the outside: pushes that are refused, pushes whose answer is lost, boards that refuse,
+//!   sandboxes that fail, models that are silent or talk nonsense.
 //!
 //! Not injected here: disks that lose synced writes, clocks that jump, authors that fork their own
 //! logs, two nodes with one key.
 //!
-//! What must hold at the end, when the faults are over: all honest nodes hold the same logs and come
-//! to one state digest; nothing acknowledged is lost; every task and epoch has one winner, the one
-//! of the ref; every task is published or escalated, or waits for one that is; only the malicious
-//! member was penalised. Of a former member's log, what counts is the part that stands.
+//! What must hold at the end, when the faults are over: all honest nodes hold the same logs and
+//! come to one state digest; nothing acknowledged is lost; every task and epoch has one winner,
+//! the one of the ref; every task is published or escalated, or waits for one that is; only the
+//! malicious member was penalised. Of a former member's log, what counts is the part that stands.
 
 #![expect(clippy::panic, reason = "a test's helpers fail like the test")]
 

@@ -65,7 +65,8 @@ payload! {
         pub status: ClaimStatus,
     }
 
-    /// The author watched the ref for a whole lease on its own monotonic clock, and it did not move.
+    /// The author watched the ref for a whole lease on its own monotonic clock, and it did not
+    /// move.
     pub struct ClaimExpired {
         /// The claim's author.
         pub holder: AuthorId,

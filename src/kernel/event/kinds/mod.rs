@@ -126,7 +126,9 @@ macro_rules! payload {
     ($($(#[$doc:meta])* pub struct $name:ident { $($body:tt)* })*) => {
         $(
             $(#[$doc])*
-            #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode, serde::Serialize)]
+            #[derive(
+                Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode, serde::Serialize,
+            )]
             pub struct $name { $($body)* }
         )*
     };

@@ -1,5 +1,8 @@
 //! The work loop: sandbox, questions to the model and its answers, commands and their output.
 
+use bincode::{Decode, Encode};
+use serde::Serialize;
+
 use super::{choice, payload};
 use crate::kernel::event::commit::CommitId;
 use crate::kernel::event::header::EventId;
@@ -30,9 +33,7 @@ choice! {
 }
 
 /// How a command ended.
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode, serde::Serialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CommandStatus {
     /// It ended by itself with this exit code.
