@@ -709,6 +709,14 @@ fn two_winners_refusals_and_revocations_are_found() {
     let kinds: Vec<&str> = report.findings.listed.iter().map(|f| f.kind).collect();
     assert_eq!(kinds, ["revoked", "refused", "contested", "witness"]);
     assert_eq!(report.checked.refused, 1);
+    // The story shows the event behind the revocation, and that it is void.
+    let audit = verify(Cursor::new(world.export())).unwrap();
+    let steps = story(&audit.archive, world.fold.state(), task(), None);
+    let steps: Vec<_> = steps.map(Result::unwrap).collect();
+    let void: Vec<_> = steps.iter().filter(|step| !step.stands).collect();
+    assert_eq!(void.len(), 1);
+    assert_eq!(void[0].event.author, carl.author());
+    assert_eq!(steps.iter().filter(|step| step.refused.is_some()).count(), 1);
 }
 
 /// A frontier inside the logs is exported as it was asked for.

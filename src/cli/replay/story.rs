@@ -42,7 +42,7 @@ impl<'a, R: Read + Seek> Story<'a, R> {
         let width = self.names.width();
         let mut running = None;
         for step in self.steps() {
-            let Step { event, refused } = step?;
+            let Step { event, refused, stands } = step?;
             // The parts of one command's output follow each other without a line of their own.
             let command = match event.payload() {
                 Some(Payload::CommandOutput(output)) => Some(output.command),
@@ -52,11 +52,15 @@ impl<'a, R: Read + Seek> Story<'a, R> {
             let told = events::tell(&event, &self.names);
             let goes_on = matches!(event.payload(), Some(Payload::CommandOutput(_)))
                 && command == running
-                && refused.is_none();
+                && refused.is_none()
+                && stands;
             if !goes_on {
                 let author = self.names.name(&event.author);
-                let refused =
-                    refused.map_or(String::new(), |reason| format!("  (refused: {reason})"));
+                let refused = match refused {
+                    _ if !stands => "  (void: the author is not a member there)".to_owned(),
+                    Some(reason) => format!("  (refused: {reason})"),
+                    None => String::new(),
+                };
                 let at = time(event.header.clock.ms());
                 writeln!(out, "{at}  {author:<width$}  {}{refused}", clean(&told.head))?;
             }
@@ -86,7 +90,7 @@ impl<'a, R: Read + Seek> Story<'a, R> {
     }
 
     fn step(&self, step: &Step) -> Value {
-        let Step { event, refused } = step;
+        let Step { event, refused, stands } = step;
         let (payload, unread) = match &event.body {
             Body::Known(payload) => (Some(readable(payload)), None),
             Body::Unknown => (None, Some("unknown".to_owned())),
@@ -103,6 +107,7 @@ impl<'a, R: Read + Seek> Story<'a, R> {
             "payload": payload,
             "unread": unread,
             "refused": refused,
+            "stands": stands,
         })
     }
 }

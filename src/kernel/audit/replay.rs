@@ -5,7 +5,7 @@ use std::io::{Read, Seek};
 
 use super::archive::Archive;
 use crate::kernel::event::{Event, EventId, TaskId};
-use crate::kernel::fold::{EventSource, Fold, FoldError, Place, Reason, SwarmState};
+use crate::kernel::fold::{EventSource, Fold, FoldError, Members, Place, Reason, SwarmState};
 use crate::kernel::identity::SwarmId;
 
 /// The fewest digits of a task's id that name it.
@@ -74,12 +74,14 @@ pub struct Step {
     pub event: Event,
     /// Why the fold refused it, if it did and the state still lists it.
     pub refused: Option<Reason>,
+    /// Whether its author was a member at that index. If not, the event changed nothing.
+    pub stands: bool,
 }
 
 /// The events that name a task, in their total order, up to the time of the state that is given.
 pub fn story<'a, R: Read + Seek>(
     archive: &'a Archive<R>,
-    state: &SwarmState,
+    state: &'a SwarmState,
     task: TaskId,
     until_ms: Option<u64>,
 ) -> Steps<'a, R> {
@@ -87,12 +89,13 @@ pub fn story<'a, R: Read + Seek>(
     places.retain(|place| until_ms.is_none_or(|until| place.clock.ms() <= until));
     let refused = state.tasks.get(&task).into_iter().flat_map(|task| &task.refusals.first);
     let refused = refused.map(|refusal| (refusal.event, refusal.reason)).collect();
-    Steps { archive, places: places.into_iter(), refused }
+    Steps { archive, members: &state.members, places: places.into_iter(), refused }
 }
 
 /// The steps of a story; each is read from the bundle when it is asked for.
 pub struct Steps<'a, R> {
     archive: &'a Archive<R>,
+    members: &'a Members,
     places: std::vec::IntoIter<Place>,
     refused: BTreeMap<EventId, Reason>,
 }
@@ -104,7 +107,8 @@ impl<R: Read + Seek> Iterator for Steps<'_, R> {
         let place = self.places.next()?;
         Some(self.archive.event(&place).map(|event| {
             let refused = self.refused.get(&event.id).copied();
-            Step { event, refused }
+            let stands = self.members.stands(&event.author, event.header.seq);
+            Step { event, refused, stands }
         }))
     }
 }
