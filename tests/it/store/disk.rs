@@ -281,7 +281,7 @@ fn a_reader_beside_a_writer_sees_a_whole_past() {
         let Some(length) = acknowledged(&line.unwrap()) else {
             continue;
         };
-        if length < last + 1500 {
+        if length < last + 1000 {
             continue;
         }
         let store = RocksStore::open_read_only(directory.path()).unwrap();
@@ -290,13 +290,13 @@ fn a_reader_beside_a_writer_sees_a_whole_past() {
         let refused = store.put_cache("x", b"y").unwrap_err().to_string();
         assert!(refused.contains("for reading only"), "{refused}");
         kept.push((store, last));
-        if kept.len() == 8 {
+        if kept.len() == 5 {
             child.kill().unwrap();
             break;
         }
     }
     child.wait().unwrap();
-    assert_eq!(kept.len(), 8);
+    assert_eq!(kept.len(), 5);
     // What the writer has compacted since is still there for those who read it.
     for (store, length) in kept {
         assert_eq!(examine(&store, author), Ok(length));
@@ -375,8 +375,8 @@ fn damaged_files_are_noticed() {
         }
         tables += u32::from(name.ends_with(".sst"));
         logs += u32::from(name.ends_with(".log"));
-        for part in 0..6 {
-            let at = (size - 1) * part / 5;
+        for part in 0..4 {
+            let at = (size - 1) * part / 3;
             let flip = |bytes: &mut Vec<u8>| bytes[at] ^= 0x41;
             noticed += u32::from(!damage(image.path(), &name, length, &format!("flip {at}"), flip));
             let cut = |bytes: &mut Vec<u8>| bytes.truncate(at);
@@ -388,7 +388,7 @@ fn damaged_files_are_noticed() {
         noticed += u32::from(!judge(removed.path(), length, &format!("{name}: removed")));
     }
     assert!(tables > 3 && logs > 0, "{tables} tables and {logs} logs");
-    assert!(noticed > 50, "{noticed} damages were noticed");
+    assert!(noticed > 40, "{noticed} damages were noticed");
 }
 
 fn judge_copy(image: &Path, length: u64) -> bool {
