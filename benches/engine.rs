@@ -1,5 +1,5 @@
 //! How fast the engine appends and folds the events of a working agent, as a share of what must be
-//! done in any case. `cargo bench --bench engine [-- --quick]`.
+//! done in any case. `cargo bench --bench engine [-- --quick] [append|fold|open]`.
 //!
 //! The limit of the fold is a scan of the store that decodes every event and does nothing with it;
 //! the limit of the append is the same store and log without index, fold and subscribers. Both run
@@ -30,9 +30,18 @@ fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let (rounds, events) = if quick { (3, 20_000) } else { (5, 100_000) };
     println!("{:<28}{:>12}{:>12}{:>8}{:>8}", "", "events/s", "limit", "share", "target");
-    append(rounds, events);
-    fold(rounds, events);
-    open(if quick { &[10_000, 50_000] } else { &[10_000, 1_000_000] });
+    let parts = ["append", "fold", "open"];
+    let asked: Vec<String> = std::env::args().filter(|a| parts.contains(&a.as_str())).collect();
+    let wants = |part: &str| asked.is_empty() || asked.iter().any(|a| a == part);
+    if wants("append") {
+        append(rounds, events);
+    }
+    if wants("fold") {
+        fold(rounds, events);
+    }
+    if wants("open") {
+        open(if quick { &[10_000, 50_000] } else { &[10_000, 1_000_000] });
+    }
 }
 
 fn key() -> SecretKey {
@@ -56,7 +65,6 @@ struct Author {
     task: TaskId,
     command: EventId,
     step: u32,
-    said: usize,
 }
 
 impl Author {
@@ -76,60 +84,63 @@ impl Author {
         let intent = engine.append(drafts, NOW).unwrap().ids[1];
         let won = ClaimWon { intent, epoch: 1, commit: commit() };
         engine.append(vec![Draft::about(task, won)], NOW).unwrap();
-        Self { task, command: intent, step: 0, said: 0 }
+        let mut author = Self { task, command: intent, step: 0 };
+        let last = vec![author.opened(), author.intended()];
+        author.command = engine.append(last, NOW).unwrap().ids[1];
+        author
     }
 
-    fn next(&mut self) -> Draft {
-        let number = self.said;
-        self.said += 1;
-        let epoch = 1;
-        if number.is_multiple_of(1000) {
-            self.step = 0;
-            let sandbox = "docker".to_owned();
-            let opened = SandboxOpened { epoch, process: 1, sandbox, base: commit() };
-            return Draft::about(self.task, opened);
-        }
-        match number % 8 {
-            1 => {
-                let (reasoning, command) = ("to see".to_owned(), "sh tests/run.sh".to_owned());
-                let step = self.step;
-                self.step += 1;
-                let intended = CommandIntended { epoch, step, reasoning, command, seconds: 60 };
-                Draft::about(self.task, intended)
-            }
-            0 => {
-                let finished = CommandFinished {
-                    epoch,
-                    command: self.command,
-                    status: CommandStatus::Exited(0),
-                    duration_ms: 5,
-                    output_total: 1200,
-                    output_kept: 1200,
-                    output_hash: Hash([2; 32]),
-                };
-                Draft::about(self.task, finished)
-            }
-            part => {
-                let output = CommandOutput {
-                    epoch,
-                    command: self.command,
-                    part: u32::try_from(part).unwrap(),
-                    stream: Stream::Stdout,
-                    at_ms: 1,
-                    bytes: vec![b'x'; 200],
-                };
-                Draft::about(self.task, output)
-            }
-        }
+    fn opened(&mut self) -> Draft {
+        self.step = 0;
+        let sandbox = "docker".to_owned();
+        Draft::about(self.task, SandboxOpened { epoch: 1, process: 1, sandbox, base: commit() })
     }
 
-    /// Appends this many events in batches.
-    fn say(&mut self, engine: &Engine, count: usize) {
-        let mut left = count;
-        while left > 0 {
-            let drafts: Vec<Draft> = (0..left.min(BATCH)).map(|_| self.next()).collect();
-            left -= drafts.len();
-            let ids = engine.append(drafts, NOW).unwrap().ids;
+    fn intended(&mut self) -> Draft {
+        let (reasoning, command) = ("to see".to_owned(), "sh tests/run.sh".to_owned());
+        let step = self.step;
+        self.step += 1;
+        let intended = CommandIntended { epoch: 1, step, reasoning, command, seconds: 60 };
+        Draft::about(self.task, intended)
+    }
+
+    fn output(&self, part: usize) -> Draft {
+        let output = CommandOutput {
+            epoch: 1,
+            command: self.command,
+            part: u32::try_from(part).unwrap(),
+            stream: Stream::Stdout,
+            at_ms: 1,
+            bytes: vec![b'x'; 200],
+        };
+        Draft::about(self.task, output)
+    }
+
+    /// So many events: what the command says, its end, and the next command.
+    fn batch(&mut self, size: usize) -> Vec<Draft> {
+        let mut drafts: Vec<Draft> = (2..size).map(|part| self.output(part)).collect();
+        let finished = CommandFinished {
+            epoch: 1,
+            command: self.command,
+            status: CommandStatus::Exited(0),
+            duration_ms: 5,
+            output_total: 1200,
+            output_kept: 1200,
+            output_hash: Hash([2; 32]),
+        };
+        drafts.push(Draft::about(self.task, finished));
+        if self.step == 100 {
+            drafts.pop();
+            drafts.push(self.opened());
+        }
+        drafts.push(self.intended());
+        drafts
+    }
+
+    /// Appends this many events in batches of a size.
+    fn say(&mut self, engine: &Engine, count: usize, size: usize) {
+        for _ in 0..count / size {
+            let ids = engine.append(self.batch(size), NOW).unwrap().ids;
             self.command = *ids.last().unwrap();
         }
     }
@@ -159,7 +170,7 @@ fn append(rounds: usize, count: usize) {
         let (kept, swarm) = store(dir.path());
         let engine = Engine::open(kept, key(), swarm, NOW).unwrap();
         let mut author = Author::new(&engine);
-        ours.push(timed(|| author.say(&engine, count)));
+        ours.push(timed(|| author.say(&engine, count, BATCH)));
 
         let dir = tempfile::tempdir().unwrap();
         let (kept, swarm) = store(dir.path());
@@ -175,9 +186,9 @@ fn plain(store: &RocksStore, swarm: SwarmId, author: &mut Author, count: usize) 
     for _ in 0..count / BATCH {
         let from = tip.length();
         let mut records = Vec::with_capacity(BATCH);
-        for seq in (from..).take(BATCH) {
+        for (seq, draft) in (from..).zip(author.batch(BATCH)) {
             clock += 1;
-            records.push(author.next().record(seq, Hlc(clock)).unwrap());
+            records.push(draft.record(seq, Hlc(clock)).unwrap());
         }
         let append = tip.append(&key(), swarm, clock, records);
         store.commit(std::slice::from_ref(&append), &[]).unwrap();
@@ -189,7 +200,11 @@ fn fold(rounds: usize, count: usize) {
     let dir = tempfile::tempdir().unwrap();
     let (kept, swarm) = store(dir.path());
     let engine = Engine::open(kept, key(), swarm, NOW).unwrap();
-    Author::new(&engine).say(&engine, count);
+    // Commands with a few lines of output each, as they come in practice.
+    Author::new(&engine).say(&engine, count, 8);
+    let refused =
+        engine.read(|state| state.tasks.values().map(|task| task.refusals.count).sum::<u64>());
+    assert_eq!(refused, 0, "every event counts");
     engine.store().put_cache("fold", b"none").unwrap();
     drop(engine);
     let kept: Arc<dyn LogStore> = Arc::new(RocksStore::open(dir.path(), Some(&swarm)).unwrap());
@@ -216,7 +231,7 @@ fn open(sizes: &[usize]) {
         let dir = tempfile::tempdir().unwrap();
         let (kept, swarm) = store(dir.path());
         let engine = Engine::open(kept, key(), swarm, NOW).unwrap();
-        Author::new(&engine).say(&engine, *count);
+        Author::new(&engine).say(&engine, *count, BATCH);
         engine.snapshot().unwrap();
         drop(engine);
         let times = (0..5).map(|_| {

@@ -27,13 +27,17 @@ impl EventSource for StoreSource<'_> {
             .map_err(|error| FoldError(error.to_string()))
     }
 
-    fn aggregates_of(&self, author: &AuthorId) -> Result<BTreeSet<Aggregate>, FoldError> {
+    fn aggregates_of(
+        &self,
+        author: &AuthorId,
+        before: u64,
+    ) -> Result<BTreeSet<Aggregate>, FoldError> {
         let mut found = BTreeSet::new();
         self.0
             .scan(author, 0, &mut |index, record| {
                 let event = Event::read(*author, index, record);
                 found.extend(event.ok().as_ref().and_then(Aggregate::of));
-                true
+                index + 1 < before
             })
             .map_err(|error| FoldError(error.to_string()))?;
         Ok(found)

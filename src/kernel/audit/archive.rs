@@ -142,7 +142,7 @@ impl<R: Read + Seek> EventSource for Archive<R> {
         Event::read(place.author, place.seq, record).map_err(|error| failed(error.to_string()))
     }
 
-    fn aggregates_of(&self, author: &AuthorId) -> Result<BTreeSet<Aggregate>, FoldError> {
+    fn aggregates_of(&self, author: &AuthorId, _: u64) -> Result<BTreeSet<Aggregate>, FoldError> {
         Ok(self.index.spoken.get(author).cloned().unwrap_or_default())
     }
 }

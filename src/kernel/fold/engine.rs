@@ -24,11 +24,15 @@ pub trait EventSource {
     /// [`FoldError`] if it is not there.
     fn event(&self, place: &Place) -> Result<Event, FoldError>;
 
-    /// All tasks and agents of which an author has events.
+    /// All tasks and agents of which an author has events before an index, and perhaps more.
     ///
     /// # Errors
     /// [`FoldError`].
-    fn aggregates_of(&self, author: &AuthorId) -> Result<BTreeSet<Aggregate>, FoldError>;
+    fn aggregates_of(
+        &self,
+        author: &AuthorId,
+        before: u64,
+    ) -> Result<BTreeSet<Aggregate>, FoldError>;
 }
 
 /// The events of an aggregate could not be read again.
@@ -131,7 +135,7 @@ impl Fold {
         for author in before.members.keys().chain(after.members.keys()) {
             let folded = self.frontier.get(author).copied().unwrap_or(0);
             if folded > 0 && before.standing(author) != after.standing(author) {
-                stale.extend(source.aggregates_of(author)?);
+                stale.extend(source.aggregates_of(author, folded)?);
             }
         }
         stale.remove(&Aggregate::Members);

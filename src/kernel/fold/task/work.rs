@@ -285,9 +285,10 @@ impl Epoch {
     }
 
     fn running(&mut self, command: &EventId) -> Result<&mut Command, Reason> {
-        let found = self.work.commands.iter_mut().rev().find(|found| found.event == *command);
-        let found = found.ok_or(Reason::Dangling)?;
-        if found.status.is_some() { Err(Reason::Ended) } else { Ok(found) }
+        // Commands run one after the other, so only the newest can be running.
+        let newest = self.work.commands.last_mut().filter(|newest| newest.event == *command);
+        let newest = newest.ok_or(Reason::Dangling)?;
+        if newest.status.is_some() { Err(Reason::Ended) } else { Ok(newest) }
     }
 
     fn output(&mut self, output: &CommandOutput) -> Result<(), Reason> {
