@@ -94,6 +94,8 @@ pub enum Context {
     Claim,
     /// The manifest of an exported bundle.
     Manifest,
+    /// The consent of a new key to follow an old one.
+    Rotation,
 }
 
 impl Context {
@@ -102,6 +104,7 @@ impl Context {
             Self::Head => b"bzzz v1 head\0",
             Self::Claim => b"bzzz v1 claim\0",
             Self::Manifest => b"bzzz v1 manifest\0",
+            Self::Rotation => b"bzzz v1 rotation\0",
         }
     }
 
@@ -114,8 +117,14 @@ impl Context {
 }
 
 /// An Ed25519 signature.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Signature(pub [u8; 64]);
+
+impl serde::Serialize for Signature {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&hex::encode(self.0))
+    }
+}
 
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

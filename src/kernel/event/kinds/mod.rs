@@ -2,6 +2,7 @@
 
 mod agent;
 mod claim;
+mod evidence;
 mod plan;
 mod publish;
 mod swarm;
@@ -12,6 +13,10 @@ use serde::Serialize;
 pub use agent::{AgentStarted, RepositorySeen, TaskSeen};
 pub use claim::{
     ClaimExpired, ClaimFailed, ClaimIntended, ClaimLost, ClaimMoved, ClaimSeen, ClaimWon,
+};
+pub use evidence::{
+    ForkProven, ForkResolved, HeadsWitnessed, KeyRotated, MAX_WITNESSED, PayloadErased,
+    WitnessedHead,
 };
 pub use plan::{PlanAdopted, PlanProposed, PlanReviewed, PlanText, Verdict};
 pub use publish::{
@@ -88,6 +93,11 @@ kinds! {
     2 MemberAdmitted,
     3 MemberRevoked,
     4 Checkpoint,
+    5 HeadsWitnessed,
+    6 ForkProven,
+    7 ForkResolved,
+    8 PayloadErased,
+    9 KeyRotated,
     10 AgentStarted,
     11 RepositorySeen,
     12 TaskSeen,
