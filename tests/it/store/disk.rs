@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::log_laws::{SWARM, grow, key};
 
-/// What a child process is to do, and where: `append PATH`, `hold PATH`, `fill PATH`.
+/// What a child process is to do, and where: `append PATH`, `hold PATH`, `fill PATH`, `erase PATH`.
 const TASK: &str = "BZZZ_TEST_STORE_TASK";
 
 /// A record of about 2 KiB that does not compress, so that a few appends fill tables.
@@ -107,6 +107,7 @@ fn child() {
             std::io::stdin().read_line(&mut String::new()).unwrap();
         }
         "fill" => fill(path),
+        "erase" => super::erase::child(path),
         "check" => {
             let store = RocksStore::open(path, Some(&SWARM)).unwrap();
             println!("acknowledged {}", examine(&store, key(1).author()).unwrap());
@@ -151,7 +152,7 @@ fn command(task: &str, path: &Path) -> Command {
     command
 }
 
-fn start(task: &str, path: &Path) -> (Child, BufReader<ChildStdout>) {
+pub(super) fn start(task: &str, path: &Path) -> (Child, BufReader<ChildStdout>) {
     let mut command = command(task, path);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -321,7 +322,7 @@ fn crashed() -> (TempDir, u64) {
     (image, tip.length())
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     for file in fs::read_dir(to).unwrap() {
         fs::remove_file(file.unwrap().path()).unwrap();
     }
