@@ -2,8 +2,9 @@
 //! that.
 
 use super::{Engine, EngineError};
-use crate::kernel::event::{EventId, swarm_id};
-use crate::kernel::log::{Range, RangeError, Tip};
+use crate::kernel::event::{EventId, Header, swarm_id};
+use crate::kernel::fold::Erasures;
+use crate::kernel::log::{Append, Range, RangeError, RecordRef, Tip};
 
 /// Why a range was refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub enum IngestError {
     /// It does not verify.
     #[error(transparent)]
     Invalid(RangeError),
+    /// A payload of founding, membership or evidence, which nobody can erase, is not there.
+    #[error("index {0}: the payload is absent, and one of its kind cannot be erased")]
+    Withheld(u64),
     /// This node could not store it.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -50,6 +54,9 @@ impl Engine {
             }
             Err(error) => return Err(IngestError::Invalid(error)),
         };
+        if let Some(index) = withheld(&append) {
+            return Err(IngestError::Withheld(index));
+        }
         let length = append.length();
         self.commit(&mut writer, append, now_ms)?;
         Ok(length)
@@ -62,4 +69,14 @@ impl Engine {
         let id = first.map(|record| EventId(record.as_ref().leaf(&range.author).0));
         id.is_some_and(|id| swarm_id(id) == self.swarm)
     }
+}
+
+/// The first record without the payload that it must have.
+fn withheld(append: &Append) -> Option<u64> {
+    let must_have = |record: RecordRef<'_>| {
+        record.body().is_none()
+            && Header::read(record).is_ok_and(|header| !Erasures::may_be_erased(header.kind))
+    };
+    let mut records = (append.from()..).zip(append.records());
+    records.find(|(_, record)| must_have(record.as_ref())).map(|(index, _)| index)
 }

@@ -5,22 +5,25 @@
 //! the time is handed in, so that the simulator runs this very code.
 
 mod append;
+mod erase;
 mod ingest;
 mod merge;
 mod open;
 mod source;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use append::Appended;
+pub use erase::{EraseError, ErasedEvent};
 pub use ingest::IngestError;
 pub use open::{Founding, found};
 pub use source::StoreSource;
 
 use crate::kernel::event::kinds::{Checkpoint, Frontier};
 use crate::kernel::event::{
-    Clock, ClockError, Draft, Event, EventError, Hlc, MAX_AHEAD_MS, SignedEvent, TaskId,
+    Clock, ClockError, Draft, Event, EventError, EventId, Hlc, MAX_AHEAD_MS, SignedEvent, TaskId,
 };
 use crate::kernel::fold::{
     Aggregate, EventSource, FOLD_VERSION, Fold, FoldError, Place, SwarmState,
@@ -88,6 +91,7 @@ pub struct Engine {
     queue: append::Queue,
     writer: Mutex<Writer>,
     view: RwLock<View>,
+    witnessed: Mutex<witness::Witnessed>,
     subscribers: RwLock<Vec<Subscriber>>,
 }
 
@@ -95,6 +99,8 @@ pub struct Engine {
 struct Writer {
     clock: Clock,
     since_snapshot: u64,
+    /// The erased payloads that were seen to be out of the store.
+    purged: BTreeMap<(AuthorId, u64), EventId>,
 }
 
 /// What readers see.
@@ -269,6 +275,7 @@ impl Engine {
                 let events = self.events(author, from, READ_AGAIN)?;
                 let events: Vec<_> = events.into_iter().map(Arc::new).collect();
                 self.fold_in(&mut writer, author, &events, now_ms)?;
+                self.purge_after(&mut writer, events.iter().map(|event| &**event))?;
                 from += READ_AGAIN as u64;
             }
         }

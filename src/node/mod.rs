@@ -10,10 +10,12 @@ mod effects;
 pub mod home;
 mod issues;
 mod key;
+mod mask;
 mod outside;
 mod replicate;
 mod run;
 mod status;
+mod witness;
 mod work;
 mod workspace;
 

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::log_laws::{SWARM, append, contents, grow, key, leaves, naive_root, record};
 
 mod disk;
-mod erase;
+pub(crate) mod erase;
 
 /// A store under test that can be closed and opened again.
 trait Backend {

@@ -5,6 +5,7 @@ mod client;
 mod configure;
 mod context;
 mod doctor;
+mod erase;
 mod error;
 mod init;
 mod log;
@@ -72,6 +73,7 @@ enum Command {
     Log(log::LogArgs),
     #[command(subcommand)]
     Member(member::MemberCommand),
+    Erase(erase::EraseArgs),
     Export(bundle::ExportArgs),
     Import(bundle::ImportArgs),
     /// Check everything that the node needs: home, store, repositories, sandbox, model
@@ -119,6 +121,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Task(command) => task::run(context, command),
         Command::Log(args) => log::run(context, args),
         Command::Member(command) => member::run(context, command),
+        Command::Erase(args) => erase::run(context, args),
         Command::Export(args) => bundle::run_export(context, args),
         Command::Import(args) => bundle::run_import(context, args),
         Command::Doctor => doctor::run(context),

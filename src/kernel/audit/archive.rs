@@ -142,6 +142,12 @@ impl<R: Read + Seek> EventSource for Archive<R> {
         Event::read(place.author, place.seq, record).map_err(|error| failed(error.to_string()))
     }
 
+    fn find(&self, author: &AuthorId, seq: u64) -> Result<Option<Event>, FoldError> {
+        let log = self.index.logs.get(author);
+        let place = log.and_then(|log| place(*author, log, seq));
+        place.map(|place| self.event(&place)).transpose()
+    }
+
     fn aggregates_of(&self, author: &AuthorId, _: u64) -> Result<BTreeSet<Aggregate>, FoldError> {
         Ok(self.index.spoken.get(author).cloned().unwrap_or_default())
     }

@@ -9,7 +9,7 @@ use super::manifest::Manifest;
 use super::report::{Failure, Finding, Report, Unchecked};
 use super::rule::Rule;
 use crate::kernel::event::kinds::{Checkpoint, Payload};
-use crate::kernel::event::{Event, EventId, Hlc};
+use crate::kernel::event::{Body, Event, EventId, Hlc};
 use crate::kernel::fold::{
     Epoch, EventSource, FOLD_VERSION, Fold, FoldError, Place, Reason, Refusals, SwarmState, Task,
 };
@@ -162,14 +162,14 @@ fn checkpoints<R: Read + Seek>(
 ) -> Result<(), FoldError> {
     let mut not_checked = 0;
     for places in said.checkpoints.chunk_by(|a, b| a.author == b.author) {
-        let mut fold = Fold::new(state.swarm);
+        let (mut fold, mut absent) = (Fold::new(state.swarm), Vec::new());
         for place in places {
             let event = archive.event(place)?;
             let Some(Payload::Checkpoint(checkpoint)) = event.payload() else {
                 continue;
             };
             let stands = state.members.stands(&place.author, place.seq);
-            if !stands || !reach(archive, &mut fold, checkpoint)? {
+            if !stands || !reach(archive, &mut fold, &mut absent, checkpoint)? {
                 not_checked += 1;
                 continue;
             }
@@ -184,7 +184,7 @@ fn checkpoints<R: Read + Seek>(
     }
     if not_checked > 0 {
         let what = "checkpoints of other fold versions, of revoked authors, or of events that \
-                    are not in the bundle"
+                    are not in the bundle or were erased later"
             .to_owned();
         report.unchecked.push(Unchecked { kind: "checkpoints", count: Some(not_checked), what });
     }
@@ -192,10 +192,12 @@ fn checkpoints<R: Read + Seek>(
 }
 
 /// Folds on to a checkpoint's frontier; `false` if that cannot be: it is of another version, goes
-/// beyond the bundle, or goes back behind the author's last checkpoint.
+/// beyond the bundle, goes back behind the author's last checkpoint, or covers events whose payloads
+/// are `absent` without being erased at that frontier.
 fn reach<R: Read + Seek>(
     archive: &Archive<R>,
     fold: &mut Fold,
+    absent: &mut Vec<Event>,
     checkpoint: &Checkpoint,
 ) -> Result<bool, FoldError> {
     let frontier: BTreeMap<AuthorId, u64> =
@@ -223,9 +225,12 @@ fn reach<R: Read + Seek>(
     }
     new.sort_unstable();
     for place in new {
-        let _ = fold.apply(&archive.event(&place)?, archive)?;
+        let event = archive.event(&place)?;
+        let _ = fold.apply(&event, archive)?;
+        absent.extend(Some(event).filter(|event| event.body == Body::Absent));
     }
-    Ok(true)
+    absent.retain(|event| fold.state().erasures.of(event).is_none());
+    Ok(absent.is_empty())
 }
 
 /// Lists what the fold refused, by author and reason.
@@ -240,6 +245,7 @@ fn refusals(state: &SwarmState, report: &mut Report) {
     };
     count(&state.members.refusals);
     count(&state.repository_refusals);
+    count(&state.erasures.refusals);
     state.agent_refusals.values().for_each(&mut count);
     state.tasks.values().for_each(|task| count(&task.refusals));
     report.checked.refused = total;

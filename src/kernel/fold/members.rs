@@ -24,8 +24,10 @@ pub struct Member {
     pub administrator: bool,
     /// When it was admitted.
     pub since: Hlc,
-    /// The number of its events that stand, once it was revoked.
+    /// The number of its events that stand, once it was revoked or went on under another key.
     pub revoked_at: Option<u64>,
+    /// The key under which it goes on.
+    pub successor: Option<AuthorId>,
 }
 
 /// The members of a swarm.
@@ -101,9 +103,28 @@ impl Members {
                 match self.members.get(&revoked.member) {
                     None => Err(Reason::Dangling),
                     Some(member) if member.administrator => Err(Reason::Role),
+                    // What a thief of the key rotated can be taken back, up to before it.
+                    Some(member) if member.successor.is_some() => match member.revoked_at {
+                        Some(length) if revoked.length < length => Ok(()),
+                        _ => Err(Reason::Repeated),
+                    },
                     Some(member) if member.revoked_at.is_some() => Err(Reason::Repeated),
                     Some(_) => Ok(()),
                 }
+            }
+            Payload::KeyRotated(rotated) => {
+                let Event { author, header, .. } = event;
+                if !self.members.contains_key(author) {
+                    return Err(Reason::Dangling);
+                }
+                if self.members.contains_key(&rotated.successor) {
+                    return Err(Reason::Repeated);
+                }
+                if self.members.len() >= MAX_MEMBERS {
+                    return Err(Reason::Limit);
+                }
+                let verified = rotated.verify(&self.swarm, author, header.seq);
+                verified.map_err(|_| Reason::Signature)
             }
             _ => Err(Reason::Content),
         }
@@ -124,19 +145,52 @@ impl Members {
                 for author in &founding.administrators {
                     let name = "administrator".to_owned();
                     let (role, administrator) = (Role::Agent, true);
-                    let member = Member { name, role, administrator, since, revoked_at: None };
+                    let member = Member {
+                        name,
+                        role,
+                        administrator,
+                        since,
+                        revoked_at: None,
+                        successor: None,
+                    };
                     self.members.insert(*author, member);
                 }
             }
             Some(Payload::MemberAdmitted(admitted)) => {
                 let (name, role) = (admitted.name.clone(), admitted.role.clone());
-                let member = Member { name, role, administrator: false, since, revoked_at: None };
+                let member = Member {
+                    name,
+                    role,
+                    administrator: false,
+                    since,
+                    revoked_at: None,
+                    successor: None,
+                };
                 self.members.insert(admitted.member, member);
             }
             Some(Payload::MemberRevoked(revoked)) => {
-                if let Some(member) = self.members.get_mut(&revoked.member) {
-                    member.revoked_at = Some(revoked.length);
+                let Some(member) = self.members.get_mut(&revoked.member) else {
+                    return;
+                };
+                member.revoked_at = Some(revoked.length);
+                // The rotation stands no more, nor any that followed it.
+                let mut next = member.successor.take();
+                // What was refused of the void part leaves no trace: nodes that got to know of the
+                // revocation sooner never had it.
+                self.refusals.forget(&revoked.member, revoked.length);
+                while let Some(key) = next {
+                    next = self.members.remove(&key).and_then(|member| member.successor);
+                    self.refusals.forget(&key, 0);
                 }
+            }
+            Some(Payload::KeyRotated(rotated)) => {
+                let Some(member) = self.members.get_mut(&event.author) else {
+                    return;
+                };
+                let after = Member { since, ..member.clone() };
+                member.revoked_at = Some(event.header.seq + 1);
+                member.successor = Some(rotated.successor);
+                self.members.insert(rotated.successor, after);
             }
             _ => {}
         }

@@ -152,6 +152,9 @@ section! {
         /// What is logged: a level (error, warn, info, debug, trace, off), or a level for each
         /// part of the program, such as "info,bzzz::net=debug".
         log_level: String = text(Form::LogFilter, "info");
+        /// How often this node records which heads of other logs it holds, if anything is new in
+        /// them, so that nobody can rewrite those logs without it; 0 for never.
+        witness_seconds: u64 = integer(0, 86_400, 60);
     }
 }
 
