@@ -697,7 +697,7 @@ def inclusions(_):
     defects = [
         ("cut", "The last byte is missing.", "proof-bytes", "bytes", good[:-1]),
         ("trailing", "A byte behind the hashes.", "proof-bytes", "bytes", good + b"\0"),
-        ("129", "129 hashes.", "proof-bytes", "hashes", proof(9, 13, [bytes(32)] * 129)),
+        ("129", "129 hashes.", "proof-hashes", "", proof(9, 13, [bytes(32)] * 129)),
         ("at-the-length", "Index 13 of 13.", "proof-position", "", proof(13, 13, hashes)),
         ("too-long", "A log above 2^40.", "proof-position", "",
          proof(9, v.MAX_LENGTH + 1, hashes)),
@@ -727,7 +727,7 @@ def consistencies(_):
     for name, title, rule, detail, data in [
         ("cut", "The last byte is missing.", "proof-bytes", "bytes", good[:-1]),
         ("trailing", "A byte behind the hashes.", "proof-bytes", "bytes", good + b"\0"),
-        ("129", "129 hashes.", "proof-bytes", "hashes", proof(6, 13, [bytes(32)] * 129)),
+        ("129", "129 hashes.", "proof-hashes", "", proof(6, 13, [bytes(32)] * 129)),
         ("backwards", "From 14 to 13.", "proof-position", "", proof(14, 13, hashes)),
         ("too-long", "A log above 2^40.", "proof-position", "",
          proof(6, v.MAX_LENGTH + 1, hashes)),
@@ -767,7 +767,8 @@ def event_files(_):
     yield "proof-bytes-in-record", "The file ends in the record.", cut, good[:60]
     yield "proof-bytes-in-head", "The file ends in the head.", cut, good[:-1]
     yield "proof-bytes-trailing", "A byte behind the head.", cut, good + b"\0"
-    yield ("proof-bytes-129", "129 hashes.", refuse("proof-bytes", detail="hashes"),
+    yield ("proof-bytes-too-long", "A file above the limit.", cut, good.ljust(74_001, b"\0"))
+    yield ("proof-hashes-129", "129 hashes.", refuse("proof-hashes"),
            start + signed_event(log, 1, 3, path=proof(1, 3, [bytes(32)] * 129)))
     mark = log.records[1][:2] + b"\2" + log.records[1][3:]
     yield ("event-record-bytes", "A mark of 2.", refuse("record-bytes", detail="mark"),
@@ -859,14 +860,14 @@ def forks(_):
     yield ("fork-head-bytes", "A head of length 0.", refuse("head-bytes", detail="length"),
            FORK_FILE + branch(a, 4, head=zero) + branch(b, 4))
     many = proof(4, 7, [bytes(32)] * 129)
-    yield ("fork-bytes-129", "129 hashes.", refuse("proof-bytes", detail="hashes"),
+    yield ("fork-hashes-129", "129 hashes.", refuse("proof-hashes"),
            FORK_FILE + branch(a, 4, before=many) + branch(b, 4))
 
     def bad(name, title, rule, one, other, **more):
         return name, title, refuse(rule, BERT, 4, **more), FORK_FILE + one + other
 
     two = grown(9, 4, swarm, STRANGER)
-    yield bad("fork-author", "Heads of two authors.", "fork-author",
+    yield bad("fork-heads", "Heads of two authors.", "fork-heads",
               branch(pair(4, 7, 9)[0], 4), branch(two, 4))
     yield bad("fork-index", "The branches are about two indices.", "fork-index",
               branch(a, 4), branch(b, 5))

@@ -30,8 +30,7 @@ MIN_RECORD = 39
 MAX_RANGE = 8_388_608
 MAX_LOGS = 65_536
 MAX_MANIFEST = 178 + 72 * MAX_LOGS
-MAX_EVENT_FILE = 74_000
-MAX_FORK_FILE = 11 + 16_868
+MAX_PROOF_FILE = 74_000
 MAX_MEMBERS, MAX_ADMINISTRATORS, MAX_NAME = 4096, 64, 256
 
 
@@ -450,12 +449,14 @@ class Proof:
 def read_proof(cursor):
     a, b, count = cursor.number(8), cursor.number(8), cursor.number(1)
     if count > MAX_HASHES:
-        raise Broken("proof-bytes", f"a proof of {count} hashes", "hashes")
+        raise Broken("proof-hashes", f"a proof of {count} hashes")
     return Proof(a, b, [cursor.take(32) for _ in range(count)])
 
 
-def opened(data, magic, limit):
+def opened(data, magic):
     """Reads magic and format of a file with a proof."""
+    if len(data) > MAX_PROOF_FILE:
+        raise Broken("proof-bytes", f"a file of more than {MAX_PROOF_FILE} bytes", "bytes")
     if data[: len(magic)] != magic:
         raise Broken("proof-magic", f"the file does not begin with {magic.decode()}")
     cursor = Cursor(data)
@@ -466,8 +467,6 @@ def opened(data, magic, limit):
         raise Broken("proof-bytes", str(error), "bytes") from None
     if form != 1:
         raise Broken("proof-format", f"a file of format {form}")
-    if len(data) > limit:
-        raise Broken("proof-bytes", f"a file of more than {limit} bytes", "bytes")
     return cursor
 
 
@@ -496,7 +495,7 @@ def verify_signed_event(cursor, swarm, author=None):
 
 
 def verify_event_file(data, author=None, swarm=None):
-    cursor = opened(data, b"bzzz-event", MAX_EVENT_FILE)
+    cursor = opened(data, b"bzzz-event")
     try:
         said = cursor.take(32)
     except Ended as error:
@@ -542,7 +541,7 @@ def verify_fork(cursor, author=None, swarm=None):
         if author is not None and a.head.author != author:
             raise Broken("proof-author", "the heads are of another author than was expected")
         if a.head.author != b.head.author:
-            raise Broken("fork-author", "the heads are of two authors")
+            raise Broken("fork-heads", "the heads are of two authors")
         if b.path.a != index:
             raise Broken("fork-index", "the branches are about two indices")
         swarm = a.head.swarm if swarm is None else swarm
@@ -559,7 +558,7 @@ def verify_fork(cursor, author=None, swarm=None):
 
 
 def verify_fork_file(data, author=None, swarm=None):
-    return verify_fork(opened(data, b"bzzz-fork", MAX_FORK_FILE), author, swarm)
+    return verify_fork(opened(data, b"bzzz-fork"), author, swarm)
 
 
 # bundle.md.
@@ -983,7 +982,7 @@ def main(arguments):
             files.append(argument)
     if len(files) != 1:
         return usage("one file is needed")
-    limit = {"proof": MAX_EVENT_FILE, "fork": MAX_FORK_FILE}.get(command)
+    limit = None if command == "bundle" else MAX_PROOF_FILE
     try:
         with open(files[0], "rb") as file:
             data = file.read() if limit is None else file.read(limit + 1)
