@@ -8,6 +8,7 @@ mod archive;
 mod bundle;
 mod compare;
 mod export;
+mod file;
 mod manifest;
 mod replay;
 mod report;
@@ -19,6 +20,10 @@ pub use bundle::{
     BUNDLE_FORMAT, BUNDLE_MAGIC, BundleError, BundleReader, HEADER_BYTES, MAX_MANIFEST_BYTES, Part,
 };
 pub use export::{ExportError, export};
+pub use file::{
+    EVENT_MAGIC, FORK_MAGIC, HEADS_MAGIC, HeadsProof, MAX_PROOF_FILE, PROOF_FORMAT, Proof,
+    ProofFile, ProofFileError, Proven,
+};
 pub use manifest::{LogEnd, MAX_BUNDLE_LOGS, Manifest, ManifestError};
 pub use replay::{LookupError, Step, Steps, find_task, fold_at, story};
 pub use report::{Checked, Counted, Failure, Finding, LogReport, MAX_LISTED, Report, Unchecked};
