@@ -913,6 +913,7 @@ def forks(_):
 def payloads(_):
     """Payloads alone: the canonical form of event.md."""
     good = u64(1) + text("lost")
+    long = u64(1) + text("x" * (v.MAX_BODY - 15))
     finished = {"kind": "66"}
     bad = {"expect": "refuse", "rule": "payload-bytes"}
     yield "payload-one", "The example of event.md.", ACCEPT | finished, good
@@ -923,6 +924,7 @@ def payloads(_):
         ("huge-text", "A text longer than what is left.", u64(1) + u64(1 << 63) + b"lost"),
         ("not-utf8", "A text that is not UTF-8.", u64(1) + u64(1) + b"\xff"),
         ("surrogate", "A surrogate in UTF-8.", u64(1) + u64(3) + b"\xed\xa0\x80"),
+        ("too-long", "65,537 bytes.", long),
         ("overlong", "UTF-8 longer than it need be.", u64(1) + u64(2) + b"\xc0\x80"),
     ]:
         yield f"payload-{name}", title, bad | finished, data

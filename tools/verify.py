@@ -386,6 +386,8 @@ PAYLOADS = payload_types()
 
 def read_payload(kind, data):
     """The fields of a payload of a known kind."""
+    if len(data) > MAX_BODY:
+        raise Malformed(f"a payload of {len(data)} bytes")
     cursor = Payload(data)
     try:
         fields = cursor.fields(*PAYLOADS[kind])

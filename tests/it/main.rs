@@ -24,3 +24,4 @@ mod sim;
 mod store;
 mod swarm;
 mod tidy;
+mod vectors;
