@@ -10,10 +10,11 @@ use bzzz::kernel::audit::{Proof, ProofFile, ProofFileError, Rule, verify};
 use bzzz::kernel::event::{
     ClaimError, CodecError, EventError, Payload, SignedClaim, SignedEventError,
 };
+use bzzz::kernel::fold::FOLD_VERSION;
 use bzzz::kernel::identity::{SignatureError, SwarmId};
 use bzzz::kernel::log::{
-    Consistency, Cursor, ForkError, ForkProof, Hash, HeadError, Inclusion, ProofError, RangeError,
-    RecordError, RecordRef, SignedHead,
+    Consistency, Cursor, ForkError, ForkProof, HEAD_BYTES, Hash, HeadError, Inclusion, ProofError,
+    RangeError, RecordError, RecordRef, SignedHead,
 };
 use bzzz::kernel::sync::{MessageError, Request, Response};
 
@@ -395,6 +396,43 @@ fn the_pages_name_every_rule() {
             }
         }
     }
+}
+
+/// The bytes of the examples: of each line that is set in, what stands before two spaces or the end.
+fn examples(page: &str) -> String {
+    let page = fs::read_to_string(folder("schema").join(page)).unwrap();
+    let digits = |line: &str| {
+        let shown = line.strip_prefix("    ")?.split("  ").next()?.replace(' ', "");
+        let hex = shown.len() % 2 == 0 && shown.bytes().all(|byte| byte.is_ascii_hexdigit());
+        Some(if hex { shown } else { "\n".to_owned() })
+    };
+    page.lines().filter_map(digits).collect()
+}
+
+#[test]
+fn the_examples_of_the_pages_are_vectors() {
+    let all = vectors();
+    let bytes = |name: &str| {
+        let vector = all.iter().find(|vector| vector.name == format!("{name}.txt"));
+        hex::encode(&vector.unwrap().bytes)
+    };
+    for (page, name) in
+        [("bundle.md", "bundle-one-event"), ("proof.md", "event-one"), ("claim.md", "claim-one")]
+    {
+        assert!(examples(page).contains(&bytes(name)), "schema/{page} does not show {name}");
+    }
+    let log = bytes("bundle-two-logs");
+    let head = examples("head.md");
+    let head = head.lines().find(|line| line.len() == 2 * HEAD_BYTES).unwrap();
+    assert!(log.contains(head), "the head of schema/head.md");
+    // The state is that of the smallest bundle, and so is the digest behind it.
+    let fold = examples("fold.md");
+    let state = fold.lines().find(|line| line.len() > 400).unwrap();
+    let prefix = FOLD_VERSION.to_le_bytes().to_vec();
+    let input = [prefix, hex::decode(state).unwrap()].concat();
+    let digest = hex::encode(blake3::derive_key("bzzz v1 state", &input));
+    assert!(bytes("bundle-one-event").contains(&digest), "the state of schema/fold.md");
+    assert!(fold.lines().any(|line| line == digest), "the digest in schema/fold.md");
 }
 
 /// Bundles that released formats wrote. None is ever taken away or made anew.
