@@ -10,6 +10,7 @@ mod init;
 mod log;
 mod logging;
 mod member;
+mod prove;
 mod status;
 mod task;
 mod up;
@@ -74,6 +75,7 @@ enum Command {
     Member(member::MemberCommand),
     Export(bundle::ExportArgs),
     Import(bundle::ImportArgs),
+    Prove(prove::ProveArgs),
     /// Check everything that the node needs: home, store, repositories, sandbox, model
     Doctor,
     #[command(subcommand)]
@@ -121,6 +123,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Member(command) => member::run(context, command),
         Command::Export(args) => bundle::run_export(context, args),
         Command::Import(args) => bundle::run_import(context, args),
+        Command::Prove(args) => prove::run(context, args),
         Command::Doctor => doctor::run(context),
         Command::Config(command) => configure::run(context, command),
         Command::Key(KeyCommand::Show) => show_key(context),

@@ -1,10 +1,11 @@
 //! Proofs as files, small enough to be sent by mail: one event that proves itself, and two heads of
 //! which the first is a prefix of the second. `schema/proof.md` has the bytes.
 
-use crate::kernel::event::{Event, SignedEvent, SignedEventError};
+use crate::kernel::event::{Event, EventError, SignedEvent, SignedEventError};
 use crate::kernel::identity::{AuthorId, SwarmId};
 use crate::kernel::log::{
-    Consistency, Cursor, CursorError, HEAD_BYTES, HeadError, ProofError, SignedHead,
+    Consistency, Cursor, CursorError, ForkError, HEAD_BYTES, HeadError, ProofError, RecordError,
+    SignedHead,
 };
 
 /// The first bytes of a file with one event.
@@ -13,14 +14,11 @@ pub const EVENT_MAGIC: &[u8; 10] = b"bzzz-event";
 /// The first bytes of a file with two heads and what shows that they are of one log.
 pub const HEADS_MAGIC: &[u8; 10] = b"bzzz-heads";
 
-/// The first bytes of a file with a fork proof.
-pub const FORK_MAGIC: &[u8; 9] = b"bzzz-fork";
-
 /// The format of these files that this program reads and writes.
 pub const PROOF_FORMAT: u16 = 1;
 
-/// The longest file with a proof, in bytes. A fork proof with two records of the greatest size fits.
-pub const MAX_PROOF_FILE: usize = 512 * 1024;
+/// The longest file with a proof, in bytes: one event of the greatest size fits.
+pub const MAX_PROOF_FILE: usize = 74_000;
 
 /// Why a file proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,20 +76,53 @@ impl ProofFileError {
             Self::Author { .. } => "proof-author",
             Self::Lengths { .. } => "proof-length",
             Self::Clock => "head-clock",
-            Self::Head(error) | Self::Event(SignedEventError::Head(error)) => match error {
-                HeadError::Size(_) | HeadError::Length(_) => "head-bytes",
-                HeadError::Swarm { .. } => "head-swarm",
-                HeadError::Signature { .. } => "head-signature",
+            Self::Head(error) => head_rule(error),
+            Self::Proof(error) => proof_rule(error),
+            Self::Event(error) => match error {
+                SignedEventError::Bytes(_) => "proof-bytes",
+                SignedEventError::Record(RecordError::BodyHash) => "record-body-hash",
+                SignedEventError::Record(_) => "record-bytes",
+                SignedEventError::Proof(error) => proof_rule(error),
+                SignedEventError::Head(error) => head_rule(error),
+                SignedEventError::Event(EventError::Seq { .. }) => "event-seq",
+                SignedEventError::Event(_) => "event-header",
+                SignedEventError::Length { .. } => "proof-length",
             },
-            Self::Proof(error) | Self::Event(SignedEventError::Proof(error)) => match error {
-                ProofError::Root => "proof-root",
-                _ => "proof-bytes",
-            },
-            Self::Event(SignedEventError::Bytes(_)) => "proof-bytes",
-            Self::Event(SignedEventError::Record(_)) => "record-bytes",
-            Self::Event(SignedEventError::Event(_)) => "event-header",
-            Self::Event(SignedEventError::Length { .. }) => "proof-length",
         }
+    }
+}
+
+fn head_rule(error: &HeadError) -> &'static str {
+    match error {
+        HeadError::Size(_) | HeadError::Length(_) => "head-bytes",
+        HeadError::Swarm { .. } => "head-swarm",
+        HeadError::Signature { .. } => "head-signature",
+    }
+}
+
+fn proof_rule(error: &ProofError) -> &'static str {
+    match error {
+        ProofError::Bytes(_) => "proof-bytes",
+        ProofError::Position { .. } => "proof-position",
+        ProofError::Hashes { .. } => "proof-hashes",
+        ProofError::Root => "proof-root",
+    }
+}
+
+/// The stable name of the rule that a fork proof breaks.
+#[must_use]
+pub fn fork_rule(error: &ForkError) -> &'static str {
+    match error {
+        ForkError::Magic => "proof-magic",
+        ForkError::Format(_) => "proof-format",
+        ForkError::Bytes(_) => "proof-bytes",
+        ForkError::Head { source, .. } => head_rule(source),
+        ForkError::Proof { source, .. } => proof_rule(source),
+        ForkError::Authors(..) => "fork-heads",
+        ForkError::Position { .. } => "fork-index",
+        ForkError::Before(_) => "fork-prefix",
+        ForkError::Same(_) => "fork-leaves",
+        ForkError::Order => "fork-order",
     }
 }
 
