@@ -15,7 +15,7 @@ import sys
 import nacl.bindings
 
 import verify as v
-from verify import FIELD, derive, subtrees, u64
+from verify import FIELD, derive, subtrees, tree_root, u64
 
 START = 1_769_860_800_000 << 16
 ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -116,13 +116,6 @@ def record(head, body, mark=1):
 
 def leaf(author, data):
     return derive("leaf", author, data[3 : 3 + int.from_bytes(data[:2], "little")])
-
-
-def tree_root(leaves):
-    peaks = v.Peaks()
-    for node in leaves:
-        peaks.push(node)
-    return peaks.root()
 
 
 def node(leaves, height, offset):
@@ -591,12 +584,32 @@ def bundles_of_manifests(version):
            bundle(own.swarm, [own.anna, own.bert, guest_of(own.swarm)]))
     yield ("manifest-exporter", "The exporter is no member.",
            refuse("manifest-exporter", STRANGER), said(manifest(swarm, ends, key=STRANGER)))
+    yield from bundles_of_witnesses()
     yield ("state-digest", "Another digest of the state.",
            refuse("state-digest", ANNA, needs="fold"), said(manifest(swarm, ends, version=version)))
     wrong = founder()
     wrong.say(START + 1, 4, u32(version) + u64(1) + ANNA.public + u64(1) + bytes(32))
     yield ("checkpoint-digest", "A checkpoint with another digest.",
            refuse("checkpoint-digest", ANNA, 1, needs="fold"), bundle(wrong.swarm, [wrong]))
+
+
+def bundles_of_witnesses():
+    """Anna says what she holds of Bert's log."""
+    def said(key, length, root, use=b"head"):
+        world = World()
+        whole = head(key, world.swarm, length, root or tree_root(world.bert.leaves()), START, use)
+        witnessed = whole[32:]
+        world.anna.say(START + 9, 5, u64(1) + witnessed)
+        return world
+
+    good = said(BERT, 3, None)
+    yield "witnessed", "A witness holds the log's head.", ACCEPT, good.bundle()
+    yield ("witnessed-root", "A witness holds another head that the author signed.",
+           refuse("witnessed-root", BERT, 2), said(BERT, 3, bytes(32)).bundle())
+    yield ("witnessed-unsigned", "A witness holds another head that nobody signed.", ACCEPT,
+           said(BERT, 3, bytes(32), b"claim").bundle())
+    yield ("witnessed-longer", "A witness holds a head that is longer than the log.", ACCEPT,
+           said(BERT, 4, bytes(32)).bundle())
 
 
 def guest_of(swarm):
@@ -811,6 +824,45 @@ def event_files(_):
         bad.seal()
         expected = refuse(rule, BERT, 1, **({"detail": detail} if detail else {}))
         yield name, title, expected | more, start + signed_event(bad, 1, 2)
+
+
+def heads_files(_):
+    log = World().bert
+    leaves = log.leaves()
+    short, long = log.heads
+    start = b"bzzz-heads" + u16(1) + log.swarm
+    between = consistency(leaves, 1, 3)
+    good = start + short + long + between
+    yield "heads-one", "Heads of 1 and 3 records.", ACCEPT, good
+    yield ("heads-same", "One head twice.", ACCEPT,
+           start + long + long + consistency(leaves, 3, 3))
+    cut = refuse("proof-bytes", detail="bytes")
+    yield "heads-magic", "Another magic.", refuse("proof-magic"), b"bzzz-haeds" + good[10:]
+    yield "heads-format", "Another format.", refuse("proof-format"), good[:10] + u16(2) + good[12:]
+    yield "heads-cut", "The last byte is missing.", cut, good[:-1]
+    yield "heads-trailing", "A byte behind the hashes.", cut, good + b"\0"
+    zero = short[:64] + u64(0) + short[72:]
+    yield ("heads-bytes", "A head of length 0.", refuse("head-bytes", detail="length"),
+           start + zero + long + between)
+
+    def other(key=BERT, swarm=log.swarm, length=3, root=tree_root(leaves), clock=START + 4, **more):
+        return head(key, swarm, length, root, clock, **more)
+
+    for name, title, rule, first, second, hashes in [
+        ("author", "Heads of two authors.", "proof-author", short, other(key=ANNA), between),
+        ("lengths", "Hashes between other lengths.", "proof-length", short, long,
+         consistency(leaves, 2, 3)),
+        ("backwards", "The longer head comes first.", "proof-position", long, short,
+         proof(3, 1, [])),
+        ("hashes", "A hash is missing.", "proof-hashes", short, long, between[:16] + b"\1"
+         + between[17:49]),
+        ("root", "Another root.", "proof-root", short, other(root=bytes(32)), between),
+        ("clock", "The clock does not rise.", "head-clock", short, other(clock=START + 2), between),
+        ("swarm", "A head of another swarm.", "head-swarm", short, other(swarm=bytes(32)), between),
+        ("signature", "Signed for another use.", "head-signature", short, other(use=b"claim"),
+         between),
+    ]:
+        yield f"heads-{name}", title, refuse(rule), start + first + second + hashes
 
 
 FORK_FILE = b"bzzz-fork" + u16(1)
@@ -1053,6 +1105,7 @@ def bundles(version):
 FORMATS = {
     "bundle": bundles,
     "event-file": event_files,
+    "heads-file": heads_files,
     "fork-file": forks,
     "head": heads,
     "record": records,

@@ -196,6 +196,13 @@ class Peaks:
         return root(self.length, self.hashes)
 
 
+def tree_root(leaves):
+    peaks = Peaks()
+    for leaf in leaves:
+        peaks.push(leaf)
+    return peaks.root()
+
+
 # head.md.
 
 
@@ -505,6 +512,32 @@ def verify_event_file(data, author=None, swarm=None):
     if swarm is not None and said != swarm:
         raise Broken("head-swarm", f"the file is of swarm {said.hex()}")
     return verify_signed_event(cursor, said, author)
+
+
+def verify_heads_file(data, author=None, swarm=None):
+    """Two heads of one log: the author and both lengths."""
+    cursor = opened(data, b"bzzz-heads")
+    try:
+        said = cursor.take(32)
+        short, long = (read_head(cursor.take(HEAD_BYTES)) for _ in range(2))
+        between = read_proof(cursor)
+        cursor.end()
+    except Ended as error:
+        raise Broken("proof-bytes", f"the file's bytes: {error}", "bytes") from None
+    if swarm is not None and said != swarm:
+        raise Broken("head-swarm", f"the file is of swarm {said.hex()}")
+    for head in (short, long):
+        if head.author != (short.author if author is None else author):
+            raise Broken("proof-author", "a head is of another author than was expected")
+    if (between.a, between.b) != (short.length, long.length):
+        raise Broken("proof-length", "the hashes are between other lengths than the heads'")
+    if between.roots() != (short.root, long.root):
+        raise Broken("proof-root", "the hashes lead to another root than a head's")
+    if short.length < long.length and short.clock >= long.clock:
+        raise Broken("head-clock", "the longer head's clock is not above the shorter's")
+    short.verify(said)
+    long.verify(said)
+    return short.author, short.length, long.length
 
 
 @dataclass
@@ -847,6 +880,47 @@ class Bundle:
             what = f"the manifest counts {manifest.events} events in {total}"
             self.fail("manifest-events", what, manifest.exporter, None, self.manifest_at)
 
+    def witnessed(self, events, members):
+        """bundle.md, `witnessed-root`: heads of other logs than these, that their authors signed."""
+        forked, wrong = set(), []
+        for event in events:
+            if event.format != 1 or event.body is None or event.kind not in (5, 6):
+                continue
+            try:
+                (said,) = read_payload(event.kind, event.body)
+            except Malformed:
+                continue
+            if event.kind == 6:
+                try:
+                    forked.add(verify_fork(Cursor(said), None, self.swarm)[0])
+                except Broken:
+                    self.skip("proofs of forks that prove nothing")
+                continue
+            member = members.get(event.author)
+            if not member or not stands(member, event.seq):
+                continue
+            for author, length, said_root, clock, signature in said:
+                log = self.logs.get(author)
+                if author == event.author or not log or not 1 <= length <= len(log.events):
+                    continue
+                signed = self.swarm + author + u64(length) + said_root + u64(clock)
+                leaves = (event.id for event in log.events[:length])
+                head = Head(self.swarm, author, length, said_root, clock, signature, signed)
+                if tree_root(leaves) != said_root:
+                    wrong.append((author, length, head))
+        for author, length, head in wrong:
+            try:
+                head.verify(self.swarm)
+            except Broken:
+                self.notes.append(f"a head of {author.hex()} is said to be held; nobody signed it")
+                continue
+            if author in forked:
+                self.notes.append(f"log {author.hex()} forked, as an event proves")
+                continue
+            offset = self.logs[author].places[length - 1]
+            what = f"somebody holds another head of {length} records that the author signed"
+            self.fail("witnessed-root", what, author, length - 1, offset)
+
     def fail(self, rule, what, author, index, offset):
         self.failures.append(Broken(rule, what, "", author, index, offset))
 
@@ -865,6 +939,7 @@ class Bundle:
                     what = f"the cause {cause.hex()} is not earlier than the event"
                     self.fail("cause-order", what, event.author, event.seq, offset)
         members = fold_members(events, self.swarm)
+        self.witnessed(events, members)
         for author, log in sorted(self.logs.items()):
             if author not in members:
                 what = "the author was never admitted to the swarm"
@@ -881,6 +956,10 @@ class Bundle:
             event.format == 1 and event.kind == 4 and event.body is not None for event in events
         )
         self.unchecked.append("the manifest's state digest: this program does not fold the state")
+
+
+def stands(member, seq):
+    return member["revoked_at"] is None or seq < member["revoked_at"]
 
 
 def fold_members(events, swarm):
@@ -944,7 +1023,10 @@ def check(command, data, author, swarm):
             raise SystemExit("verify.py: the bundle is of another swarm than --swarm")
         return failures, found, NEVER + unchecked
     try:
-        if command == "proof":
+        if data[:10] == b"bzzz-heads" and command == "proof":
+            who, short, long = verify_heads_file(data, author, swarm)
+            found = {"author": who.hex(), "from": short, "to": long}
+        elif command == "proof":
             event = verify_event_file(data, author, swarm)
             found = {"event": event.id.hex(), "author": event.author.hex(), "index": event.seq}
             found |= {"kind": event.kind, "payload": event.body is not None}

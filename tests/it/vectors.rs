@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Cursor as Bytes;
 use std::path::{Path, PathBuf};
 
-use bzzz::kernel::audit::{Proof, ProofFile, ProofFileError, Rule, verify};
+use bzzz::kernel::audit::{Proof, ProofFile, ProofFileError, Rule, fork_rule, verify};
 use bzzz::kernel::event::{
     ClaimError, CodecError, EventError, Payload, SignedClaim, SignedEventError,
 };
@@ -101,7 +101,7 @@ impl Vector {
     fn answer(&self) -> Answer {
         let refused = match self.says("format") {
             "bundle" => return bundle(&self.bytes),
-            "event-file" => return event_file(&self.bytes),
+            "event-file" | "heads-file" => return proof_file(&self.bytes),
             "fork-file" => return fork_file(&self.bytes),
             "head" => SignedHead::from_bytes(&self.bytes)
                 .and_then(|head| head.verify(&self.swarm()))
@@ -165,25 +165,32 @@ fn bundle(bytes: &[u8]) -> Answer {
     }
 }
 
-fn event_file(bytes: &[u8]) -> Answer {
+fn proof_file(bytes: &[u8]) -> Answer {
     let file = match ProofFile::from_bytes(bytes) {
         Ok(file) => file,
-        Err(error) => return Answer::of(proof_file(&error)),
+        Err(error) => return Answer::of(named(&error)),
     };
-    let Proof::Event(event) = &file.proof else {
-        panic!("another proof than that of an event");
+    let Err(error) = file.verify(&file.author()) else {
+        return Answer::default();
     };
-    let answer = file.verify(&file.author()).map_err(|error| Answer::of(proof_file(&error)));
-    answer.err().map(|no| no.at(&file.author(), event.inclusion.index)).unwrap_or_default()
+    match &file.proof {
+        Proof::Event(event) => Answer::of(named(&error)).at(&file.author(), event.inclusion.index),
+        Proof::Heads(_) => Answer::of(named(&error)),
+    }
 }
 
 fn fork_file(bytes: &[u8]) -> Answer {
+    let named = |error: &ForkError| {
+        let name = fork(error);
+        assert_eq!(name.0, fork_rule(error), "the name that programs are told");
+        Answer::of(name)
+    };
     let file = match ForkProof::from_file(bytes) {
         Ok(file) => file,
-        Err(error) => return Answer::of(fork(&error)),
+        Err(error) => return named(&error),
     };
     let first = &file.branches[0];
-    let answer = file.verify(&file.swarm()).map_err(|error| Answer::of(fork(&error)));
+    let answer = file.verify(&file.swarm()).map_err(|error| named(&error));
     answer.err().map(|no| no.at(&first.head.author, first.index())).unwrap_or_default()
 }
 
@@ -288,15 +295,27 @@ names! {
     }
 }
 
-/// The errors of a file with an event; those of other proofs are not in it.
-fn proof_file(error: &ProofFileError) -> Name {
-    match error {
-        ProofFileError::Magic => ("proof-magic", ""),
-        ProofFileError::TooLong(_) | ProofFileError::Bytes(_) => ("proof-bytes", "bytes"),
-        ProofFileError::Format(_) => ("proof-format", ""),
+names! {
+    heads HEADS ProofFileError {
+        ProofFileError::Magic => "proof-magic" "",
+        ProofFileError::TooLong(_) => "proof-bytes" "bytes",
+        ProofFileError::Bytes(_) => "proof-bytes" "bytes",
+        ProofFileError::Format(_) => "proof-format" "",
+        ProofFileError::Author { .. } => "proof-author" "",
+        ProofFileError::Lengths { .. } => "proof-length" "",
+        ProofFileError::Clock => "head-clock" "",
+    } {
         ProofFileError::Event(error) => signed_event(error),
-        other => panic!("not of a file with an event: {other}"),
+        ProofFileError::Head(error) => head(error),
+        ProofFileError::Proof(error) => proof(error),
     }
+}
+
+/// The name of a file's error, which is the one that programs are told.
+fn named(error: &ProofFileError) -> Name {
+    let name = heads(error);
+    assert_eq!(name.0, error.rule());
+    name
 }
 
 fn vectors() -> Vec<Vector> {
@@ -333,11 +352,15 @@ fn every_rule_has_a_vector() {
             _ => drop(accepted.insert(format)),
         }
     }
-    let rules: Vec<Name> = Rule::ALL.iter().map(|rule| (rule.name(), "")).collect();
+    // Pins and policies are the auditor's own: no bundle breaks them by itself.
+    let own = [Rule::Pin, Rule::Policy];
+    let rules = Rule::ALL.iter().filter(|rule| !own.contains(rule));
+    let rules: Vec<Name> = rules.map(|rule| (rule.name(), "")).collect();
     let files: &[Name] = &[("proof-magic", ""), ("proof-format", "")];
-    let demanded: [(&str, &[&[Name]]); 10] = [
+    let demanded: [(&str, &[&[Name]]); 11] = [
         ("bundle", &[&rules]),
         ("event-file", &[files, SIGNED_EVENT, RECORD_IN_FILES, HEAD_IN_FILES, PROOF, EVENT]),
+        ("heads-file", &[HEADS, HEAD_IN_FILES, PROOF]),
         ("fork-file", &[FORK, HEAD_IN_FILES, PROOF]),
         ("head", &[HEAD, SIGNATURE]),
         ("record", &[RECORD]),
@@ -382,7 +405,7 @@ const MESSAGE_IN_REQUESTS: &[Name] = MESSAGE.split_at(8).0;
 fn the_pages_name_every_rule() {
     let page = |name: &str| fs::read_to_string(folder("schema").join(name)).unwrap();
     let pages: [(&str, &[&[Name]]); 5] = [
-        ("proof.md", &[SIGNED_EVENT, FORK, PROOF]),
+        ("proof.md", &[SIGNED_EVENT, HEADS, FORK, PROOF]),
         ("log.md", &[RECORD]),
         ("head.md", &[HEAD, SIGNATURE]),
         ("claim.md", &[CLAIM]),
