@@ -908,7 +908,7 @@ class Bundle:
                 head = Head(self.swarm, author, length, said_root, clock, signature, signed)
                 if tree_root(leaves) != said_root:
                     wrong.append((author, length, head))
-        for author, length, head in wrong:
+        for author, length, head in sorted(wrong, key=lambda one: one[:2]):
             try:
                 head.verify(self.swarm)
             except Broken:
@@ -939,7 +939,6 @@ class Bundle:
                     what = f"the cause {cause.hex()} is not earlier than the event"
                     self.fail("cause-order", what, event.author, event.seq, offset)
         members = fold_members(events, self.swarm)
-        self.witnessed(events, members)
         for author, log in sorted(self.logs.items()):
             if author not in members:
                 what = "the author was never admitted to the swarm"
@@ -951,6 +950,7 @@ class Bundle:
         if self.manifest.exporter not in members:
             what = "the exporter is no member, so that anybody may have cut the logs"
             self.fail("manifest-exporter", what, self.manifest.exporter, None, self.manifest_at)
+        self.witnessed(events, members)
         self.skipped["causes that name events which are not in the bundle"] = outside
         self.skipped["checkpoints: this program does not fold the state"] = sum(
             event.format == 1 and event.kind == 4 and event.body is not None for event in events
