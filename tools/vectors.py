@@ -1,10 +1,10 @@
 """Writes the vectors of schema/vectors/, one file for each case.
 
-    python3 tools/vectors.py DIRECTORY [VERSION_OF_THE_FOLD]
+    python3 tools/vectors.py DIRECTORY
 
 It makes valid bytes as the pages of schema/ say, breaks one rule of them at a time, and says in the
 file's header what a reader must answer. Seeds are fixed, so that it always writes the same bytes. It
-has its own writer; of tools/verify.py it takes the hashes and the shape of the tree.
+has its own writer; of tools/verify.py and tools/fold.py it takes hashes, the tree's shape and digests.
 """
 
 import hashlib
@@ -14,13 +14,12 @@ import sys
 
 import nacl.bindings
 
+import fold
 import verify as v
 from verify import FIELD, derive, subtrees, tree_root, u64
 
 START = 1_769_860_800_000 << 16
 ORDER = 2**252 + 27742317777372353535851937790883648493
-FOLD_VERSION = 1
-
 
 def u16(number):
     return number.to_bytes(2, "little")
@@ -268,21 +267,13 @@ class World:
         return bundle(self.swarm, [self.anna, self.bert], **more)
 
 
-def small_state(swarm, log, members, version):
-    """fold.md: the state of a swarm of which only its members are known, and its digest."""
-    def member(name, role, administrator, since):
-        mark = bytes([administrator])
-        return text(name) + u32(role) + mark + u64(since) + b"\0"
-
-    listed = sorted((key.public, member(*rest)) for key, *rest in members)
-    encoded = swarm
-    encoded += swarm + b"\1" + log.id(0) + text("vectors")
-    encoded += u64(len(listed)) + b"".join(key + said for key, said in listed)
-    encoded += u64(0) + u64(0)
-    encoded += u64(0) + u64(0)
-    encoded += u64(0) + u64(0) + u64(0)
-    encoded += u64(0)
-    return encoded, derive("state", u32(version), encoded)
+def digest_of(*logs):
+    """The digest of the state that whole logs lead to."""
+    events = []
+    for log in logs:
+        for index, data in enumerate(log.records):
+            events.append(v.read_event(log.key.public, index, v.read_record(data)))
+    return fold.fold(events, logs[0].swarm).digest()
 
 
 # The cases. Each is a function that yields (name, title, expectation, bytes).
@@ -305,8 +296,7 @@ ACCEPT = {"expect": "accept"}
 
 def bundles_that_verify(version):
     anna = founder()
-    members = [(ANNA, "administrator", 1, 1, START)]
-    _, digest = small_state(anna.swarm, anna, members, version)
+    digest = digest_of(anna)
     only = bundle(anna.swarm, [anna], version=version, digest=digest)
     yield "one-event", "The smallest bundle, with the digest of its state.", ACCEPT, only
     anna.say(START + 1, 4, u32(version) + u64(1) + ANNA.public + u64(1) + digest)
@@ -1119,11 +1109,11 @@ FORMATS = {
 }
 
 
-def main(folder, version=FOLD_VERSION):
+def main(folder):
     os.makedirs(folder, exist_ok=True)
     written = set()
     for form, cases in FORMATS.items():
-        for name, title, expected, data in cases(int(version)):
+        for name, title, expected, data in cases(fold.VERSION):
             name = name if name.startswith(form.split("-")[0]) else f"{form}-{name}"
             path = os.path.join(folder, f"{name}.txt")
             if path in written:
@@ -1142,6 +1132,6 @@ def main(folder, version=FOLD_VERSION):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
+    if len(sys.argv) != 2:
         raise SystemExit(__doc__)
-    main(*sys.argv[1:])
+    main(sys.argv[1])
