@@ -283,7 +283,7 @@ REFUSE = "refuse"
 
 def refuse(rule, key=None, index=None, **more):
     expected = {"expect": "refuse", "rule": rule}
-    expected |= {name: str(value) for name, value in more.items() if name in ("detail", "needs")}
+    expected |= {name: str(value) for name, value in more.items() if name in ("detail", "fold")}
     if key is not None:
         expected["author"] = (key if isinstance(key, bytes) else key.public).hex()
     if index is not None:
@@ -509,7 +509,7 @@ def bundles_of_logs():
         yield f"clock-order-{name}", *changed(clocks, "clock-order", index=1, title=title)
 
 
-def bundles_of_manifests(version):
+def bundles_of_manifests():
     world = World()
     swarm, anna, bert = world.swarm, world.anna, world.bert
     ends = [bert.end(), anna.end()]
@@ -575,12 +575,15 @@ def bundles_of_manifests(version):
     yield ("manifest-exporter", "The exporter is no member.",
            refuse("manifest-exporter", STRANGER), said(manifest(swarm, ends, key=STRANGER)))
     yield from bundles_of_witnesses()
-    yield ("state-digest", "Another digest of the state.",
-           refuse("state-digest", ANNA, needs="fold"), said(manifest(swarm, ends, version=version)))
-    wrong = founder()
-    wrong.say(START + 1, 4, u32(version) + u64(1) + ANNA.public + u64(1) + bytes(32))
-    yield ("checkpoint-digest", "A checkpoint with another digest.",
-           refuse("checkpoint-digest", ANNA, 1, needs="fold"), bundle(wrong.swarm, [wrong]))
+    # Of each version that there may be, so that a reader of any version has one that it checks.
+    for version in range(1, 9):
+        yield (f"state-digest-{version}", "Another digest of the state.",
+               refuse("state-digest", ANNA, fold=version),
+               said(manifest(swarm, ends, version=version)))
+        wrong = founder()
+        wrong.say(START + 1, 4, u32(version) + u64(1) + ANNA.public + u64(1) + bytes(32))
+        yield (f"checkpoint-digest-{version}", "A checkpoint with another digest.",
+               refuse("checkpoint-digest", ANNA, 1, fold=version), bundle(wrong.swarm, [wrong]))
 
 
 def bundles_of_witnesses():
@@ -1089,7 +1092,7 @@ def bundles(version):
     yield from bundles_of_parts()
     yield from bundles_of_ranges()
     yield from bundles_of_logs()
-    yield from bundles_of_manifests(version)
+    yield from bundles_of_manifests()
 
 
 FORMATS = {
