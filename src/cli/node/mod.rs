@@ -6,6 +6,7 @@ mod configure;
 mod context;
 mod doctor;
 mod error;
+mod fsck;
 mod init;
 mod log;
 mod logging;
@@ -76,6 +77,7 @@ enum Command {
     Export(bundle::ExportArgs),
     Import(bundle::ImportArgs),
     Prove(prove::ProveArgs),
+    Fsck(fsck::FsckArgs),
     /// Check everything that the node needs: home, store, repositories, sandbox, model
     Doctor,
     #[command(subcommand)]
@@ -124,6 +126,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Export(args) => bundle::run_export(context, args),
         Command::Import(args) => bundle::run_import(context, args),
         Command::Prove(args) => prove::run(context, args),
+        Command::Fsck(args) => fsck::run(context, args),
         Command::Doctor => doctor::run(context),
         Command::Config(command) => configure::run(context, command),
         Command::Key(KeyCommand::Show) => show_key(context),

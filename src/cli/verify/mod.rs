@@ -14,6 +14,10 @@ use clap::{Args, Parser, Subcommand};
 
 pub use self::files::Files;
 pub use self::print::failed;
+#[cfg(feature = "node")]
+pub(crate) use self::print::{print, print_json};
+#[cfg(feature = "node")]
+pub(crate) use self::run::{Frames, compare, take};
 pub use self::run::{Progress, verify};
 use super::exit::{self, CliError, DONE, NO};
 use crate::kernel::audit::{AuditError, Expect, Pins, Policy};

@@ -15,12 +15,12 @@ struct Json<'a> {
     report: &'a Report,
 }
 
-pub(super) fn print_json(out: &mut dyn Write, report: &Report) -> io::Result<()> {
+pub(crate) fn print_json(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, &Json { verified: report.verifies(), report })?;
     writeln!(out)
 }
 
-pub(super) fn print(out: &mut dyn Write, report: &Report, claims: bool) -> io::Result<()> {
+pub(crate) fn print(out: &mut dyn Write, report: &Report, claims: bool) -> io::Result<()> {
     for log in &report.logs {
         print_log(out, log)?;
     }
@@ -52,6 +52,9 @@ pub(super) fn print(out: &mut dyn Write, report: &Report, claims: bool) -> io::R
             out,
             "Verified: {events} in {logs} of swarm {swarm}, as {exporter} exported them."
         ),
+        (Some(swarm), None) if report.verifies() => {
+            writeln!(out, "Verified: {events} in {logs} of swarm {swarm}, as this store has them.")
+        }
         _ => writeln!(out, "Does not verify: {}.", count(report.failures.count, "failure")),
     }
 }

@@ -72,18 +72,22 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
     }
 
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.bytes.len() >= PIECE_BYTES
     }
 
-    fn push(&mut self, at: u64, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, at: u64, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
         self.ends.push((at, self.bytes.len()));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
     }
 
     fn each(&self) -> impl Iterator<Item = (u64, &[u8])> {
@@ -130,7 +134,7 @@ pub fn verify<I: Input>(
                     read(&mut reader, &mut frames, &mut end);
                 }
                 frames.up_to = reader.position();
-                (!frames.ends.is_empty()).then_some(frames)
+                (!frames.is_empty()).then_some(frames)
             };
             take(&mut verifier, swarm, make, |up_to, _| {
                 progress.show("verifying", up_to, bytes);
