@@ -181,6 +181,18 @@ impl ForkProof {
         self.branches[0].head.swarm
     }
 
+    /// Whose log it is about, as the first head says.
+    #[must_use]
+    pub fn author(&self) -> AuthorId {
+        self.branches[0].head.author
+    }
+
+    /// The index that it is about, as the first branch says.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.branches[0].index()
+    }
+
     /// Verifies everything: both signatures, all four proofs, that the histories agree before the
     /// index and differ at it.
     ///
