@@ -6,6 +6,7 @@ mod configure;
 mod context;
 mod doctor;
 mod error;
+mod fork;
 mod init;
 mod log;
 mod logging;
@@ -74,8 +75,7 @@ enum Command {
     Member(member::MemberCommand),
     Export(bundle::ExportArgs),
     Import(bundle::ImportArgs),
-    /// Check everything that the node needs: home, store, repositories, sandbox, model
-    Doctor,
+    Doctor(doctor::DoctorArgs),
     #[command(subcommand)]
     Config(configure::ConfigCommand),
     #[command(subcommand)]
@@ -121,7 +121,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Member(command) => member::run(context, command),
         Command::Export(args) => bundle::run_export(context, args),
         Command::Import(args) => bundle::run_import(context, args),
-        Command::Doctor => doctor::run(context),
+        Command::Doctor(args) => doctor::run(context, args),
         Command::Config(command) => configure::run(context, command),
         Command::Key(KeyCommand::Show) => show_key(context),
         Command::Completions { shell } => completions(*shell),

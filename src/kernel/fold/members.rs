@@ -44,7 +44,7 @@ pub struct Member {
 /// The branch of a forked log that stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
 pub struct Resolved {
-    /// It has at least so many records.
+    /// The first record that differs between the branches is the last of so many.
     pub length: u64,
     /// Its root at that length.
     pub root: Hash,
@@ -182,8 +182,9 @@ impl Members {
                 let member = self.members.get(&resolved.author).ok_or(Reason::Dangling)?;
                 match member.forked_at() {
                     None => Err(Reason::Dangling),
-                    // It would name what all branches have in common.
-                    Some(index) if resolved.length <= index => Err(Reason::Content),
+                    // The root behind the first record that differs says which branch it is, to
+                    // everybody who holds that record.
+                    Some(index) if resolved.length != index + 1 => Err(Reason::Content),
                     Some(_) => Ok(()),
                 }
             }

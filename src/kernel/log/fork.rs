@@ -3,7 +3,7 @@
 
 use super::cursor::{Cursor, CursorError};
 use super::{
-    Consistency, HEAD_BYTES, Hash, HeadError, Inclusion, LogStore, ProofError, SignedHead,
+    Consistency, HEAD_BYTES, Hash, HeadError, Inclusion, LogStore, Peaks, ProofError, SignedHead,
     StoreError, Tip, TreeReader, prove_consistency, prove_inclusion,
 };
 use crate::kernel::identity::{AuthorId, SwarmId};
@@ -135,6 +135,17 @@ impl Branch {
             return Err(broken(ProofError::Root));
         }
         Ok(root_before)
+    }
+
+    /// The root of this history right behind the index, which tells it from all others. None if
+    /// the proof has another shape than its position demands.
+    #[must_use]
+    pub fn root_behind(&self) -> Option<Hash> {
+        let count = usize::try_from(self.before.from.count_ones()).ok()?;
+        let peaks = self.before.hashes.get(..count)?.to_vec();
+        let mut peaks = Peaks::new(self.before.from, peaks)?;
+        peaks.push(self.leaf, |_, _| ());
+        Some(peaks.root())
     }
 
     /// The bytes of `schema/proof.md`.
