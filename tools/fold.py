@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import verify as v
 from verify import derive, u64
 
-VERSION = 1
+VERSION = 2
 MALFORMED, ROLE, NOT_AN_ADMINISTRATOR, NOT_THE_FOUNDING, CONTENT, DANGLING = range(6)
-NOT_THE_OWNER, OWN_PLAN, REPEATED, ENDED, OBJECTION, LIMIT = range(6, 12)
+NOT_THE_OWNER, OWN_PLAN, REPEATED, ENDED, OBJECTION, LIMIT, PROOF = range(6, 13)
 PLAN, REVIEW, STEP = range(3)
 AGENT, OBJECT, PUBLISHED = 1, 2, 2
 
@@ -93,10 +93,13 @@ class Member:
     administrator: bool
     since: int
     revoked_at: int | None = None
+    forks: set = field(default_factory=set)
+    resolved: tuple | None = None
 
     def bytes(self):
         parts = text(self.name) + u32(self.role) + flag(self.administrator) + u64(self.since)
-        return parts + option(self.revoked_at, u64)
+        parts += option(self.revoked_at, u64) + keys(self.forks, u64)
+        return parts + option(self.resolved, lambda branch: u64(branch[0]) + branch[1])
 
 
 @dataclass
@@ -105,12 +108,38 @@ class Members:
     founded: tuple | None = None
     members: dict = field(default_factory=dict)
     refusals: Refusals = field(default_factory=Refusals)
+    cuts: dict = field(default_factory=dict)
 
     def stands(self, author, seq):
         member = self.members.get(author)
-        return member is not None and (member.revoked_at is None or seq < member.revoked_at)
+        if member is None:
+            return False
+        return all(seq < length for length in [member.revoked_at, *member.forks] if length is not None)
+
+    def fork(self, event, proof):
+        demand(ROLE, event.author in self.members)
+        try:
+            cursor = v.Cursor(proof)
+            branch, _ = v.read_branch(cursor), v.read_branch(cursor)
+            cursor.end()
+        except (v.Broken, v.Ended):
+            raise Refused(PROOF) from None
+        member, index = self.members.get(branch.head.author), branch.path.a
+        demand(DANGLING, member is not None)
+        demand(REPEATED, index not in member.forks)
+        demand(ENDED, member.resolved is None or index >= member.resolved[0])
+        try:
+            v.verify_fork(v.Cursor(proof), None, self.swarm)
+        except v.Broken:
+            raise Refused(PROOF) from None
+        member.forks = set(sorted(member.forks | {index})[:16])
 
     def fold(self, event, fields):
+        if event.kind == 6:
+            self.fork(event, *fields)
+            return
+        if event.seq >= self.cuts.get(event.author, 1 << 64):
+            return
         if event.kind == 1:
             name, administrators, _ = fields
             demand(CONTENT, len(administrators) <= 64 and len(name.encode()) <= 256)
@@ -130,6 +159,13 @@ class Members:
             demand(ENDED, member is None)
             demand(LIMIT, len(self.members) < 4096)
             self.members[key] = Member(name, role, False, event.clock)
+        elif event.kind == 7:
+            _, length, root, reason = fields
+            demand(CONTENT, len(reason.encode()) <= 4096)
+            demand(DANGLING, member is not None and bool(member.forks))
+            demand(CONTENT, length == min(member.forks) + 1)
+            member.forks = {index for index in member.forks if index >= length}
+            member.resolved = (length, root)
         else:
             demand(DANGLING, member is not None)
             demand(ROLE, not member.administrator)
@@ -139,7 +175,7 @@ class Members:
     def bytes(self):
         founded = option(self.founded, lambda f: f[0] + text(f[1]))
         members = mapped(self.members, same, Member.bytes)
-        return self.swarm + founded + members + self.refusals.bytes()
+        return self.swarm + founded + members + self.refusals.bytes() + mapped(self.cuts, same, u64)
 
 
 @dataclass
@@ -637,6 +673,25 @@ class State:
         self.repositories[name] = (url, branch, {event.author})
 
 
+def fold_members(events, swarm):
+    """Again and again, until no administrator's log is found to fork earlier than it was cut."""
+    cuts = {}
+    while True:
+        members = Members(swarm, cuts=cuts)
+        for event, fields in events:
+            try:
+                members.fold(event, fields)
+            except Refused as refused:
+                members.refusals.add(event, refused.args[0])
+        found = dict(cuts)
+        for author, member in members.members.items():
+            if member.administrator and member.forks:
+                found[author] = min(min(member.forks), cuts.get(author, 1 << 64))
+        if found == cuts:
+            return members
+        cuts = found
+
+
 def fold(events, swarm):
     """The state that verified events lead to."""
     members, others = [], []
@@ -647,16 +702,11 @@ def fold(events, swarm):
             fields = v.read_payload(event.kind, event.body)
         except v.Malformed:
             continue
-        if event.kind in (1, 2, 3):
+        if event.kind in (1, 2, 3, 6, 7):
             members.append((event, fields))
         elif event.kind in (10, 11) or event.kind != 4 and event.task != bytes(32):
             others.append((event, fields))
-    state = State(swarm, Members(swarm))
-    for event, fields in members:
-        try:
-            state.members.fold(event, fields)
-        except Refused as refused:
-            state.members.refusals.add(event, refused.args[0])
+    state = State(swarm, fold_members(members, swarm))
     for event, fields in others:
         state.fold(event, fields)
     return state

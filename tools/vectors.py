@@ -575,6 +575,7 @@ def bundles_of_manifests():
     yield ("manifest-exporter", "The exporter is no member.",
            refuse("manifest-exporter", STRANGER), said(manifest(swarm, ends, key=STRANGER)))
     yield from bundles_of_witnesses()
+    yield from bundles_of_forks()
     # Of each version that there may be, so that a reader of any version has one that it checks.
     for version in range(1, 9):
         yield (f"state-digest-{version}", "Another digest of the state.",
@@ -603,6 +604,42 @@ def bundles_of_witnesses():
            said(BERT, 3, bytes(32), b"claim").bundle())
     yield ("witnessed-longer", "A witness holds a head that is longer than the log.", ACCEPT,
            said(BERT, 4, bytes(32)).bundle())
+
+
+def bundles_of_forks():
+    """What a proven fork does to a log and to the members."""
+    world = World()
+    other = Log(BERT, world.swarm)
+    other.records, other.clocks = world.bert.records[:2], world.bert.clocks[:2]
+    other.write(START + 4, 66, u64(1) + text("won"), task=TASK)
+    other.seal()
+    pair = sorted([world.bert, other], key=lambda log: log.id(2))
+    proven = b"".join(branch(log, 2) for log in pair)
+    proven = u64(len(proven)) + proven
+    leaves = other.leaves()
+    whole = head(BERT, world.swarm, 3, tree_root(leaves), START + 4)[32:]
+    world.anna.say(START + 9, 6, proven)
+    world.anna.say(START + 10, 5, u64(1) + whole)
+    forked = {"version": fold.VERSION, "digest": digest_of(world.anna, world.bert)}
+    yield ("fork-proven", "A log is proven to fork; the witness of the other branch is reported.",
+           ACCEPT, world.bundle(**forked))
+    world.anna.say(START + 11, 7, BERT.public + u64(3) + tree_root(leaves) + text("why"))
+    resolved = {"version": fold.VERSION, "digest": digest_of(world.anna, world.bert)}
+    yield "fork-resolved", "The fork is resolved.", ACCEPT, world.bundle(**resolved)
+    # Anna's own log forks at 2, where it admits a guest: nothing behind that counts.
+    world = World()
+    world.anna.say(START + 5, 2, admitted(STRANGER, 1, "guest"))
+    other = Log(ANNA, world.swarm)
+    other.records, other.clocks = world.anna.records[:2], world.anna.clocks[:2]
+    other.say(START + 5, 66, u64(1) + text("won"))
+    pair = sorted([world.anna, other], key=lambda log: log.id(2))
+    proven = b"".join(branch(log, 2) for log in pair)
+    world.bert.say(START + 9, 6, u64(len(proven)) + proven)
+    logs = [world.anna, world.bert]
+    cut = {"version": fold.VERSION, "digest": digest_of(*logs)}
+    yield "fork-administrator", "An administrator's log forked.", ACCEPT, world.bundle(**cut)
+    yield ("member-fork", "Whom a forked administrator admitted is no member.",
+           refuse("member", STRANGER, 0), bundle(world.swarm, [*logs, guest_of(world.swarm)]))
 
 
 def guest_of(swarm):
@@ -1021,33 +1058,35 @@ def claims(_):
 
 
 def requests(_):
-    log = b"\0" * 32 + u64(1)
+    log = b"\0" * 32 + u64(1) + b"\5" * 32
     frontier = b"\1\1" + b"\t" * 32 + u32(1) + log
     fetch = b"\1\2" + b"\7" * 32 + u64(3) + u32(4)
     yield "request-frontier", "The example of sync.md.", ACCEPT, frontier
     yield "request-fetch", "The example of sync.md.", ACCEPT, fetch
     yield "request-no-logs", "A frontier of no logs.", ACCEPT, b"\1\1" + bytes(36)
-    many = b"".join(n.to_bytes(32, "big") + u64(1) for n in range(1025))
+    prove = b"\1\3" + b"\7" * 32 + u64(9)
+    yield "request-prove", "A proof is asked for.", ACCEPT, prove
     for name, title, rule, data in [
         ("empty", "No bytes.", "message-bytes", b""),
         ("cut", "The last byte is missing.", "message-bytes", fetch[:-1]),
         ("trailing", "A byte too many.", "message-bytes", fetch + b"\0"),
-        ("too-long", "Above the limit of a request.", "message-length", bytes(40_999)),
+        ("too-long", "Above the limit of a request.", "message-length", bytes(73_767)),
         ("version", "Another version.", "message-version", b"\2" + fetch[1:]),
-        ("type", "An unknown type.", "message-type", b"\1\3" + fetch[2:]),
+        ("type", "An unknown type.", "message-type", b"\1\4" + fetch[2:]),
         ("response", "A response for a request.", "message-type", b"\1\x83" + u64(1)),
         ("logs", "1,025 logs.", "frontier-logs", b"\1\1" + bytes(32) + u32(1025)),
         ("logs-cut", "More logs than bytes.", "message-bytes",
-         b"\1\1" + bytes(32) + u32(1024) + many[:40]),
+         b"\1\1" + bytes(32) + u32(1024) + log),
         ("order", "Logs out of order.", "frontier-order",
-         b"\1\1" + bytes(32) + u32(2) + b"\2" * 32 + u64(1) + b"\1" * 32 + u64(1)),
+         b"\1\1" + bytes(32) + u32(2) + b"\2" * 32 + log[32:] + b"\1" * 32 + log[32:]),
         ("twice", "A log twice.", "frontier-order", frontier[:34] + u32(2) + log + log),
         ("log-empty", "A log of no records.", "message-number",
-         frontier[:-8] + u64(0)),
+         frontier[:-40] + u64(0) + log[40:]),
         ("log-too-long", "A log above 2^40.", "message-number",
-         frontier[:-8] + u64(v.MAX_LENGTH + 1)),
+         frontier[:-40] + u64(v.MAX_LENGTH + 1) + log[40:]),
         ("from", "A fetch from 2^40 on.", "message-number",
          fetch[:34] + u64(v.MAX_LENGTH) + fetch[42:]),
+        ("prove-from", "A proof of record 2^40.", "message-number", prove[:34] + u64(v.MAX_LENGTH)),
         ("no-bytes", "A fetch of 0 bytes.", "fetch-bytes", fetch[:-4] + u32(0)),
         ("many-bytes", "A fetch above the limit.", "fetch-bytes", fetch[:-4] + u32(4_194_305)),
     ]:
@@ -1059,9 +1098,18 @@ def responses(_):
     yield "response-frontier", "A frontier.", ACCEPT, b"\1\x81" + b"\t" * 32 + u32(0)
     yield "response-range", "A range.", ACCEPT, b"\1\x82" + range_
     yield "response-nothing", "The example of sync.md.", ACCEPT, b"\1\x83" + u64(258)
+    log = World().bert
+    proven = b"\1\x85" + branch(log, 1)
+    yield "response-proof", "A branch of a fork proof.", ACCEPT, proven
     yield "response-busy", "The example of sync.md.", ACCEPT, b"\1\x84\6"
     for name, title, rule, data in [
         ("range-bytes", "A range that is cut.", "range-bytes", b"\1\x82" + range_[:-1]),
+        ("proof-cut", "A proof that is cut.", "proof-bytes", proven[:-1]),
+        ("proof-trailing", "A byte behind the proof.", "message-bytes", proven + b"\0"),
+        ("proof-head", "A head of length 0.", "head-bytes",
+         proven[:66] + u64(0) + proven[74:]),
+        ("proof-hashes", "129 hashes.", "proof-hashes",
+         b"\1\x85" + branch(log, 1, path=proof(1, 3, [bytes(32)] * 129))),
         ("nothing-too-long", "A log above 2^40.", "message-number", b"\1\x83" + u64(v.MAX_LENGTH + 1)),
         ("refusal-0", "No reason.", "refusal-reason", b"\1\x84\0"),
         ("refusal-9", "An unknown reason.", "refusal-reason", b"\1\x84\x09"),

@@ -294,6 +294,7 @@ names! {
         MessageError::FetchBytes(_) => "fetch-bytes" "",
         MessageError::Refusal(_) => "refusal-reason" "",
     } {
+        MessageError::Proof(error) => fork(error),
         MessageError::Range(RangeError::Bytes(_)) => ("range-bytes", ""),
         MessageError::Range(other) => panic!("no vector for a message is of this: {other}"),
     }
@@ -455,7 +456,7 @@ fn the_examples_of_the_pages_are_vectors() {
     // The state is that of the smallest bundle, and so is the digest behind it.
     let fold = examples("fold.md");
     let state = fold.lines().find(|line| line.len() > 400).unwrap();
-    let prefix = 1u32.to_le_bytes().to_vec();
+    let prefix = FOLD_VERSION.to_le_bytes().to_vec();
     let input = [prefix, hex::decode(state).unwrap()].concat();
     let digest = hex::encode(blake3::derive_key("bzzz v1 state", &input));
     assert!(bytes("bundle-one-event").contains(&digest), "the state of schema/fold.md");
