@@ -18,6 +18,7 @@ mod git;
 mod local;
 mod log_laws;
 mod net;
+mod proof_laws;
 mod reasoner;
 mod sandbox;
 mod sim;
