@@ -1,5 +1,5 @@
-//! Heads, the two proofs, and events that prove themselves: what reads is written as the same bytes,
-//! every hash matters, and nothing that was not signed verifies. The first byte selects which.
+//! Heads, the two proofs, and events that prove themselves: what reads is written as the same
+//! bytes, every hash matters, and nothing that was not signed verifies. The first byte selects.
 
 #![no_main]
 

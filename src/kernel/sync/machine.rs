@@ -64,6 +64,9 @@ pub struct Sync {
     pub(super) peers: BTreeMap<AuthorId, Peer>,
     pub(super) asked: BTreeMap<u64, Asked>,
     pub(super) reads: BTreeSet<(AuthorId, u64)>,
+    /// The logs of which a range is being verified and stored, each with the peer that sent it:
+    /// also those that are nobody's meanwhile, and may be somebody's again before it is done.
+    pub(super) storing: BTreeMap<AuthorId, AuthorId>,
     /// Members that were penalised. Bounded by the members, who are the only ones to be believed
     /// a key.
     pub(super) records: BTreeMap<AuthorId, Record>,
@@ -135,6 +138,7 @@ impl Sync {
             peers: BTreeMap::new(),
             asked: BTreeMap::new(),
             reads: BTreeSet::new(),
+            storing: BTreeMap::new(),
             records: BTreeMap::new(),
         }
     }
@@ -250,7 +254,10 @@ impl Sync {
         let new = logs.keys().any(|author| !known(author))
             || members.iter().any(|member| !self.members.contains(member));
         for (author, stands) in logs {
-            self.logs.entry(*author).or_default().stands = *stands;
+            let storing = self.storing.get(author).map(|peer| Doing::Storing(*peer));
+            let doing = storing.unwrap_or_default();
+            let new = || Log { doing, ..Log::default() };
+            self.logs.entry(*author).or_insert_with(new).stands = *stands;
         }
         self.members = members;
         if new {
