@@ -27,7 +27,7 @@ impl EventSource for StoreSource<'_> {
             .map_err(|error| FoldError(error.to_string()))
     }
 
-    fn find(&self, author: &AuthorId, seq: u64) -> Result<Option<Event>, FoldError> {
+    fn event_at(&self, author: &AuthorId, seq: u64) -> Result<Option<Event>, FoldError> {
         let limit = ReadLimit { records: 1, bytes: usize::MAX };
         let records = self.0.records(author, seq, limit);
         let record = records.map_err(|error| FoldError(error.to_string()))?.pop();

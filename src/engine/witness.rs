@@ -34,14 +34,15 @@ pub(super) struct Witnessed {
 impl Engine {
     /// Records the newest heads of other logs that this node holds, if something was said in them
     /// since it last did. Gives the number of heads: 0 if there is nothing to record, or this node
-    /// is no member. At most [`MAX_WITNESSED`] heads are recorded at once, those of logs with
+    /// is no member or may not append now. At most [`MAX_WITNESSED`] heads are recorded at once, those of logs with
     /// something to say first; the others follow when it is called again.
     ///
     /// # Errors
     /// [`EngineError`].
     pub fn witness(&self, now_ms: u64) -> Result<usize, EngineError> {
         let me = self.me();
-        if !self.read(|state| state.members.present().contains(&me)) {
+        let member = self.read(|state| state.members.present().contains(&me));
+        if !member || self.may_append().is_err() {
             return Ok(0);
         }
         let mut known = self.witnessed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -28,9 +28,10 @@ pub(super) async fn run(
             () = told(&mut stop) => return Ok(()),
             _ = tick.tick() => {}
         }
-        let heads = tokio::task::block_in_place(|| engine.witness(clock::wall_ms()))?;
-        if heads > 0 {
-            debug!(heads, "witnessed");
+        match tokio::task::block_in_place(|| engine.witness(clock::wall_ms())) {
+            Ok(0) | Err(EngineError::Waiting | EngineError::Stopped(_)) => {}
+            Ok(heads) => debug!(heads, "witnessed"),
+            Err(error) => return Err(error),
         }
     }
 }

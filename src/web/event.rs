@@ -10,7 +10,7 @@ use crate::kernel::event::kinds::{CommandStatus, Payload, Verdict, WitnessedHead
 use crate::kernel::event::{Body, ClaimStatus, Event, TaskId};
 use crate::kernel::fold::{Place, SwarmState, Task};
 use crate::kernel::identity::AuthorId;
-use crate::kernel::log::StoreError;
+use crate::kernel::log::{ForkProof, StoreError};
 
 /// The longest gist of an event, in characters.
 const GIST: usize = 160;
@@ -186,7 +186,7 @@ fn view(event: &Event, state: &SwarmState, names: &BTreeMap<AuthorId, String>) -
 fn what(event: &Event, names: &BTreeMap<AuthorId, String>) -> (String, String, Value) {
     match &event.body {
         Body::Known(payload) => {
-            let value = readable(payload);
+            let value = json!(payload);
             let kind = value.get("kind").and_then(Value::as_str).unwrap_or("unknown").to_owned();
             (kind, gist(payload, names), value)
         }
@@ -197,19 +197,6 @@ fn what(event: &Event, names: &BTreeMap<AuthorId, String>) -> (String, String, V
         Body::Malformed(why) => ("malformed".to_owned(), why.clone(), Value::Null),
         Body::Absent => ("absent".to_owned(), "its payload is not here".to_owned(), Value::Null),
     }
-}
-
-/// A payload whose output is text, where it is text, and hexadecimal digits where it is not.
-fn readable(payload: &Payload) -> Value {
-    let mut value = json!(payload);
-    if let (Payload::CommandOutput(output), Some(fields)) = (payload, value.as_object_mut()) {
-        fields.remove("bytes");
-        match std::str::from_utf8(&output.bytes) {
-            Ok(text) => fields.insert("text".to_owned(), json!(text)),
-            Err(_) => fields.insert("hex".to_owned(), json!(hex::encode(&output.bytes))),
-        };
-    }
-    value
 }
 
 /// The first line that says something, of bounded length.
@@ -239,6 +226,17 @@ fn gist(payload: &Payload, names: &BTreeMap<AuthorId, String>) -> String {
         Payload::PayloadErased(p) => {
             let whose = name(names, &p.author);
             format!("erased what {whose} said at index {}: {}", p.seq, p.reason)
+        }
+        Payload::ForkProven(p) => match ForkProof::from_bytes(&p.proof) {
+            Ok(proof) => {
+                let (who, index) = (name(names, &proof.author()), proof.index());
+                format!("showed that the log of {who} forks at index {index}")
+            }
+            Err(_) => "gave a fork proof that is none".to_owned(),
+        },
+        Payload::ForkResolved(p) => {
+            let (who, root) = (name(names, &p.author), p.root.short());
+            format!("the branch {root} of the log of {who} stands: {}", p.reason)
         }
         Payload::Checkpoint(p) => {
             format!("state {} of {} logs", p.digest.short(), p.frontier.len())

@@ -31,7 +31,7 @@ pub trait EventSource {
     ///
     /// # Errors
     /// [`FoldError`].
-    fn find(&self, author: &AuthorId, seq: u64) -> Result<Option<Event>, FoldError>;
+    fn event_at(&self, author: &AuthorId, seq: u64) -> Result<Option<Event>, FoldError>;
 
     /// All tasks and agents of which an author has events before an index, and perhaps more.
     ///
@@ -125,6 +125,10 @@ impl Fold {
             self.refold(aggregate, source)?;
         }
         if let Some(before) = before {
+            if in_order && before.cuts().0 != self.state.members.cuts().0 {
+                // Where an administrator's log stands changed: so may what it said before this.
+                self.refold(aggregate, source)?;
+            }
             self.refold_changed(&before, source)?;
         }
         Ok(if in_order { Applied::InOrder(aggregate) } else { Applied::Refolded(aggregate) })
@@ -132,6 +136,34 @@ impl Fold {
 
     fn refold(&mut self, aggregate: Aggregate, source: &dyn EventSource) -> Result<(), FoldError> {
         self.state.clear(aggregate);
+        self.last.remove(&aggregate);
+        self.fold_all(aggregate, source)?;
+        if aggregate == Aggregate::Members { self.cut_administrators(source) } else { Ok(()) }
+    }
+
+    /// A fork of an administrator's log takes out what it said from there on, wherever that stands
+    /// in the order. A cut once found stays, so that this ends and depends on the events alone.
+    fn cut_administrators(&mut self, source: &dyn EventSource) -> Result<(), FoldError> {
+        loop {
+            let (found, cuts) = self.state.members.cuts();
+            let mut next = cuts.clone();
+            for (author, index) in found {
+                next.entry(author).and_modify(|cut| *cut = index.min(*cut)).or_insert(index);
+            }
+            if next == *cuts {
+                return Ok(());
+            }
+            self.state.members = Members::with_cuts(self.state.swarm, next);
+            self.fold_all(Aggregate::Members, source)?;
+        }
+    }
+
+    /// Folds all events of an aggregate that is empty.
+    fn fold_all(
+        &mut self,
+        aggregate: Aggregate,
+        source: &dyn EventSource,
+    ) -> Result<(), FoldError> {
         for place in source.places(&aggregate)? {
             if place.seq >= self.frontier.get(&place.author).copied().unwrap_or(0) {
                 continue;
@@ -179,7 +211,7 @@ impl Fold {
         source: &dyn EventSource,
     ) -> Result<Option<Event>, FoldError> {
         if seq < self.frontier.get(author).copied().unwrap_or(0) {
-            source.find(author, seq)
+            source.event_at(author, seq)
         } else {
             Ok(None)
         }
@@ -202,6 +234,38 @@ impl Fold {
         stale.remove(&Aggregate::Members);
         stale.remove(&Aggregate::Erasures);
         Ok(stale)
+    }
+
+    /// Takes the end of a log back: only its first events are there any more. What the dropped
+    /// ones were about is folded anew; the source does not have them any more.
+    ///
+    /// # Errors
+    /// [`FoldError`]. The fold is then unusable.
+    pub fn retract(
+        &mut self,
+        author: AuthorId,
+        length: u64,
+        about: &BTreeSet<Aggregate>,
+        source: &dyn EventSource,
+    ) -> Result<(), FoldError> {
+        let before = self.state.members.clone();
+        match self.frontier.get_mut(&author) {
+            Some(folded) if *folded > length => *folded = length,
+            _ => return Ok(()),
+        }
+        if length == 0 {
+            self.frontier.remove(&author);
+        }
+        let mut about = about.clone();
+        if about.remove(&Aggregate::Members) {
+            self.refold(Aggregate::Members, source)?;
+        }
+        // What is erased is decided before what depends on it, also if only a target is gone.
+        if about.remove(&Aggregate::Erasures) || self.last.contains_key(&Aggregate::Erasures) {
+            about.extend(self.refold_erasures(source)?);
+        }
+        self.refold_all(about, source)?;
+        self.refold_changed(&before, source)
     }
 
     /// When somebody's standing changed after events of theirs were folded, everything that they
@@ -229,21 +293,31 @@ impl Fold {
         self.refold_all(stale, source)
     }
 
-    /// The fold as bytes, for a cache.
+    /// The fold as bytes, for a cache: their hash, then the version and the fold.
     #[must_use]
     pub fn to_snapshot(&self) -> Vec<u8> {
-        bincode::encode_to_vec((FOLD_VERSION, self), bincode::config::legacy())
-            .expect("the fold has no type that cannot be encoded")
+        let fold = bincode::encode_to_vec((FOLD_VERSION, self), bincode::config::legacy())
+            .expect("the fold has no type that cannot be encoded");
+        [&snapshot_hash(&fold)[..], &fold].concat()
     }
 
-    /// The fold of a snapshot; `None` if it is of another version or swarm, or damaged. A snapshot
-    /// is a cache: without it, everything is folded anew.
+    /// The fold of a snapshot; `None` if it is of another version or swarm, or damaged: the hash is
+    /// compared before anything is decoded. A snapshot is a cache: without it, everything is
+    /// folded anew.
     #[must_use]
     pub fn from_snapshot(bytes: &[u8], swarm: &SwarmId) -> Option<Self> {
+        let (hash, bytes) = bytes.split_first_chunk::<32>()?;
+        if *hash != snapshot_hash(bytes) {
+            return None;
+        }
         let config = bincode::config::legacy();
         let ((version, fold), read): ((u32, Self), usize) =
             bincode::decode_from_slice(bytes, config).ok()?;
         let ours = version == FOLD_VERSION && fold.state.swarm == *swarm && read == bytes.len();
         ours.then_some(fold)
     }
+}
+
+fn snapshot_hash(fold: &[u8]) -> [u8; 32] {
+    blake3::derive_key("bzzz v1 snapshot", fold)
 }

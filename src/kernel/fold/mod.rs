@@ -18,7 +18,7 @@ mod task;
 pub use agents::Agent;
 pub use engine::{Applied, EventSource, Fold, FoldError};
 pub use erasures::{Erasure, Erasures, MAX_ERASURE_REASON};
-pub use members::{Member, Members};
+pub use members::{Member, Members, Resolved};
 pub use order::{Aggregate, Place};
 pub use refusal::{MAX_REFUSALS, Reason, Refusal, Refusals};
 pub use repositories::Repository;

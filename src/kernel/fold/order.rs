@@ -71,8 +71,8 @@ impl Aggregate {
         };
         match event.header.kind {
             _ if !known => None,
-            1..=3 | 9 => Some(Self::Members),
-            4..=7 => None,
+            1..=3 | 6 | 7 | 9 => Some(Self::Members),
+            4 | 5 => None,
             8 => Some(Self::Erasures),
             10 => Some(Self::Agent(event.author)),
             11 => Some(Self::Repositories),

@@ -51,6 +51,9 @@ pub enum Reason {
     /// The limit of entries of this sort is reached.
     #[error("the limit of entries is reached")]
     Limit,
+    /// The proof that it gives proves nothing.
+    #[error("the proof does not verify")]
+    Proof,
     /// The payload is one of founding, membership or evidence.
     #[error("what founds the swarm, admits members or is evidence cannot be erased")]
     Protected,

@@ -18,7 +18,7 @@ use crate::kernel::identity::{AuthorId, SwarmId};
 use crate::kernel::log::Hash;
 
 /// The version of the fold: it changes whenever one set of events may lead to another state.
-pub const FOLD_VERSION: u32 = 2;
+pub const FOLD_VERSION: u32 = 3;
 
 /// The state of a swarm.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
@@ -123,13 +123,10 @@ impl SwarmState {
 
     fn authorize(&mut self, aggregate: Aggregate, event: &Event) -> Result<(), Reason> {
         if aggregate == Aggregate::Members {
-            let known = self.members.members.contains_key(&event.author);
-            if known && !self.members.stands(&event.author, event.header.seq) {
-                // As below.
-                return Ok(());
+            if self.members.counts(event) {
+                self.members.authorize(event)?;
+                self.members.apply(event);
             }
-            self.members.authorize(event)?;
-            self.members.apply(event);
             return Ok(());
         }
         if !self.members.stands(&event.author, event.header.seq) {

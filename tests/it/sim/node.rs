@@ -154,6 +154,7 @@ impl Node {
             engine::IngestError::Gap { expected, .. } => IngestError::Gap { length: expected },
             engine::IngestError::Invalid(error) => IngestError::Invalid(error.to_string()),
             engine::IngestError::Withheld(_) => IngestError::Invalid(error.to_string()),
+            engine::IngestError::Events(error) => IngestError::Invalid(error.to_string()),
             engine::IngestError::NotAMember(_) => IngestError::NotAMember,
             engine::IngestError::Engine(EngineError::Store(StoreError::Io { .. })) => {
                 return Err(Crashed);
