@@ -1,3 +1,4 @@
 //! Forks: the proof's laws against a naive model; what nodes and administrators make of one.
 
 mod proof;
+mod sync;

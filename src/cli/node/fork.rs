@@ -19,7 +19,9 @@ use crate::web::members::{self, BranchView, MemberError};
 /// started beside the node that it was taken from. A running node compares its logs with those of
 /// its peers all the time. The status is 1 if the log forked.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  bzzz doctor fork\n  bzzz doctor fork 3b6a27bc... --out a.fork")]
+#[command(
+    after_help = "Examples:\n  bzzz doctor fork\n  bzzz doctor fork 3b6a27bc... --out a.fork"
+)]
 pub(super) struct ForkArgs {
     /// The key of the log's author; this node's own if nothing is said
     key: Option<String>,
@@ -69,7 +71,8 @@ fn show(
 ) -> Result<()> {
     if context.json {
         let forked = !branches.is_empty();
-        let said = json!({ "key": key, "forked": forked, "branches": branches, "stopped": stopped });
+        let said =
+            json!({ "key": key, "forked": forked, "branches": branches, "stopped": stopped });
         return print_json(&said);
     }
     let mut out = out();

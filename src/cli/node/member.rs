@@ -31,7 +31,9 @@ pub(super) enum MemberCommand {
 /// fork only. Stop all programs but one, look at the branches with `bzzz doctor fork KEY`, and say
 /// which one stands; the others are dropped everywhere.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  bzzz member resolve 3b6a27bc... --reason 'a restored copy ran'")]
+#[command(
+    after_help = "Example:\n  bzzz member resolve 3b6a27bc... --reason 'a restored copy ran'"
+)]
 pub(super) struct ResolveArgs {
     /// The key of the log's author, 64 hexadecimal digits
     key: String,
