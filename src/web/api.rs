@@ -19,6 +19,7 @@ use crate::engine::{Engine, EngineError};
 use crate::kernel::audit::{LookupError, find_task};
 use crate::kernel::fold::SwarmState;
 use crate::kernel::identity::AuthorId;
+use crate::kernel::log::Hash;
 
 /// How many events an answer holds if nobody says.
 const EVENTS: usize = 50;
@@ -317,7 +318,7 @@ pub(super) async fn resolve(
 ) -> Answer {
     let key = author(&key)?;
     let asked: Resolution = body(given)?;
-    let root = asked.root.map(|root| root.parse());
+    let root = asked.root.map(|root| root.parse::<Hash>());
     let root =
         root.transpose().map_err(|_| Refusal::bad("the root has to have 64 hexadecimal digits"))?;
     let now = (site.shared.clock)();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bzzz::engine::{Engine, EngineError, IngestError, Stop, found};
-use bzzz::kernel::event::kinds::{AgentStarted, ForkResolved, MemberAdmitted, Payload, Role};
+use bzzz::kernel::event::kinds::{AgentStarted, ForkProven, ForkResolved, MemberAdmitted, Role};
 use bzzz::kernel::event::{Draft, EventId};
 use bzzz::kernel::fold::{Reason, SwarmState};
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
@@ -478,12 +478,7 @@ fn what_is_no_proof_or_settled_is_refused() {
     let mut broken = proof.clone();
     broken.branches[0].head.clock += 1;
     let say = |proof: Vec<u8>, at| {
-        let proven = Payload::ForkProven(bzzz::kernel::event::kinds::ForkProven { proof });
-        let draft = match proven {
-            Payload::ForkProven(proven) => Draft::general(proven),
-            _ => unreachable!("it was just made"),
-        };
-        let ids = x.append(vec![draft], NOW + at).unwrap().ids;
+        let ids = x.append(vec![Draft::general(ForkProven { proof })], NOW + at).unwrap().ids;
         x.read(|state| {
             let refusals = &state.members.refusals.first;
             refusals.iter().find(|refusal| ids.contains(&refusal.event)).map(|r| r.reason)
