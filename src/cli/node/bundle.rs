@@ -198,7 +198,7 @@ fn take(engine: &Engine, mut range: Range) -> Result<Came> {
             Err(Error::new(format!("the bundle has another log {author} than this node: {error}"))
                 .hint("one of both was forked or tampered with; `bzzz-verify` checks the bundle"))
         }
-        Err(IngestError::Invalid(error)) => {
+        Err(error @ (IngestError::Invalid(_) | IngestError::Events(_))) => {
             Err(Error::new(format!("the bundle's log {author} does not verify: {error}"))
                 .hint("what was taken in before it stands; `bzzz-verify` says more"))
         }

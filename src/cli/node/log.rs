@@ -147,7 +147,7 @@ fn row(event: &EventView) -> Vec<String> {
 }
 
 /// The member that a text names.
-fn author(text: &str, members: &[MemberView]) -> Result<AuthorId> {
+pub(super) fn author(text: &str, members: &[MemberView]) -> Result<AuthorId> {
     if let Ok(key) = text.parse() {
         return Ok(key);
     }

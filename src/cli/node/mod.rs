@@ -7,10 +7,12 @@ mod context;
 mod doctor;
 mod error;
 mod fork;
+mod fsck;
 mod init;
 mod log;
 mod logging;
 mod member;
+mod prove;
 mod status;
 mod task;
 mod up;
@@ -75,6 +77,8 @@ enum Command {
     Member(member::MemberCommand),
     Export(bundle::ExportArgs),
     Import(bundle::ImportArgs),
+    Prove(prove::ProveArgs),
+    Fsck(fsck::FsckArgs),
     Doctor(doctor::DoctorArgs),
     #[command(subcommand)]
     Config(configure::ConfigCommand),
@@ -121,6 +125,8 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Member(command) => member::run(context, command),
         Command::Export(args) => bundle::run_export(context, args),
         Command::Import(args) => bundle::run_import(context, args),
+        Command::Prove(args) => prove::run(context, args),
+        Command::Fsck(args) => fsck::run(context, args),
         Command::Doctor(args) => doctor::run(context, args),
         Command::Config(command) => configure::run(context, command),
         Command::Key(KeyCommand::Show) => show_key(context),

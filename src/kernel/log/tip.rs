@@ -72,6 +72,15 @@ impl Tip {
         &self.tail
     }
 
+    /// Moves on over one record that is not to be stored, by its leaf hash.
+    pub fn push(&mut self, leaf: Hash) {
+        self.peaks.push(leaf, |_, _| ());
+        self.tail.push(leaf);
+        if self.tail.len() == TILE_LEAVES {
+            self.tail.clear();
+        }
+    }
+
     /// Appends records under one new head. The tip itself moves only when the caller, after the
     /// store has the append, takes over [`Append::tip`].
     ///
