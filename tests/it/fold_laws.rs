@@ -376,7 +376,7 @@ fn an_erasure_that_is_cut_off_is_finished_by_the_next_to_open() {
     while let Some(mut range) = Range::read(a.store(), a.me(), tip.length(), 1).unwrap() {
         if range.from == 3 {
             // What a crash left: the payload that was to go.
-            let draft = seen(1).record(3, bzzz::kernel::event::Hlc::from_ms(NOW + 10)).unwrap();
+            let draft = seen(1).record(3, Hlc::from_ms(NOW + 10)).unwrap();
             assert_eq!(draft.as_ref().header(), range.records[0].as_ref().header());
             range.records[0] = draft;
         }
