@@ -11,6 +11,7 @@ mod log;
 mod logging;
 mod member;
 mod status;
+mod store;
 mod task;
 mod up;
 
@@ -74,6 +75,8 @@ enum Command {
     Member(member::MemberCommand),
     Export(bundle::ExportArgs),
     Import(bundle::ImportArgs),
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Check everything that the node needs: home, store, repositories, sandbox, model
     Doctor,
     #[command(subcommand)]
@@ -121,6 +124,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Member(command) => member::run(context, command),
         Command::Export(args) => bundle::run_export(context, args),
         Command::Import(args) => bundle::run_import(context, args),
+        Command::Store(command) => store::run(context, command),
         Command::Doctor => doctor::run(context),
         Command::Config(command) => configure::run(context, command),
         Command::Key(KeyCommand::Show) => show_key(context),
