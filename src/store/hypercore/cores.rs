@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use super::change::Stage;
 use super::{corrupt, layout};
 use crate::kernel::identity::AuthorId;
-use crate::kernel::log::{Record, StoreError};
+use crate::kernel::log::StoreError;
 
 /// The blocks of a full core: 128 tiles.
 pub(super) const BLOCKS: u64 = 32_768;
@@ -77,11 +77,10 @@ impl Cores {
         &mut self,
         id: CoreId,
         (blocks, bytes): (u64, u64),
-        records: &[Record],
+        records: &[&[u8]],
     ) -> Result<u64, StoreError> {
         let core = self.core(id, blocks, bytes)?;
-        let blocks: Vec<&[u8]> = records.iter().map(|record| &record[..]).collect();
-        let outcome = run(id, || core.append_batch(blocks))?;
+        let outcome = run(id, || core.append_batch(records))?;
         let behind = id.first() + outcome.length;
         if behind == id.first() + BLOCKS {
             self.open.remove(&id);

@@ -23,7 +23,7 @@ use self::disk::{Disk, Files};
 use self::frame::{Frame, Log};
 use self::journal::Journal;
 use self::layout::{CHECK, NODE, TILE};
-use self::read::{Erased, Reader, first_leaf};
+use self::read::{Erased, Reader, Records, first_leaf};
 use super::lengths_behind;
 use crate::kernel::identity::{AuthorId, SwarmId};
 use crate::kernel::log::{
@@ -39,6 +39,7 @@ mod frame;
 mod journal;
 mod layout;
 mod read;
+mod rewrite;
 mod write;
 
 /// The file that the one writer holds locked.
@@ -61,6 +62,8 @@ pub struct HyperStore {
     state: RwLock<State>,
     /// The erased records of the logs that have some, as of so many bytes of their lists.
     erased: Mutex<BTreeMap<AuthorId, (u64, Arc<Erased>)>>,
+    /// Held while bytes change that a reader may be looking at; an append changes none.
+    rewritten: RwLock<()>,
     /// `None` if the store was opened for reading only.
     writer: Option<Mutex<Writer>>,
     torn: u64,
@@ -133,6 +136,7 @@ impl HyperStore {
             swarm: format.swarm,
             state: RwLock::new(State { number: found.number, logs: found.logs }),
             erased: Mutex::default(),
+            rewritten: RwLock::default(),
             writer: Some(Mutex::new(writer)),
             torn: found.torn,
             lock: None,
@@ -165,6 +169,7 @@ impl HyperStore {
             swarm: format.swarm,
             state: RwLock::new(State { number: found.number, logs: found.logs }),
             erased: Mutex::default(),
+            rewritten: RwLock::default(),
             writer: None,
             torn: found.torn,
             lock: None,
@@ -233,6 +238,28 @@ impl HyperStore {
         Ok(())
     }
 
+    /// What is in the file of a group.
+    fn group_bytes(&self, path: &str) -> Result<Vec<u8>, StoreError> {
+        let failed = |error| io("read a group", &error);
+        let Some(length) = self.disk.len(path).map_err(failed)? else {
+            return Ok(Vec::new());
+        };
+        let size = usize::try_from(length).map_err(|_| corrupt_file(path, "it is too long"))?;
+        let mut bytes = vec![0; size];
+        self.disk.read(path, 0, &mut bytes).map_err(failed)?;
+        Ok(bytes)
+    }
+
+    /// Some records from an index on, as one moment has them.
+    fn some_records(&self, author: &AuthorId, from: u64) -> Result<Records, StoreError> {
+        let _whole = self.rewritten.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(log) = self.log(author) else {
+            return Ok(Records::default());
+        };
+        let erased = self.erased(author, &log)?;
+        Reader { disk: &*self.disk, author, log: &log }.some(from, &erased)
+    }
+
     fn erased(&self, author: &AuthorId, log: &Log) -> Result<Arc<Erased>, StoreError> {
         if log.erased == 0 {
             return Ok(Arc::default());
@@ -254,7 +281,8 @@ impl LogStore for HyperStore {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let info =
             |(author, log): (&AuthorId, &Log)| LogInfo { author: *author, length: log.length };
-        Ok(state.logs.iter().map(info).collect())
+        // A log that was dropped whole still has generations of cores.
+        Ok(state.logs.iter().filter(|(_, log)| log.length > 0).map(info).collect())
     }
 
     fn commit(&self, appends: &[Append], index: &[IndexEntry]) -> Result<(), StoreError> {
@@ -311,11 +339,22 @@ impl LogStore for HyperStore {
         from: u64,
         visit: &mut dyn FnMut(u64, RecordRef<'_>) -> bool,
     ) -> Result<(), StoreError> {
-        let Some(log) = self.log(author) else {
-            return Ok(());
-        };
-        let erased = self.erased(author, &log)?;
-        Reader { disk: &*self.disk, author, log: &log }.scan(from, &erased, visit)
+        let end = self.log(author).map_or(0, |log| log.length);
+        let mut index = from;
+        while index < end {
+            let records = self.some_records(author, index)?;
+            if records.is_empty() {
+                break;
+            }
+            for record in records.iter() {
+                let read = RecordRef::parse(record).map_err(|what| corrupt(author, index, what))?;
+                if index >= end || !visit(index, read) {
+                    return Ok(());
+                }
+                index += 1;
+            }
+        }
+        Ok(())
     }
 
     fn tile(&self, author: &AuthorId, number: u64) -> Result<Option<Tile>, StoreError> {
@@ -347,15 +386,9 @@ impl LogStore for HyperStore {
     }
 
     fn group(&self, group: &[u8; 32]) -> Result<Vec<[u8; 48]>, StoreError> {
+        let _whole = self.rewritten.read().unwrap_or_else(PoisonError::into_inner);
         let (path, number) = (layout::group(group), self.number());
-        let failed = |error| io("read a group", &error);
-        let Some(length) = self.disk.len(&path).map_err(failed)? else {
-            return Ok(Vec::new());
-        };
-        let size = usize::try_from(length).map_err(|_| corrupt_file(&path, "it is too long"))?;
-        let mut bytes = vec![0; size];
-        self.disk.read(&path, 0, &mut bytes).map_err(failed)?;
-        write::places(&path, &bytes, number)
+        write::places(&path, &self.group_bytes(&path)?, number)
     }
 
     fn cache(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -390,6 +423,19 @@ impl LogStore for HyperStore {
             writer.poisoned = true;
             io("write to its cache", &error)
         })
+    }
+
+    fn truncate(
+        &self,
+        author: &AuthorId,
+        length: u64,
+        index: &[IndexEntry],
+    ) -> Result<(), StoreError> {
+        self.drop_end(author, length, index)
+    }
+
+    fn erase(&self, places: &[(AuthorId, u64)]) -> Result<(), StoreError> {
+        self.erase_bodies(places)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 
 use super::cores::{BLOCKS, CoreId, core_of};
 use super::disk::Disk;
@@ -9,7 +10,7 @@ use super::frame::Log;
 use super::layout::{self, BLOCK, CHECK, HEAD, unsealed};
 use super::{broken, corrupt};
 use crate::kernel::identity::AuthorId;
-use crate::kernel::log::{MAX_BODY, MAX_HEADER, RecordRef, SignedHead, StoreError, TILE_LEAVES};
+use crate::kernel::log::{MAX_BODY, MAX_HEADER, SignedHead, StoreError, TILE_LEAVES};
 
 /// How many entries of an index are read at once.
 const STEP: u64 = 256;
@@ -43,62 +44,37 @@ impl Reader<'_> {
         broken(self.author, index, what, path, error)
     }
 
-    /// Visits records as [`crate::kernel::log::LogStore::scan`] does.
-    pub(super) fn scan(
-        &self,
-        from: u64,
-        erased: &Erased,
-        visit: &mut dyn FnMut(u64, RecordRef<'_>) -> bool,
-    ) -> Result<(), StoreError> {
-        let mut index = from;
-        while index < self.log.length {
-            let id = self.core(core_of(index));
-            let count = STEP.min(id.first() + BLOCKS - index).min(self.log.length - index);
-            let blocks = self.blocks(id, index, count)?;
-            let mut rest = &blocks[..];
-            while let Some(first) = rest.first() {
-                let fit = rest.iter().take_while(|block| block.end - first.start <= READ_BYTES);
-                let (now, later) = rest.split_at(fit.count().max(1));
-                rest = later;
-                if !self.visit(id, index, now, erased, visit)? {
-                    return Ok(());
-                }
-                index += now.len() as u64;
-            }
+    /// Reads some records from an index on, at least one; none behind the end of the log.
+    pub(super) fn some(&self, from: u64, erased: &Erased) -> Result<Records, StoreError> {
+        if from >= self.log.length {
+            return Ok(Records::default());
         }
-        Ok(())
-    }
-
-    fn visit(
-        &self,
-        id: CoreId,
-        from: u64,
-        blocks: &[Block],
-        erased: &Erased,
-        visit: &mut dyn FnMut(u64, RecordRef<'_>) -> bool,
-    ) -> Result<bool, StoreError> {
-        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
-            return Ok(true);
-        };
+        let id = self.core(core_of(from));
+        let count = STEP.min(id.first() + BLOCKS - from).min(self.log.length - from);
+        let mut blocks = self.blocks(id, from, count)?;
+        let start = blocks.first().map_or(0, |block| block.start);
+        let fit = blocks.iter().take_while(|block| block.end - start <= READ_BYTES).count();
+        blocks.truncate(fit.max(1));
+        let end = blocks.last().map_or(start, |block| block.end);
         let (path, names) = (layout::core_data(id), layout::core_index(id));
-        let size = usize::try_from(last.end - first.start).expect("it was bounded");
-        let mut bytes = vec![0; size];
+        let inside = |end: u64| usize::try_from(end - start).expect("it was bounded");
+        let mut records = Records { bytes: vec![0; inside(end)], places: Vec::new() };
         self.disk
-            .read(&path, first.start, &mut bytes)
+            .read(&path, start, &mut records.bytes)
             .map_err(|error| self.failed(from, "read records", &path, &error))?;
-        for (index, block) in (from..).zip(blocks) {
-            let place = |end: u64| usize::try_from(end - first.start).expect("in the buffer");
-            let stored = &bytes[place(block.start)..place(block.end)];
-            let record = erased.get(&index).map_or(stored, Vec::as_slice);
+        for (index, block) in (from..).zip(&blocks) {
+            let mut place = inside(block.start)..inside(block.end);
+            if let Some(left) = erased.get(&index) {
+                place = records.bytes.len()..records.bytes.len() + left.len();
+                records.bytes.extend_from_slice(left);
+            }
+            let record = &records.bytes[place.clone()];
             if layout::check(&names, index, record) != block.check {
                 return Err(self.corrupt(index, "the record is not the one that was written"));
             }
-            let record = RecordRef::parse(record).map_err(|what| self.corrupt(index, what))?;
-            if !visit(index, record) {
-                return Ok(false);
-            }
+            records.places.push(place);
         }
-        Ok(true)
+        Ok(records)
     }
 
     /// Where the blocks of some records are in the data of their core.
@@ -129,15 +105,6 @@ impl Reader<'_> {
             start = Some(end);
         }
         Ok(blocks)
-    }
-
-    /// Where the last block ends of the first `blocks` of a core.
-    pub(super) fn bytes_of(&self, id: CoreId, blocks: u64) -> Result<u64, StoreError> {
-        if blocks == 0 {
-            return Ok(0);
-        }
-        let last = self.blocks(id, id.first() + blocks - 1, 1)?;
-        Ok(last.last().map_or(0, |block| block.end))
     }
 
     /// The head with a number, counted from 0.
@@ -230,11 +197,36 @@ impl Reader<'_> {
     }
 }
 
+/// Neighbouring records, each of them compared with its check.
+#[derive(Default)]
+pub(super) struct Records {
+    bytes: Vec<u8>,
+    places: Vec<Range<usize>>,
+}
+
+impl Records {
+    /// The records one after the other.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.places.iter().map(|place| &self.bytes[place.clone()])
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+}
+
 /// Where a record's block is.
 struct Block {
     start: u64,
     end: u64,
     check: [u8; CHECK],
+}
+
+/// An entry of the file of erased records, at an offset.
+pub(super) fn erased_entry(path: &str, at: u64, index: u64, record: &[u8]) -> Vec<u8> {
+    let size = u16::try_from(record.len()).expect("a record without a body is short");
+    let content = [&size.to_le_bytes()[..], &index.to_le_bytes(), record].concat();
+    layout::sealed(path, at, &content)
 }
 
 /// The number of the first leaf under a tile.

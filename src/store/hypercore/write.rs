@@ -5,7 +5,7 @@ use super::cores::{BLOCKS, CoreId, core_of};
 use super::frame::Log;
 use super::layout::{self, HEAD, PLACE, TILE, sealed};
 use super::{broken, corrupt, corrupt_file, io as failed};
-use crate::kernel::log::{Append, IndexEntry, Record, StoreError};
+use crate::kernel::log::{Append, IndexEntry, StoreError};
 
 impl Writer {
     /// Gathers the changes of one append, and moves the log behind it.
@@ -19,7 +19,8 @@ impl Writer {
             let blocks = index - id.first();
             let room = usize::try_from(BLOCKS - blocks).unwrap_or(usize::MAX);
             let (now, later) = records.split_at(room.min(records.len()));
-            self.put_records(id, blocks, now)?;
+            let now: Vec<&[u8]> = now.iter().map(|record| &record[..]).collect();
+            self.put_records(id, blocks, &now)?;
             index += now.len() as u64;
             log.length = index;
             records = later;
@@ -44,11 +45,11 @@ impl Writer {
     }
 
     /// Appends to a core that holds some blocks, and to its index.
-    fn put_records(
+    pub(super) fn put_records(
         &mut self,
         id: CoreId,
         blocks: u64,
-        records: &[Record],
+        records: &[&[u8]],
     ) -> Result<(), StoreError> {
         let before = self.end_of(id, blocks)?;
         let path = layout::core_index(id);
@@ -95,22 +96,29 @@ impl Writer {
     }
 }
 
-/// The places in the bytes of a group, up to a commit.
+/// The places in the bytes of a group, up to a commit, sorted.
 pub(super) fn places(path: &str, bytes: &[u8], number: u64) -> Result<Vec<[u8; 48]>, StoreError> {
+    let entries = entries(path, bytes)?.into_iter();
+    let known = entries.filter(|(_, commit)| *commit <= number);
+    let mut places: Vec<_> = known.map(|(place, _)| place).collect();
+    places.sort_unstable();
+    places.dedup();
+    Ok(places)
+}
+
+/// The entries of a group as they came: the place, and the number of the commit.
+pub(super) fn entries(path: &str, bytes: &[u8]) -> Result<Vec<([u8; 48], u64)>, StoreError> {
     // A writer beside this reader may be adding an entry, so that a part of one is no damage.
     let (entries, _) = bytes.as_chunks::<PLACE>();
-    let mut places = Vec::with_capacity(entries.len());
+    let mut found = Vec::with_capacity(entries.len());
     for (at, entry) in (0u64..).step_by(PLACE).zip(entries) {
         let content = layout::unsealed(path, at, entry);
         let (place, commit) = content.and_then(|content| content.split_first_chunk::<48>()).unzip();
         let commit = commit.and_then(|commit| commit.try_into().ok()).map(u64::from_le_bytes);
         match (place, commit) {
-            (Some(place), Some(commit)) if commit <= number => places.push(*place),
-            (Some(_), Some(_)) => {}
+            (Some(place), Some(commit)) => found.push((*place, commit)),
             _ => return Err(corrupt_file(path, &format!("the entry at byte {at} is damaged"))),
         }
     }
-    places.sort_unstable();
-    places.dedup();
-    Ok(places)
+    Ok(found)
 }
