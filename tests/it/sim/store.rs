@@ -38,6 +38,7 @@ enum Write {
     Append(Append),
     Index(IndexEntry),
     Cache(String, Vec<u8>),
+    Erase(AuthorId, u64),
 }
 
 #[derive(Default)]
@@ -107,6 +108,13 @@ impl Disk {
             }
             Write::Cache(name, value) => {
                 self.cache.insert(name.clone(), value.clone());
+            }
+            Write::Erase(author, index) => {
+                let index = usize::try_from(*index).expect("a small log");
+                let log = self.logs.get_mut(author);
+                if let Some(record) = log.and_then(|log| log.records.get_mut(index)) {
+                    *record = record.as_ref().without_body();
+                }
             }
         }
     }
@@ -226,6 +234,18 @@ impl LogStore for SimStore {
             return Err(StoreError::Poisoned);
         }
         inner.stage(Write::Cache(name.to_owned(), value.to_vec()));
+        Ok(())
+    }
+
+    fn erase(&self, places: &[(AuthorId, u64)]) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        if inner.dead {
+            return Err(StoreError::Poisoned);
+        }
+        for (author, index) in places {
+            inner.stage(Write::Erase(*author, *index));
+        }
+        inner.sync();
         Ok(())
     }
 }

@@ -16,7 +16,8 @@ use tempfile::TempDir;
 
 use crate::log_laws::{SWARM, grow, key};
 
-/// What a child process is to do, with what and where: `append rocksdb PATH`, `hold hypercore PATH`.
+/// What a child process is to do, with what and where: `append rocksdb PATH`, `fill hypercore PATH`;
+/// `hold`, `erase` and `check` are the others.
 const TASK: &str = "BZZZ_TEST_STORE_TASK";
 
 /// A kind of store on a disk.
@@ -27,7 +28,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const BOTH: [Self; 2] = [Self::Rocks, Self::Hyper];
+    pub(super) const BOTH: [Self; 2] = [Self::Rocks, Self::Hyper];
 
     fn name(self) -> &'static str {
         match self {
@@ -146,6 +147,7 @@ fn child() {
             std::io::stdin().read_line(&mut String::new()).unwrap();
         }
         "fill" => fill(kind, path),
+        "erase" => super::erase::child(kind, path),
         "check" => {
             let store = kind.open(path, Some(&SWARM)).unwrap();
             println!("acknowledged {}", examine(&*store, key(1).author()).unwrap());
@@ -190,7 +192,7 @@ fn command(task: &str, kind: Kind, path: &Path) -> Command {
     command
 }
 
-fn start(task: &str, kind: Kind, path: &Path) -> (Child, BufReader<ChildStdout>) {
+pub(super) fn start(task: &str, kind: Kind, path: &Path) -> (Child, BufReader<ChildStdout>) {
     let mut command = command(task, kind, path);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -394,12 +396,17 @@ fn crashed() -> (TempDir, u64) {
 }
 
 pub(super) fn copy(from: &Path, to: &Path) {
-    for file in fs::read_dir(to).unwrap() {
-        fs::remove_file(file.unwrap().path()).unwrap();
+    if to.exists() {
+        fs::remove_dir_all(to).unwrap();
     }
+    fs::create_dir(to).unwrap();
     for file in fs::read_dir(from).unwrap() {
         let file = file.unwrap();
-        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        let copied = to.join(file.file_name());
+        match file.file_type().unwrap().is_dir() {
+            true => copy(&file.path(), &copied),
+            false => fs::copy(file.path(), copied).map(|_| ()).unwrap(),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use bzzz::store::hypercore::HyperStore;
 use bzzz::store::rocksdb::RocksStore;
 use tempfile::TempDir;
 
-use super::disk::{big_append, big_record, examine};
+use super::disk::{big_append, big_record, entry, examine};
 use crate::log_laws::{SWARM, append, grow, key, record};
 
 /// The modules that `tools/setup` installs, or the reason why they are not there.
@@ -240,4 +240,99 @@ fn damage_of_a_record_names_log_and_index() {
     let error = examine(&store, author).unwrap_err();
     let what = "the record is not the one that was written".to_owned();
     assert_eq!(error, StoreError::Corrupt { author, index: 123, what });
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "CI says in its environment that it is CI")]
+fn npm_reads_a_core_from_which_bodies_were_erased() {
+    let modules = match modules() {
+        Ok(modules) => modules,
+        Err(why) if std::env::var("CI").is_ok_and(|ci| ci == "true") => panic!("{why}"),
+        Err(why) => {
+            eprintln!("LEFT OUT: {why}");
+            return;
+        }
+    };
+    let directory = TempDir::new().unwrap();
+    let author = key(1).author();
+    let erased = [1, 2, 3, 254, 299];
+    let store = HyperStore::open(directory.path(), Some(&SWARM)).unwrap();
+    grow(&store, &key(1), &[200, 100]);
+    store.erase(&erased.map(|index| (author, index))).unwrap();
+    let total = grow(&store, &key(1), &[7]).length();
+    drop(store);
+    let store = HyperStore::open(directory.path(), None).unwrap();
+    let mut visit = |index, found: bzzz::kernel::log::RecordRef<'_>| {
+        let whole = record(index);
+        let expected = if erased.contains(&index) { whole.as_ref().without_body() } else { whole };
+        assert_eq!(found, expected.as_ref(), "{index}");
+        true
+    };
+    store.scan(&author, 0, &mut visit).unwrap();
+    assert_eq!(Tip::open(&store, author).unwrap().length(), total);
+    let log = directory.path().join("logs").join(hex::encode(author.0));
+    let read = read_with_npm(&modules, &log.join("core-00000-0"));
+    assert_eq!((&read["length"], &read["copied"]), (&total.into(), &(total - 5).into()));
+    for (index, block) in (0..total).zip(read["blocks"].as_array().unwrap()) {
+        match erased.contains(&index) {
+            true => assert!(block.is_null(), "block {index}"),
+            false => assert_eq!(block, &base64(&record(index)), "block {index}"),
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_log_can_be_dropped_and_grow_again() {
+    let author = key(1).author();
+    for (sizes, length, cores) in [
+        (&[255, 1, 256, 100][..], 512, 1),
+        (&[255, 2, 256, 100], 255, 1),
+        (&[7, 300], 0, 1),
+        (&[4000, 4000, 4000, 4000, 4000, 4000, 4000, 4000, 768, 4, 4000], 32_768, 2),
+        (&[4000, 4000, 4000, 4000, 4000, 4000, 4000, 4000, 768, 4, 4000], 28_000, 1),
+    ] {
+        let directory = TempDir::new().unwrap();
+        let mut store = HyperStore::open(directory.path(), Some(&SWARM)).unwrap();
+        let total = grow(&store, &key(1), sizes).length();
+        let entries: Vec<_> = (0..total).map(entry).collect();
+        store.commit(&[], &entries).unwrap();
+        store.put_cache("state", b"x").unwrap();
+        let erased = [3, 254, total - 1];
+        store.erase(&erased.map(|index| (author, index))).unwrap();
+        let none = store.truncate(&author, length + 1, &[]);
+        assert_eq!(none, Err(StoreError::Gap { author, length: total, from: length + 1 }));
+        let from = usize::try_from(length).unwrap();
+        store.truncate(&author, length, &entries[from..]).unwrap();
+        for round in 0..2 {
+            let logs = store.logs().unwrap();
+            let lengths: Vec<u64> = logs.iter().map(|log| log.length).collect();
+            assert_eq!(lengths, [length].into_iter().filter(|l| *l > 0).collect::<Vec<_>>());
+            assert_eq!(Tip::open(&store, author).unwrap().length(), length);
+            assert_eq!(store.group(&[3; 32]).unwrap().len() as u64, length);
+            assert_eq!(store.cache("state").unwrap(), None);
+            assert_eq!(store.heads(&author, length, 9).unwrap(), []);
+            assert_eq!(store.tile(&author, length / 256).unwrap(), None);
+            if round == 0 {
+                drop(store);
+                store = HyperStore::open(directory.path(), None).unwrap();
+            }
+        }
+        let tip = grow(&store, &key(1), &[300, 1]);
+        drop(store);
+        let store = HyperStore::open(directory.path(), None).unwrap();
+        assert_eq!(Tip::open(&store, author).unwrap(), tip);
+        let mut seen = 0;
+        let mut visit = |index, found: bzzz::kernel::log::RecordRef<'_>| {
+            let whole = record(index);
+            let gone = erased.contains(&index) && index < length;
+            assert_eq!(found, if gone { whole.as_ref().without_body() } else { whole }.as_ref());
+            seen += 1;
+            true
+        };
+        store.scan(&author, 0, &mut visit).unwrap();
+        assert_eq!(seen, length + 301);
+        let log = directory.path().join("logs").join(hex::encode(author.0));
+        let found = fs::read_dir(log).unwrap().filter(|e| e.as_ref().unwrap().path().is_dir());
+        assert_eq!(found.count(), cores, "{length}");
+    }
 }
