@@ -71,10 +71,7 @@ pub(super) fn read(disk: &dyn Disk) -> Result<Option<Found>, StoreError> {
         }
         // A crash may have interrupted its beginning; then the one before is whole.
         if older + 1 == names.len() {
-            return match names.len() {
-                1 if length == 0 => Ok(None),
-                _ => Err(corrupt_file(name, "its first frame cannot be read")),
-            };
+            return Err(corrupt_file(name, "its first frame cannot be read"));
         }
     }
     Ok(None)

@@ -265,7 +265,7 @@ fn after_a_crash_at_any_sync_all_that_was_acknowledged_is_there() {
     let whole = CrashDisk::default();
     work(&whole, &mut Told::default()).unwrap();
     let syncs = whole.world().syncs;
-    assert!(syncs > 80, "{syncs} syncs");
+    assert!(syncs > 60, "{syncs} syncs");
     let (mut torn, mut kept, mut lost) = (0, 0, 0);
     for limit in 0..syncs {
         let disk = CrashDisk::default();
@@ -390,6 +390,7 @@ fn a_journal_that_is_cut_anywhere_loses_only_its_last_commit() {
     let mut tip = Tip::empty(key(1).author());
     let mut ends = Vec::new();
     let journal = |disk: &CrashDisk| disk.list("").unwrap().into_iter().find(|n| n.contains('-'));
+    let begun = disk.len(&journal(&disk).unwrap()).unwrap().unwrap();
     for _ in 0..3 {
         let (append, entries) = big_append(&tip, &key(1), 1);
         store.commit(std::slice::from_ref(&append), &entries).unwrap();
@@ -410,11 +411,11 @@ fn a_journal_that_is_cut_anywhere_loses_only_its_last_commit() {
         match found {
             Ok((length, torn)) => {
                 assert_eq!(length, whole, "cut at {cut}");
-                assert_eq!(torn > 0, !ends.contains(&cut) && whole > 0 || torn > 0, "cut at {cut}");
+                assert_eq!(torn == 0, cut == begun || ends.contains(&cut), "cut at {cut}");
             }
             // Not even its first frame is whole.
             Err(error) => {
-                assert!(whole == 0 && error.to_string().contains(&name), "cut at {cut}: {error}");
+                assert!(cut < begun && error.to_string().contains(&name), "cut at {cut}: {error}");
             }
         }
         let acknowledged = disk.after(0);
