@@ -100,8 +100,14 @@ impl Frames {
     }
 }
 
-/// How reading a bundle ended: the manifest, or why there is none.
-type End = Option<Result<(u64, Vec<u8>, u64), BundleError>>;
+/// The end of a bundle.
+#[derive(Default)]
+struct End {
+    /// The manifest, where it stands, and where it ends.
+    manifest: Option<(u64, Vec<u8>, u64)>,
+    /// How reading ended, once it did.
+    ended: Option<Result<(), BundleError>>,
+}
 
 /// Verifies a bundle of so many bytes.
 ///
@@ -119,22 +125,13 @@ pub fn verify<I: Input>(
         Ok(mut reader) => {
             let swarm = reader.swarm();
             verifier.header(swarm);
-            let end: Mutex<End> = Mutex::new(None);
-            let set = |ended| *end.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+            let end = Mutex::new(End::default());
             let make = |mut frames: Frames| {
                 frames.clear();
-                while !frames.is_full() {
-                    match read(&mut reader, &mut frames) {
-                        Ok(None) => {}
-                        Ok(Some(manifest)) => {
-                            set(Ok(manifest));
-                            break;
-                        }
-                        Err(error) => {
-                            set(Err(error));
-                            break;
-                        }
-                    }
+                let mut end = end.lock().unwrap_or_else(PoisonError::into_inner);
+                // It is asked once more after the frames before the end.
+                while end.ended.is_none() && !frames.is_full() {
+                    read(&mut reader, &mut frames, &mut end);
                 }
                 frames.up_to = reader.position();
                 (!frames.is_empty()).then_some(frames)
@@ -142,13 +139,13 @@ pub fn verify<I: Input>(
             take(&mut verifier, swarm, make, |up_to, _| {
                 progress.show("verifying", up_to, bytes);
             });
-            match end.into_inner().unwrap_or_else(PoisonError::into_inner) {
-                Some(Ok((at, manifest, up_to))) => {
-                    verifier.manifest(at, &manifest);
-                    verifier.read_up_to(up_to);
-                }
-                Some(Err(error)) => verifier.broken(error)?,
-                None => {}
+            let end = end.into_inner().unwrap_or_else(PoisonError::into_inner);
+            if let Some((at, manifest, up_to)) = end.manifest {
+                verifier.manifest(at, &manifest);
+                verifier.read_up_to(up_to);
+            }
+            if let Some(Err(error)) = end.ended {
+                verifier.broken(error)?;
             }
         }
     }
@@ -157,20 +154,14 @@ pub fn verify<I: Input>(
 }
 
 /// Reads the next part. Behind the manifest it makes sure that nothing follows.
-fn read<I: Input>(
-    reader: &mut BundleReader<Sequential<I>>,
-    frames: &mut Frames,
-) -> Result<Option<(u64, Vec<u8>, u64)>, BundleError> {
-    let manifest = match reader.next_part()? {
-        Some(Part::Range { at, bytes }) => {
-            frames.push(at, bytes);
-            return Ok(None);
-        }
-        Some(Part::Manifest { at, bytes }) => (at, bytes.to_vec()),
-        None => (0, Vec::new()),
+fn read<I: Input>(reader: &mut BundleReader<Sequential<I>>, frames: &mut Frames, end: &mut End) {
+    let manifest = match reader.next_part() {
+        Ok(Some(Part::Range { at, bytes })) => return frames.push(at, bytes),
+        Ok(Some(Part::Manifest { at, bytes })) => (at, bytes.to_vec()),
+        Ok(None) => return end.ended = Some(Ok(())),
+        Err(error) => return end.ended = Some(Err(error)),
     };
-    reader.next_part()?;
-    Ok(Some((manifest.0, manifest.1, reader.position())))
+    end.manifest = Some((manifest.0, manifest.1, reader.position()));
 }
 
 /// Examines frames on all cores and takes them in, in their order.
