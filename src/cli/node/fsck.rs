@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::context::{Context, out};
 use super::error::{Error, Result};
-use crate::cli::verify::{Frames, Progress, compare, print, print_json, take};
+use crate::cli::verify::{Frames, Progress, compare, print_json, print_report, take};
 use crate::kernel::audit::{Expect, Failure, Records, Report, Rule, Spot, Unchecked, Verifier};
 use crate::kernel::identity::AuthorId;
 use crate::kernel::log::{
@@ -93,7 +93,7 @@ pub(super) fn run(context: &Context, args: &FsckArgs) -> Result<()> {
     let mut out = out();
     match context.json {
         true => print_json(&mut out, &report)?,
-        false => print(&mut out, &report, args.claims)?,
+        false => print_report(&mut out, &report, args.claims)?,
     }
     out.flush()?;
     if report.verifies() { Ok(()) } else { Err(Error::Said) }

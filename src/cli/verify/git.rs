@@ -111,23 +111,23 @@ fn chain(path: &Path, swarm: &SwarmId, last: &CommitId) -> Result<Vec<Held>, Cli
 
 /// Takes the next object of an answer of `git cat-file --batch`.
 fn blob<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], String> {
-    let cut = |answer: &'a [u8]| {
-        let end = answer.iter().position(|byte| *byte == b'\n')?;
-        Some((&answer[..end], &answer[end + 1..]))
-    };
-    let (head, behind) = cut(rest).ok_or("git did not answer for it")?;
+    let all: &'a [u8] = rest;
+    let end = all.iter().position(|byte| *byte == b'\n').ok_or("git did not answer for it")?;
+    let head = String::from_utf8_lossy(&all[..end]).into_owned();
+    let behind = &all[end + 1..];
     *rest = behind;
-    let head = String::from_utf8_lossy(head).into_owned();
     let words: Vec<&str> = head.rsplitn(3, ' ').collect();
-    let [size, "blob", _] = words[..] else {
-        return Err("it holds no blob `claim`".to_owned());
+    let [size, kind, _] = words[..] else {
+        return Err("it holds no `claim`".to_owned());
     };
     let size: usize = size.parse().map_err(|_| "git gave it no size".to_owned())?;
-    let bytes = rest.get(..size).ok_or("git cut it short")?;
-    *rest = rest.get(size + 1..).unwrap_or_default();
-    match size <= CLAIM_LIMIT {
+    let bytes = behind.get(..size).ok_or("git cut it short")?;
+    *rest = behind.get(size + 1..).unwrap_or_default();
+    match kind == "blob" && size <= CLAIM_LIMIT {
         true => Ok(bytes),
-        false => Err(format!("a claim of {size} bytes; at most {CLAIM_LIMIT} are allowed")),
+        false => {
+            Err(format!("a claim is a blob of at most {CLAIM_LIMIT} bytes; not a {kind} of {size}"))
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 pub use self::files::Files;
 pub use self::print::failed;
 #[cfg(feature = "node")]
-pub(crate) use self::print::{print, print_json};
+pub(crate) use self::print::{print as print_report, print_json};
 #[cfg(feature = "node")]
 pub(crate) use self::run::{Frames, compare, take};
 pub use self::run::{Progress, verify};
