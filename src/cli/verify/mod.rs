@@ -15,7 +15,6 @@ use clap::{Args, Parser, Subcommand};
 
 pub use self::files::Files;
 pub use self::print::failed;
-#[cfg(feature = "node")]
 pub(crate) use self::print::{print as print_report, print_json};
 #[cfg(feature = "node")]
 pub(crate) use self::run::{Frames, compare, take};
@@ -111,8 +110,8 @@ fn bundle(args: &BundleArgs) -> Result<u8, CliError> {
     let found = args.strict && report.findings.count > 0;
     let status = if report.verifies() && !found { DONE } else { NO };
     say(status, |out| match args.json {
-        true => print::print_json(out, &report),
-        false => print::print(out, &report, args.claims),
+        true => print_json(out, &report),
+        false => print_report(out, &report, args.claims),
     })
 }
 

@@ -114,7 +114,7 @@ pub struct Verifier {
     skipped: Skipped,
 }
 
-/// Logs that were gone through, each by itself; what is to be compared between them, if they verify.
+/// Logs that were gone through, each by itself, and what is to be compared between them.
 pub struct Verified<R> {
     /// The events of each log up to the first that does not verify.
     pub archive: Archive<R>,

@@ -65,7 +65,7 @@ impl Verifier {
         }
         for (author, length, pinned) in wrong {
             let what = format!(
-                "elsewhere it had {pinned} records, and here it has {length}: it is older or was cut"
+                "elsewhere it had {pinned} records, and here it has {length}: older, or cut"
             );
             self.fail(Rule::Pin, Some(author), Some(length), 0, &what);
         }
