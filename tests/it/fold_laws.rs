@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use bzzz::engine::{Engine, found};
+use bzzz::engine::{Engine, StoreSource, found};
 use bzzz::kernel::event::kinds::{
     AgentStarted, ClaimIntended, ClaimMoved, ClaimWon, MemberAdmitted, MemberRevoked, ModelAsked,
     PlanProposed, PlanReviewed, PlanText, Purpose, Role, TaskSeen, Verdict,
 };
-use bzzz::kernel::event::{ClaimStatus, Draft, EventId, Hlc, TaskId};
-use bzzz::kernel::fold::{Reason, SwarmState, TaskStatus};
+use bzzz::kernel::event::{ClaimStatus, Draft, Event, EventId, Hlc, TaskId};
+use bzzz::kernel::fold::{Fold, Reason, SwarmState, TaskStatus};
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use bzzz::kernel::log::{Hash, LogStore, Range, SignedHead, Tip};
 use bzzz::store::memory::MemoryStore;
@@ -189,6 +189,35 @@ fn a_fold_that_goes_on_from_a_snapshot_or_starts_anew_is_the_same() {
     b.snapshot().unwrap();
     say(&b, 11, seen(2));
     assert_eq!(open(2, swarm, store).digest(), b.digest());
+}
+
+/// Not one bit of a snapshot is believed that a fold did not write, and no length in it.
+#[test]
+fn a_damaged_snapshot_is_not_read() {
+    let (swarm, logs) = history();
+    let engine = ingest(swarm, &logs, &[0, 1, 2]);
+    let mut fold = Fold::new(swarm);
+    let source = StoreSource(engine.store());
+    for (author, ranges) in &logs {
+        for range in ranges {
+            for (seq, record) in (range.from..).zip(&range.records) {
+                let event = Event::read(*author, seq, record.as_ref()).unwrap();
+                let _ = fold.apply(&event, &source).unwrap();
+            }
+        }
+    }
+    let good = fold.to_snapshot();
+    assert_eq!(Fold::from_snapshot(&good, &swarm), Some(fold));
+    for at in 0..good.len() {
+        for flip in [1, 0x80, 0xff] {
+            let mut bad = good.clone();
+            bad[at] ^= flip;
+            assert_eq!(Fold::from_snapshot(&bad, &swarm), None, "byte {at} ^ {flip}");
+        }
+        assert_eq!(Fold::from_snapshot(&good[..at], &swarm), None, "cut at {at}");
+    }
+    assert_eq!(Fold::from_snapshot(&[0xff; 200], &swarm), None);
+    assert_eq!(Fold::from_snapshot(&good, &SwarmId([0; 32])), None, "of another swarm");
 }
 
 #[test]

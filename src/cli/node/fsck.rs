@@ -22,8 +22,8 @@ const RANGE_BYTES: usize = 1 << 20;
 /// Verify all logs of the node's store, and the store itself
 ///
 /// Every record, signature and rule is checked as `bzzz-verify` checks a bundle, the state is
-/// folded anew, and the tree that the store keeps is compared with its records. Nothing is written. The
-/// node must not run meanwhile.
+/// folded anew, and the tree that the store keeps is compared with its records. Nothing is
+/// written. The node must not run meanwhile.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(super) struct FsckArgs {

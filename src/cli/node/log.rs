@@ -177,6 +177,7 @@ mod tests {
             administrator: false,
             since_ms: 0,
             revoked_at: None,
+            forked_at: None,
             length: 0,
         }
     }

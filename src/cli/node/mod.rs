@@ -6,6 +6,7 @@ mod configure;
 mod context;
 mod doctor;
 mod error;
+mod fork;
 mod fsck;
 mod init;
 mod log;
@@ -78,8 +79,7 @@ enum Command {
     Import(bundle::ImportArgs),
     Prove(prove::ProveArgs),
     Fsck(fsck::FsckArgs),
-    /// Check everything that the node needs: home, store, repositories, sandbox, model
-    Doctor,
+    Doctor(doctor::DoctorArgs),
     #[command(subcommand)]
     Config(configure::ConfigCommand),
     #[command(subcommand)]
@@ -127,7 +127,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Import(args) => bundle::run_import(context, args),
         Command::Prove(args) => prove::run(context, args),
         Command::Fsck(args) => fsck::run(context, args),
-        Command::Doctor => doctor::run(context),
+        Command::Doctor(args) => doctor::run(context, args),
         Command::Config(command) => configure::run(context, command),
         Command::Key(KeyCommand::Show) => show_key(context),
         Command::Completions { shell } => completions(*shell),

@@ -6,7 +6,7 @@
 //! again from the same log. Only what must not survive a restart is kept here: what is in flight,
 //! what is watched, and when to try again.
 
-mod answer;
+pub mod answer;
 mod claims;
 mod config;
 mod effect;

@@ -13,7 +13,9 @@ use super::rule::Rule;
 use super::witness::Witnesses;
 use super::{checkpoints, claims, erased};
 use crate::kernel::event::Event;
-use crate::kernel::fold::{FOLD_VERSION, Fold, FoldError, Place, Reason, Refusals, SwarmState};
+use crate::kernel::fold::{
+    FOLD_VERSION, Fold, FoldError, Member, Place, Reason, Refusals, SwarmState,
+};
 use crate::kernel::identity::{AuthorId, SwarmId};
 
 /// What a bundle says of its own state.
@@ -127,7 +129,13 @@ pub(super) fn fail_at<R>(
 fn standing<R>(archive: &Archive<R>, state: &SwarmState, said: Option<&Said>, report: &mut Report) {
     let members = &state.members.members;
     for (author, length) in archive.lengths() {
-        match members.get(&author).map(|member| member.revoked_at) {
+        let member = members.get(&author);
+        if let Some(index) = member.and_then(Member::forked_at).filter(|index| *index < length) {
+            let behind = length - index;
+            let what = format!("proven to fork at index {index}; events from it on: {behind}");
+            report.findings.push(Finding { kind: "forked", author: Some(author), what });
+        }
+        match member.map(|member| member.revoked_at) {
             None => {
                 let offset = archive.offset(&author, 0);
                 let what = "the author was never admitted to the swarm".to_owned();

@@ -3,7 +3,7 @@
 
 use super::cursor::{Cursor, CursorError};
 use super::{
-    Consistency, HEAD_BYTES, Hash, HeadError, Inclusion, LogStore, ProofError, SignedHead,
+    Consistency, HEAD_BYTES, Hash, HeadError, Inclusion, LogStore, Peaks, ProofError, SignedHead,
     StoreError, Tip, TreeReader, prove_consistency, prove_inclusion,
 };
 use crate::kernel::identity::{AuthorId, SwarmId};
@@ -137,6 +137,17 @@ impl Branch {
         Ok(root_before)
     }
 
+    /// The root of this history right behind the index, which tells it from all others. None if
+    /// the proof has another shape than its position demands.
+    #[must_use]
+    pub fn root_behind(&self) -> Option<Hash> {
+        let count = usize::try_from(self.before.from.count_ones()).ok()?;
+        let peaks = self.before.hashes.get(..count)?.to_vec();
+        let mut peaks = Peaks::new(self.before.from, peaks)?;
+        peaks.push(self.leaf, |_, _| ());
+        Some(peaks.root())
+    }
+
     /// The bytes of `schema/proof.md`.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -179,6 +190,18 @@ impl ForkProof {
     #[must_use]
     pub fn swarm(&self) -> SwarmId {
         self.branches[0].head.swarm
+    }
+
+    /// Whose log it is about, as the first head says.
+    #[must_use]
+    pub fn author(&self) -> AuthorId {
+        self.branches[0].head.author
+    }
+
+    /// The index that it is about, as the first branch says.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.branches[0].index()
     }
 
     /// Verifies everything: both signatures, all four proofs, that the histories agree before the

@@ -56,6 +56,16 @@ impl Tip {
         self.peaks.root()
     }
 
+    /// The root behind these further leaves.
+    #[must_use]
+    pub fn root_behind(&self, leaves: impl Iterator<Item = Hash>) -> Hash {
+        let mut peaks = self.peaks.clone();
+        for leaf in leaves {
+            peaks.push(leaf, |_, _| ());
+        }
+        peaks.root()
+    }
+
     /// The leaves since the last full tile.
     #[must_use]
     pub fn tail(&self) -> &[Hash] {
