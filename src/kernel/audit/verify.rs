@@ -11,7 +11,7 @@ use super::bundle::{BundleError, BundleReader, Part};
 use super::compare::{Rest, Said};
 use super::examine::{Examined, Good, Noted, examine};
 use super::input::{Input, Records, Sequential};
-use super::manifest::Manifest;
+use super::manifest::{MAX_BUNDLE_LOGS, Manifest};
 use super::naming::{Broken, events, rule_of};
 use super::pin::Pins;
 use super::policy::Policy;
@@ -191,6 +191,9 @@ impl Verifier {
         let Some(swarm) = self.swarm else {
             return;
         };
+        if self.too_many(at, bytes) {
+            return;
+        }
         if let Some(good) = examined.0 {
             let follows = self.current.is_none_or(|current| current <= good.author);
             let log = self.log(good.author);
@@ -201,6 +204,23 @@ impl Verifier {
             }
         }
         self.name(&swarm, at, bytes);
+    }
+
+    /// Passes over the logs behind the most that a manifest can name, so that what is remembered of
+    /// each stays bounded.
+    fn too_many(&mut self, at: u64, bytes: &[u8]) -> bool {
+        let author = bytes.first_chunk::<32>().map(|bytes| AuthorId(*bytes));
+        let known = author.is_none_or(|author| self.logs.contains_key(&author));
+        if known || self.logs.len() < MAX_BUNDLE_LOGS {
+            return false;
+        }
+        if !self.skipped.logs {
+            let what = format!("it is one of more than {MAX_BUNDLE_LOGS} logs");
+            self.fail(Rule::ManifestFrontier, author, Some(0), at, &what);
+        }
+        self.skipped.logs = true;
+        self.skipped.ranges += 1;
+        true
     }
 
     /// Moves a log on over a good range; `false` if it does not go on there, or leads to another
