@@ -11,7 +11,7 @@ use super::bundle::{BundleError, BundleReader, Part};
 use super::compare::{Rest, Said};
 use super::examine::{Examined, Good, Noted, examine};
 use super::input::{Input, Records, Sequential};
-use super::manifest::{MAX_BUNDLE_LOGS, Manifest};
+use super::manifest::Manifest;
 use super::naming::{Broken, events, rule_of};
 use super::pin::Pins;
 use super::policy::Policy;
@@ -111,7 +111,7 @@ pub struct Verifier {
     pub(super) founding: Option<EventId>,
     noted: Noted,
     failures: Counted<Failure>,
-    skipped: Skipped,
+    pub(super) skipped: Skipped,
 }
 
 /// Logs that were gone through, each by itself, and what is to be compared between them.
@@ -204,23 +204,6 @@ impl Verifier {
             }
         }
         self.name(&swarm, at, bytes);
-    }
-
-    /// Passes over the logs behind the most that a manifest can name, so that what is remembered of
-    /// each stays bounded.
-    fn too_many(&mut self, at: u64, bytes: &[u8]) -> bool {
-        let author = bytes.first_chunk::<32>().map(|bytes| AuthorId(*bytes));
-        let known = author.is_none_or(|author| self.logs.contains_key(&author));
-        if known || self.logs.len() < MAX_BUNDLE_LOGS {
-            return false;
-        }
-        if !self.skipped.logs {
-            let what = format!("it is one of more than {MAX_BUNDLE_LOGS} logs");
-            self.fail(Rule::ManifestFrontier, author, Some(0), at, &what);
-        }
-        self.skipped.logs = true;
-        self.skipped.ranges += 1;
-        true
     }
 
     /// Moves a log on over a good range; `false` if it does not go on there, or leads to another

@@ -54,6 +54,25 @@ fn a_directory_of_pieces_is_a_bundle() {
     assert_eq!(verifier(&[&path]).0, Some(1));
 }
 
+/// Logs of nothing, one for each author, cost nothing beyond the most that a manifest can name.
+#[test]
+fn too_many_logs_are_passed_over() {
+    let mut bundle = small().export()[..HEADER_BYTES].to_vec();
+    let most = bzzz::kernel::audit::MAX_BUNDLE_LOGS as u64;
+    for number in 0..most + 4 {
+        let mut frame = [0; 40];
+        frame[..8].copy_from_slice(&number.to_be_bytes());
+        bundle.extend_from_slice(&40u32.to_le_bytes());
+        bundle.extend_from_slice(&frame);
+    }
+    let report = on_all_cores(&bundle);
+    assert_eq!(report.logs.len() as u64, most);
+    let passed = report.unchecked.iter().find(|unchecked| unchecked.kind == "ranges").unwrap();
+    assert_eq!(passed.count, Some(4));
+    // The ranges, that there are too many, the end that is missing, and the founding event.
+    assert_eq!(report.failures.count, most + 3);
+}
+
 #[test]
 fn a_log_must_contain_the_heads_that_were_obtained_elsewhere() {
     let world = lived();
