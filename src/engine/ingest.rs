@@ -2,7 +2,7 @@
 //! that.
 
 use super::{Engine, EngineError};
-use crate::kernel::event::{EventId, swarm_id};
+use crate::kernel::event::{EventId, Hlc, NotEvents, check_events, swarm_id};
 use crate::kernel::identity::AuthorId;
 use crate::kernel::log::{Range, RangeError, SignedHead, Tip};
 
@@ -35,6 +35,9 @@ pub enum IngestError {
     /// It does not verify.
     #[error(transparent)]
     Invalid(RangeError),
+    /// It verifies as a log, and its records are no events that follow each other.
+    #[error(transparent)]
+    Events(#[from] NotEvents),
     /// This node could not store it.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -67,6 +70,8 @@ impl Engine {
             }
             Err(error) => return Err(IngestError::Invalid(error)),
         };
+        let newest = self.store.newest_head(&author).map_err(EngineError::from)?;
+        check_events(&append, newest.map(|head| Hlc(head.clock)))?;
         if !self.is_of_the_standing_branch(&tip, &append) {
             return Err(IngestError::OtherBranch(author));
         }

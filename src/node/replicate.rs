@@ -348,6 +348,7 @@ impl Replicator {
                 sync::IngestError::OwnLog
             }
             IngestError::Invalid(error) => sync::IngestError::Invalid(error.to_string()),
+            IngestError::Events(error) => sync::IngestError::Invalid(error.to_string()),
             IngestError::NotAMember(_) => sync::IngestError::NotAMember,
             IngestError::Engine(error) => {
                 warn!(%error, "a range could not be stored");

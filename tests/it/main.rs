@@ -19,6 +19,7 @@ mod git;
 mod local;
 mod log_laws;
 mod net;
+mod proof_laws;
 mod reasoner;
 mod sandbox;
 mod sim;

@@ -357,8 +357,8 @@ fn every_rule_has_a_vector() {
             _ => drop(accepted.insert(format)),
         }
     }
-    // Pins and policies are the auditor's own, and a store is no bundle.
-    let own = [Rule::Pin, Rule::Policy, Rule::Store];
+    // Pins and policies are the auditor's own, claim refs a repository's, and a store is no bundle.
+    let own = [Rule::Pin, Rule::Policy, Rule::ClaimRef, Rule::Store];
     let rules = Rule::ALL.iter().filter(|rule| !own.contains(rule));
     let rules: Vec<Name> = rules.map(|rule| (rule.name(), "")).collect();
     let files: &[Name] = &[("proof-magic", ""), ("proof-format", "")];

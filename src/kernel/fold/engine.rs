@@ -203,21 +203,31 @@ impl Fold {
         Ok(())
     }
 
-    /// The fold as bytes, for a cache.
+    /// The fold as bytes, for a cache: their hash, then the version and the fold.
     #[must_use]
     pub fn to_snapshot(&self) -> Vec<u8> {
-        bincode::encode_to_vec((FOLD_VERSION, self), bincode::config::legacy())
-            .expect("the fold has no type that cannot be encoded")
+        let fold = bincode::encode_to_vec((FOLD_VERSION, self), bincode::config::legacy())
+            .expect("the fold has no type that cannot be encoded");
+        [&snapshot_hash(&fold)[..], &fold].concat()
     }
 
-    /// The fold of a snapshot; `None` if it is of another version or swarm, or damaged. A snapshot
-    /// is a cache: without it, everything is folded anew.
+    /// The fold of a snapshot; `None` if it is of another version or swarm, or damaged: the hash is
+    /// compared before anything is decoded. A snapshot is a cache: without it, everything is
+    /// folded anew.
     #[must_use]
     pub fn from_snapshot(bytes: &[u8], swarm: &SwarmId) -> Option<Self> {
+        let (hash, bytes) = bytes.split_first_chunk::<32>()?;
+        if *hash != snapshot_hash(bytes) {
+            return None;
+        }
         let config = bincode::config::legacy();
         let ((version, fold), read): ((u32, Self), usize) =
             bincode::decode_from_slice(bytes, config).ok()?;
         let ours = version == FOLD_VERSION && fold.state.swarm == *swarm && read == bytes.len();
         ours.then_some(fold)
     }
+}
+
+fn snapshot_hash(fold: &[u8]) -> [u8; 32] {
+    blake3::derive_key("bzzz v1 snapshot", fold)
 }

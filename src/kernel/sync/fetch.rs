@@ -159,11 +159,13 @@ impl Sync {
             // The author is not a member any more.
             return;
         };
-        if range.from != log.length {
-            // The log grew by itself since it was asked for; the range comes again, from its end.
+        if range.from != log.length || log.doing != Doing::Nothing {
+            // The log grew by itself since it was asked for, or it was nobody's for a while and is
+            // being fetched anew; the range comes again, from its end.
             return;
         }
         log.doing = Doing::Storing(peer);
+        self.storing.insert(range.author, peer);
         self.wanted.remove(&range.author);
         out.push(Output::Ingest { peer, range });
     }
@@ -176,6 +178,7 @@ impl Sync {
         out: &mut Vec<Output>,
     ) {
         let entropy = self.random();
+        self.storing.remove(&author);
         if let Some(log) = self.logs.get_mut(&author) {
             match &result {
                 Ok((length, root)) => (log.length, log.root) = (*length, *root),
@@ -244,8 +247,9 @@ impl Sync {
 
     /// How many more fetches may start, by our own limit and by those of the peers.
     fn free_fetches(&self) -> usize {
-        let busy = self.logs.values().filter(|log| log.doing != Doing::Nothing);
-        let ours = self.config.fetches.saturating_sub(busy.count());
+        let fetching = self.logs.values().filter(|log| matches!(log.doing, Doing::Fetching(_)));
+        let busy = fetching.count() + self.storing.len();
+        let ours = self.config.fetches.saturating_sub(busy);
         let most = self.config.asked_per_peer;
         let theirs = self.peers.values().map(|peer| most.saturating_sub(peer.asked));
         ours.min(theirs.sum())

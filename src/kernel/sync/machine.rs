@@ -68,6 +68,9 @@ pub struct Sync {
     pub(super) reads: BTreeSet<(AuthorId, u64)>,
     /// The logs of which our copy is being compared with a peer's.
     pub(super) comparisons: BTreeMap<AuthorId, Comparison>,
+    /// The logs of which a range is being verified and stored, each with the peer that sent it:
+    /// also those that are nobody's meanwhile, and may be somebody's again before it is done.
+    pub(super) storing: BTreeMap<AuthorId, AuthorId>,
     /// Members that were penalised. Bounded by the members, who are the only ones to be believed
     /// a key.
     pub(super) records: BTreeMap<AuthorId, Record>,
@@ -151,6 +154,7 @@ impl Sync {
             asked: BTreeMap::new(),
             reads: BTreeSet::new(),
             comparisons: BTreeMap::new(),
+            storing: BTreeMap::new(),
             records: BTreeMap::new(),
         }
     }
@@ -276,7 +280,10 @@ impl Sync {
         let new = logs.keys().any(|author| !known(author))
             || members.iter().any(|member| !self.members.contains(member));
         for (author, stands) in logs {
-            let log = self.logs.entry(*author).or_insert_with(|| Log::new(*stands));
+            let storing = self.storing.get(author).map(|peer| Doing::Storing(*peer));
+            let doing = storing.unwrap_or_default();
+            let log =
+                self.logs.entry(*author).or_insert_with(|| Log { doing, ..Log::new(*stands) });
             if log.stands != *stands {
                 log.stands = *stands;
                 self.wanted.insert(*author);

@@ -229,6 +229,31 @@ fn a_former_members_log_is_held_as_far_as_it_stands() {
 }
 
 #[test]
+fn a_log_that_is_nobodys_for_a_while_is_stored_once_at_a_time() {
+    let ingests = |out: &[Output]| {
+        out.iter().filter(|output| matches!(output, Output::Ingest { .. })).count()
+    };
+    let range = |count| Response::Range(range(4, 0, count));
+    // While its range is being stored.
+    let mut node = Node::with(&[2, 3]);
+    let (_, request, ..) = fetched(&node.told(2, &[(4, 9)]));
+    assert_eq!(ingests(&node.answer(2, request, &range(3))), 1);
+    let _ = node.on(members([1, 2, 3].into_iter()));
+    let _ = node.on(members(1..=5));
+    assert_eq!(fetches(&node.told(3, &[(4, 9)])), 0, "it is still being stored");
+    assert_eq!(fetched(&node.stored(2, 4, Ok(3))).3, 3);
+    // While it is being fetched: of the two answers, one counts.
+    let mut node = Node::with(&[2, 3]);
+    let (_, first, ..) = fetched(&node.told(2, &[(4, 9)]));
+    let _ = node.on(members([1, 2, 3].into_iter()));
+    let _ = node.on(members(1..=5));
+    let (peer, second, ..) = fetched(&node.told(3, &[(4, 9)]));
+    assert_eq!(peer, id(3));
+    assert_eq!(ingests(&node.answer(2, first, &range(3))), 0);
+    assert_eq!(ingests(&node.answer(3, second, &range(3))), 1);
+}
+
+#[test]
 fn frontiers_are_exchanged_again_and_again_but_one_at_a_time() {
     let mut node = Node::with(&[2]);
     assert_eq!(node.wait(4_000), []);
