@@ -1,5 +1,6 @@
-//! The vectors of `schema/vectors/`: the kernel answers to each what its header says, and every rule
-//! and every error of a reader has one. And the fixtures: bundles that must stay readable for ever.
+//! The vectors of `schema/vectors/`: the kernel answers to each what its header says, and every
+//! rule and every error of a reader has one. And the fixtures: bundles that must stay readable for
+//! ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -426,7 +427,7 @@ fn the_pages_name_every_rule() {
     }
 }
 
-/// The bytes of the examples: of each line that is set in, what stands before two spaces or the end.
+/// The bytes of a page's examples: of each line that is set in, what stands before two spaces.
 fn examples(page: &str) -> String {
     let page = fs::read_to_string(folder("schema").join(page)).unwrap();
     let digits = |line: &str| {
