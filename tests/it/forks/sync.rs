@@ -242,7 +242,11 @@ fn relays_that_hold_two_branches_prove_the_fork_to_everybody_and_nobody_is_penal
             let file = ForkProof::from_file(&proofs[0].to_file()).unwrap();
             assert_eq!(file.verify(&engine.swarm()).map(|fork| fork.index), Ok(1));
             engine.read(|state| {
-                assert_eq!(state.agents[&id(4)].name, "both", "what differs does not stand");
+                assert_eq!(
+                    state.agents[&id(4)].started.name,
+                    "both",
+                    "what differs does not stand"
+                );
                 assert!(!state.members.may_act(&id(4)));
             });
         }
@@ -317,7 +321,7 @@ fn a_resolution_names_the_branch_that_every_node_then_holds() {
     for engine in [&a, &x, &y] {
         assert_eq!(fork_of(engine), None);
         assert_eq!(engine.tip(&id(4)), t.tip(&id(4)), "the branch that stands, all of it");
-        assert_eq!(engine.read(|state| state.agents[&id(4)].name.clone()), "one");
+        assert_eq!(engine.read(|state| state.agents[&id(4)].started.name.clone()), "one");
     }
     let digests = swarm.digests();
     assert!(digests.iter().all(|digest| *digest == digests[0]));
@@ -333,12 +337,12 @@ fn a_resolution_names_the_branch_that_every_node_then_holds() {
     assert!(matches!(say(&u, "still here"), Err(EngineError::Stopped(Stop::Lost))));
     let refused = copy(&y, &u, id(4));
     assert!(refused.is_ok(), "and fetches the one that stands: {refused:?}");
-    assert_eq!(u.read(|state| state.agents[&id(4)].name.clone()), "one");
+    assert_eq!(u.read(|state| state.agents[&id(4)].started.name.clone()), "one");
     let again = Range::read(t.store(), id(4), 0, 1 << 20).unwrap().unwrap();
     assert!(matches!(u.ingest(again, NOW), Err(IngestError::Gap { .. })));
     nodes.run(12);
     for engine in [&a, &x] {
-        assert_eq!(engine.read(|state| state.agents[&id(4)].name.clone()), "goes on");
+        assert_eq!(engine.read(|state| state.agents[&id(4)].started.name.clone()), "goes on");
     }
 }
 
@@ -376,7 +380,7 @@ fn a_resolution_is_carried_out_at_the_next_start_if_a_crash_came_between() {
     let opened = Engine::open(Arc::new(copy_of), key(3), swarm_id, NOW + 4000).unwrap();
     assert_eq!(fork_of(&opened), None);
     assert_eq!(opened.tip(&id(4)).0, 1, "the branch that does not stand is gone");
-    assert_eq!(opened.read(|state| state.agents[&id(4)].name.clone()), "both");
+    assert_eq!(opened.read(|state| state.agents[&id(4)].started.name.clone()), "both");
     copy(&t, &opened, id(4)).unwrap();
     assert_eq!(opened.tip(&id(4)), t.tip(&id(4)));
 }
