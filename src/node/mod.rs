@@ -14,6 +14,7 @@ mod outside;
 mod replicate;
 mod run;
 mod status;
+mod stores;
 mod work;
 mod workspace;
 

@@ -189,4 +189,16 @@ impl LogStore for MemoryStore {
         self.write().cache.insert(name.to_owned(), value.to_vec());
         Ok(())
     }
+
+    fn erase(&self, places: &[(AuthorId, u64)]) -> Result<(), StoreError> {
+        let mut state = self.write();
+        for (author, index) in places {
+            let index = usize::try_from(*index).unwrap_or(usize::MAX);
+            let log = state.logs.get_mut(author);
+            if let Some(record) = log.and_then(|log| log.records.get_mut(index)) {
+                *record = Arc::new(Record::as_ref(record).without_body());
+            }
+        }
+        Ok(())
+    }
 }

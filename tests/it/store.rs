@@ -8,13 +8,17 @@ use bzzz::kernel::log::{
     Append, Hash, IndexEntry, LogInfo, LogStore, NodeId, Range, ReadLimit, RecordRef, SignedHead,
     StoreError, Tile, Tip, TreeReader, prove_consistency, prove_inclusion,
 };
+use bzzz::store::hypercore::HyperStore;
 use bzzz::store::memory::MemoryStore;
 use bzzz::store::rocksdb::RocksStore;
 use tempfile::TempDir;
 
 use crate::log_laws::{SWARM, append, contents, grow, key, leaves, naive_root, record};
 
+mod crash;
 mod disk;
+mod erase;
+mod hypercore;
 
 /// A store under test that can be closed and opened again.
 trait Backend {
@@ -60,6 +64,28 @@ impl Backend for Rocks {
     }
 }
 
+struct Hyper {
+    directory: TempDir,
+    store: Option<HyperStore>,
+}
+
+impl Backend for Hyper {
+    fn fresh() -> Self {
+        let directory = TempDir::new().unwrap();
+        let store = Some(HyperStore::open(directory.path(), Some(&SWARM)).unwrap());
+        Self { directory, store }
+    }
+
+    fn store(&self) -> &dyn LogStore {
+        self.store.as_ref().unwrap()
+    }
+
+    fn reopen(&mut self) {
+        drop(self.store.take());
+        self.store = Some(HyperStore::open(self.directory.path(), None).unwrap());
+    }
+}
+
 /// Makes one test of each law for each store.
 macro_rules! conformance {
     ($($law:ident),* $(,)?) => {
@@ -68,6 +94,9 @@ macro_rules! conformance {
         }
         mod rocksdb {
             $(#[test] fn $law() { super::$law::<super::Rocks>(); })*
+        }
+        mod hypercore_files {
+            $(#[test] fn $law() { super::$law::<super::Hyper>(); })*
         }
     };
 }
@@ -82,6 +111,7 @@ conformance! {
     proofs_are_those_of_the_model,
     opening_reads_at_most_255_records,
     caches_are_kept_and_replaced,
+    an_erased_body_is_gone_and_all_else_stays,
     reading_is_bounded_as_asked,
     what_is_not_there_is_not_an_error,
     a_visitor_may_use_the_store,
@@ -358,6 +388,9 @@ impl LogStore for Counting<'_> {
     fn put_cache(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         self.0.put_cache(name, value)
     }
+    fn erase(&self, places: &[(AuthorId, u64)]) -> Result<(), StoreError> {
+        self.0.erase(places)
+    }
 }
 
 fn opening_reads_at_most_255_records<B: Backend>() {
@@ -382,6 +415,40 @@ fn caches_are_kept_and_replaced<B: Backend>() {
     assert_eq!(store.cache("state").unwrap().as_deref(), Some(&b"two"[..]));
     assert_eq!(store.cache("state/2").unwrap().as_deref(), Some(&b""[..]));
     assert_eq!(store.cache("stat").unwrap(), None);
+}
+
+fn an_erased_body_is_gone_and_all_else_stays<B: Backend>() {
+    let mut backend = B::fresh();
+    let author = key(1).author();
+    let tip = grow(backend.store(), &key(1), &[300, 40]);
+    let before = contents(backend.store(), &author);
+    let nowhere = [(author, 340), (author, u64::MAX), (key(2).author(), 0)];
+    backend.store().erase(&nowhere).unwrap();
+    assert_eq!(contents(backend.store(), &author), before);
+    let erased = [8, 299, 339];
+    let places: Vec<_> = erased.iter().map(|index| (author, *index)).chain(nowhere).collect();
+    for _ in 0..2 {
+        backend.store().erase(&places).unwrap();
+        for _ in 0..2 {
+            let store = backend.store();
+            assert_eq!(Tip::open(store, author).unwrap(), tip);
+            store
+                .scan(&author, 0, &mut |index, found| {
+                    let record = record(index);
+                    let gone = erased.contains(&index);
+                    assert_eq!(found.body().is_none(), gone, "{index}");
+                    assert_eq!(found.leaf(&author), record.as_ref().leaf(&author), "{index}");
+                    true
+                })
+                .unwrap();
+            backend.reopen();
+        }
+    }
+    let mut copy = Tip::empty(author);
+    while let Some(range) = Range::read(backend.store(), author, copy.length(), 9000).unwrap() {
+        copy = copy.verify(&SWARM, range).unwrap().tip().clone();
+    }
+    assert_eq!(copy, tip);
 }
 
 fn reading_is_bounded_as_asked<B: Backend>() {

@@ -14,6 +14,7 @@ mod logging;
 mod member;
 mod prove;
 mod status;
+mod store;
 mod task;
 mod up;
 
@@ -77,6 +78,8 @@ enum Command {
     Member(member::MemberCommand),
     Export(bundle::ExportArgs),
     Import(bundle::ImportArgs),
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     Prove(prove::ProveArgs),
     Fsck(fsck::FsckArgs),
     Doctor(doctor::DoctorArgs),
@@ -125,6 +128,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Member(command) => member::run(context, command),
         Command::Export(args) => bundle::run_export(context, args),
         Command::Import(args) => bundle::run_import(context, args),
+        Command::Store(command) => store::run(context, command),
         Command::Prove(args) => prove::run(context, args),
         Command::Fsck(args) => fsck::run(context, args),
         Command::Doctor(args) => doctor::run(context, args),

@@ -141,6 +141,24 @@ impl<'a> RecordRef<'a> {
         self.bytes
     }
 
+    /// The record with its body marked as absent: header, leaf and all proofs stay as they are. An
+    /// empty body stays, since there is nothing in it.
+    #[must_use]
+    pub fn without_body(self) -> Record {
+        if self.body_len() == 0 {
+            return self.to_owned();
+        }
+        let mut bytes = self.bytes[..self.header_end].to_vec();
+        bytes[2] = 0;
+        Record { bytes, header_end: self.header_end }
+    }
+
+    /// Whether there is a body whose bytes could be taken out.
+    #[must_use]
+    pub fn has_content(self) -> bool {
+        self.bytes.len() > self.header_end
+    }
+
     /// An owned copy.
     #[must_use]
     pub fn to_owned(self) -> Record {
@@ -214,6 +232,20 @@ mod tests {
         assert_eq!((read.body(), read.body_len()), (Some(&b"body"[..]), 4));
         assert!(read.header().starts_with(b"head"));
         assert_eq!(read.check_body(), Ok(()));
+    }
+
+    #[test]
+    fn without_its_body_a_record_keeps_its_leaf() {
+        let author = AuthorId([1; 32]);
+        let whole = Record::new(b"head", b"body").unwrap();
+        let erased = whole.as_ref().without_body();
+        let read = RecordRef::parse(&erased).unwrap();
+        assert_eq!((read.body(), read.body_len(), read.check_body()), (None, 4, Ok(())));
+        assert_eq!(read.leaf(&author), whole.as_ref().leaf(&author));
+        assert_eq!(read.without_body(), erased);
+        assert!(whole.as_ref().has_content() && !read.has_content());
+        let empty = Record::new(b"head", b"").unwrap();
+        assert_eq!(empty.as_ref().without_body(), empty);
     }
 
     #[test]

@@ -104,6 +104,16 @@ impl Append {
     pub fn length(&self) -> u64 {
         self.tip.length()
     }
+
+    /// Takes the bodies out of the records that the test names by index and record. Nothing else of
+    /// the append changes.
+    pub fn erase(&mut self, erased: impl Fn(u64, RecordRef<'_>) -> bool) {
+        for (index, record) in (self.from..).zip(&mut self.records) {
+            if erased(index, record.as_ref()) {
+                *record = record.as_ref().without_body();
+            }
+        }
+    }
 }
 
 /// One log in a store.
@@ -226,6 +236,17 @@ pub trait LogStore: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     fn put_cache(&self, name: &str, value: &[u8]) -> Result<(), StoreError>;
+
+    /// Replaces records by their form without a body ([`RecordRef::without_body`]). Records that
+    /// have no content, and places that the store does not hold, are passed over.
+    ///
+    /// It is durable when this returns, and the bodies are in none of the store's files any more;
+    /// nor is what a value of [`LogStore::put_cache`] was before it was replaced. After a crash in
+    /// between, the next opening for writing finishes it. A failure poisons the store.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn erase(&self, places: &[(AuthorId, u64)]) -> Result<(), StoreError>;
 
     /// Reads records from an index on.
     ///

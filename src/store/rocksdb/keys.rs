@@ -11,7 +11,8 @@ use crate::kernel::log::NodeId;
 
 /// RocksDB's own family: always there, never used.
 pub(super) const DEFAULT: &str = "default";
-/// `format` -> magic, format version, swarm; `log` and author -> the number of the log.
+/// `format` -> magic, format version, swarm; `log` and author -> the number of the log; `erasing`
+/// -> keys of records.
 pub(super) const META: &str = "meta";
 /// Log number, index -> the bytes of the record.
 pub(super) const RECORDS: &str = "records";
@@ -31,6 +32,10 @@ pub(super) const FAMILIES: [&str; 8] = [DEFAULT, META, RECORDS, HEADS, TILES, NO
 
 /// The key of the store's format in [`META`].
 pub(super) const FORMAT: &[u8] = b"format";
+
+/// In [`META`]: the keys in [`RECORDS`] whose bodies were erased and may still be in a file. It is
+/// there only while they are being taken out.
+pub(super) const ERASING: &[u8] = b"erasing";
 
 /// What the keys of logs in [`META`] begin with.
 pub(super) const LOG: &[u8] = b"log ";
@@ -95,8 +100,9 @@ pub(super) fn database_options(read_only: bool) -> Options {
     // Tables go to the disk as they are written, so that no sync of an append waits for a whole
     // one.
     options.set_bytes_per_sync(1 << 20);
-    // A log file that is written again keeps its size, and a sync need not write the size.
-    options.set_recycle_log_file_num(2);
+    // No log file is ever written again (`set_recycle_log_file_num`), though syncs would be a little
+    // cheaper: what was erased would stay in those that wait for their turn.
+    options.set_recycle_log_file_num(0);
     options.set_skip_stats_update_on_db_open(true);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);

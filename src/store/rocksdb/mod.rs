@@ -19,6 +19,7 @@ use crate::kernel::log::{
 };
 
 mod acknowledged;
+mod erase;
 mod keys;
 mod open;
 
@@ -65,6 +66,7 @@ impl RocksStore {
                 .delete_range_cf_opt(cache, &first[..], &end[..], &synced())
                 .map_err(|error| io("empty its cache", &error))?;
         }
+        erase::finish(&opened.db)?;
         writer.promise(&opened.db);
         Ok(Self {
             logs: RwLock::new(read_logs(&opened.db)?),
@@ -147,6 +149,26 @@ impl RocksStore {
             let first = NodeId { height, offset: length >> height };
             batch.delete_range_cf(nodes, keys::node(number, first), end_of(height));
         }
+    }
+
+    /// The keys of those places that hold a body, with their records without it.
+    fn with_content(&self, places: &[(AuthorId, u64)]) -> Result<Vec<erase::Erased>, StoreError> {
+        let records = self.family(keys::RECORDS);
+        let mut found = Vec::new();
+        for (author, index) in places {
+            let Some(log) = self.log(author).filter(|log| *index < log.length) else {
+                continue;
+            };
+            let key = keys::at(log.number, *index);
+            let bytes = self.db.get_pinned_cf(records, key);
+            let bytes = bytes.map_err(|error| broken(author, *index, "read a record", &error))?;
+            let bytes = bytes.ok_or_else(|| corrupt(author, *index, "the record is not there"))?;
+            let record = RecordRef::parse(&bytes).map_err(|what| corrupt(author, *index, what))?;
+            if record.has_content() {
+                found.push((key, record.without_body()));
+            }
+        }
+        Ok(found)
     }
 
     fn put_append(&self, batch: &mut WriteBatch, number: u32, append: &Append) {
@@ -373,6 +395,18 @@ impl LogStore for RocksStore {
             writer.poisoned = true;
             io("write to its cache", &error)
         })
+    }
+
+    fn erase(&self, places: &[(AuthorId, u64)]) -> Result<(), StoreError> {
+        let mut writer = self.writer()?;
+        let found = self.with_content(places)?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let erased = erase::replace(&self.db, &found).and_then(|()| erase::finish(&self.db));
+        writer.poisoned = erased.is_err();
+        writer.promise(&self.db);
+        erased
     }
 }
 

@@ -39,6 +39,7 @@ enum Write {
     Index(IndexEntry),
     Cache(String, Vec<u8>),
     Truncate(AuthorId, u64, Vec<IndexEntry>),
+    Erase(AuthorId, u64),
 }
 
 #[derive(Default)]
@@ -123,6 +124,13 @@ impl Disk {
                     self.groups.entry(entry.group).or_default().remove(&entry.place);
                 }
                 self.cache.clear();
+            }
+            Write::Erase(author, index) => {
+                let index = usize::try_from(*index).expect("a small log");
+                let log = self.logs.get_mut(author);
+                if let Some(record) = log.and_then(|log| log.records.get_mut(index)) {
+                    *record = record.as_ref().without_body();
+                }
             }
         }
     }
@@ -258,6 +266,18 @@ impl LogStore for SimStore {
             return Err(StoreError::Poisoned);
         }
         inner.stage(Write::Cache(name.to_owned(), value.to_vec()));
+        Ok(())
+    }
+
+    fn erase(&self, places: &[(AuthorId, u64)]) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        if inner.dead {
+            return Err(StoreError::Poisoned);
+        }
+        for (author, index) in places {
+            inner.stage(Write::Erase(*author, *index));
+        }
+        inner.sync();
         Ok(())
     }
 }
