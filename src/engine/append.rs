@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::fork::Own;
 use super::source::events_of;
 use super::{Committed, Engine, EngineError, SNAPSHOT_EVERY, Writer};
 use crate::kernel::event::{Clock, Draft, Event, EventId, Prepared};
@@ -57,6 +58,12 @@ impl Engine {
 
     /// Writes all requests as one append, and answers each.
     fn write(&self, writer: &mut Writer, batch: Vec<Request>) {
+        if let Err(error) = self.begin_append(writer) {
+            for request in batch {
+                answer(&request.slot, Err(error.clone()));
+            }
+            return;
+        }
         let me = self.me();
         let tip = self.view().tips.get(&me).cloned().unwrap_or_else(|| Tip::empty(me));
         let mut clock = writer.clock;
@@ -83,6 +90,7 @@ impl Engine {
         let append = tip.append(&self.key, self.swarm, clock.last().0, records);
         let now_ms = answered.iter().map(|(_, now_ms, _)| *now_ms).max().unwrap_or(0);
         writer.clock = clock;
+        writer.own = Own::Writing;
         let result = self.commit(writer, append, now_ms);
         for (slot, _, appended) in answered {
             answer(&slot, result.clone().map(|()| appended));

@@ -5,6 +5,7 @@
 //! the time is handed in, so that the simulator runs this very code.
 
 mod append;
+mod fork;
 mod ingest;
 mod merge;
 mod open;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use append::Appended;
+pub use fork::Stop;
 pub use ingest::IngestError;
 pub use open::{Founding, found};
 pub use source::StoreSource;
@@ -23,7 +25,7 @@ use crate::kernel::event::{
     Clock, ClockError, Draft, Event, EventError, Hlc, MAX_AHEAD_MS, SignedEvent, TaskId,
 };
 use crate::kernel::fold::{
-    Aggregate, EventSource, FOLD_VERSION, Fold, FoldError, Place, SwarmState,
+    Aggregate, Applied, EventSource, FOLD_VERSION, Fold, FoldError, Place, SwarmState,
 };
 use crate::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use crate::kernel::log::{
@@ -55,6 +57,12 @@ pub enum EngineError {
     /// An append of no events, or of more than one append can hold.
     #[error("an append has between 1 and {MAX_APPEND_RECORDS} events, not {0}")]
     Count(usize),
+    /// The node has not compared its log with a peer's yet.
+    #[error("this node has not compared its own log with a peer's yet; try again in a moment")]
+    Waiting,
+    /// The node appends nothing any more.
+    #[error(transparent)]
+    Stopped(#[from] Stop),
     /// The store's first log is not the founding log of this swarm.
     #[error("the store holds no founding event of swarm {0}")]
     NotFounded(SwarmId),
@@ -95,6 +103,7 @@ pub struct Engine {
 struct Writer {
     clock: Clock,
     since_snapshot: u64,
+    own: fork::Own,
 }
 
 /// What readers see.
@@ -165,6 +174,14 @@ impl Engine {
         let folded = |author| view.fold.frontier().get(author).copied().unwrap_or(0);
         let stored = |author| view.tips.get(author).map_or(0, Tip::length);
         view.held.keys().map(|author| stored(author).saturating_sub(folded(author))).sum()
+    }
+
+    /// The length of a log and its root at that length.
+    #[must_use]
+    pub fn tip(&self, author: &AuthorId) -> (u64, Hash) {
+        let view = self.view();
+        let empty = || (0, Hash::root(0, &[]));
+        view.tips.get(author).map_or_else(empty, |tip| (tip.length(), tip.root()))
     }
 
     /// The newest head of a log.
@@ -308,6 +325,7 @@ impl Engine {
         if held.contains_key(&author) {
             return Ok(());
         }
+        let mut members = false;
         for event in events {
             let clock = event.header.clock;
             if is_ahead(clock, now_ms) {
@@ -315,9 +333,13 @@ impl Engine {
                 break;
             }
             writer.clock.observe(clock);
-            let _ = fold.apply(event, &source)?;
+            let applied = fold.apply(event, &source)?;
+            members |= matches!(
+                applied,
+                Applied::InOrder(Aggregate::Members) | Applied::Refolded(Aggregate::Members)
+            );
         }
-        Ok(())
+        if members { self.drop_other_branches(writer, &mut view) } else { Ok(()) }
     }
 
     fn tell(&self, committed: &Committed) {

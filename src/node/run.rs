@@ -65,6 +65,11 @@ impl Node {
         let name = config.node.name.clone().unwrap_or_else(|| me.short());
         let store = home.store(&config.store, Role::Writer)?;
         let engine = Engine::open(store, key.clone(), swarm, clock::wall_ms())?;
+        // A member who is alone has nobody to ask what its own log is.
+        let alone = |present: &std::collections::BTreeSet<_>| present.len() == 1;
+        if !engine.read(|state| alone(&state.members.present())) {
+            engine.wait();
+        }
         let engine = Arc::new(engine);
         let (digest, _) = engine.digest();
         info!(node = me.short(), name, swarm = swarm.short(), digest = digest.short(), "opened");
@@ -80,6 +85,7 @@ impl Node {
             mdns: config.net.mdns,
             limits: net::Limits {
                 max_connections: config.net.max_connections,
+                max_request_bytes: u32::try_from(sync::MAX_REQUEST_BYTES).unwrap_or(u32::MAX),
                 max_response_bytes: u32::try_from(sync::MAX_RESPONSE_BYTES).unwrap_or(u32::MAX),
                 ..net::Limits::default()
             },
@@ -99,6 +105,7 @@ impl Node {
             net.clone(),
             Arc::clone(&lags),
             Arc::clone(&listening),
+            config.net.own_log_seconds.saturating_mul(1000),
         );
         let worker = Worker::new(Arc::clone(&engine), outside, home, name.clone(), agent);
         let loops = vec![
@@ -197,6 +204,10 @@ impl StatusSource {
             digest: self.engine.digest().0,
             held: self.engine.held(),
             works: self.works,
+            own_log: match self.engine.may_append() {
+                Ok(()) => None,
+                Err(error) => Some(error.to_string()),
+            },
         }
     }
 }

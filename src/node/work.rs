@@ -82,12 +82,21 @@ impl Worker {
                 () = changed.notified() => Input::Tick,
                 _ = tick.tick() => Input::Tick,
             };
-            started = match self.say_hello(started) {
-                Ok(started) => started,
+            if self.hands.engine.may_append().is_err() {
+                // It comes to know its own log, or does not append any more: the node goes on
+                // to replicate.
+                if let Err(error) = self.hands.engine.release(clock::wall_ms()) {
+                    break Err(error);
+                }
+                continue;
+            }
+            let stepped = self.say_hello(started).and_then(|said| {
+                started = said;
+                self.step(input)
+            });
+            match stepped {
+                Ok(()) | Err(EngineError::Waiting | EngineError::Stopped(_)) => {}
                 Err(error) => break Err(error),
-            };
-            if let Err(error) = self.step(input) {
-                break Err(error);
             }
         };
         self.close().await;

@@ -301,6 +301,32 @@ pub(super) async fn admit(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Resolution {
+    #[serde(default)]
+    root: Option<String>,
+    #[serde(default)]
+    reason: String,
+}
+
+pub(super) async fn resolve(
+    State(site): State<Arc<Site>>,
+    Path(key): Path<String>,
+    given: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let key = author(&key)?;
+    let asked: Resolution = body(given)?;
+    let root = asked.root.map(|root| root.parse());
+    let root = root.transpose().map_err(|_| bad("the root has to have 64 hexadecimal digits"))?;
+    let now = (site.shared.clock)();
+    blocking(site, move |engine| {
+        let branch = members::resolve(engine, key, root, &asked.reason, now)?;
+        Ok(Json(json!({ "resolved": key, "branch": branch })))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Revocation {
     #[serde(default)]
     length: Option<u64>,

@@ -207,6 +207,17 @@ fn gist(payload: &Payload, names: &BTreeMap<AuthorId, String>) -> String {
             let who = name(names, &p.member);
             format!("revoked {who} at {} events: {}", p.length, p.reason)
         }
+        Payload::ForkProven(p) => match ForkProof::from_bytes(&p.proof) {
+            Ok(proof) => {
+                let (who, index) = (name(names, &proof.author()), proof.index());
+                format!("showed that the log of {who} forks at index {index}")
+            }
+            Err(_) => "gave a fork proof that is none".to_owned(),
+        },
+        Payload::ForkResolved(p) => {
+            let (who, root) = (name(names, &p.author), p.root.short());
+            format!("the branch {root} of the log of {who} stands: {}", p.reason)
+        }
         Payload::Checkpoint(p) => {
             format!("state {} of {} logs", p.digest.short(), p.frontier.len())
         }

@@ -22,6 +22,7 @@
 //! | `GET /api/v1/members` | [`members::MemberView`] of each |
 //! | `POST /api/v1/members` | admits `{key, role, name}` |
 //! | `POST /api/v1/members/{key}/revoke` | revokes `{length, reason}` |
+//! | `POST /api/v1/members/{key}/resolve` | says which branch of a forked log stands `{root, reason}` |
 //!
 //! Errors are `{"error": ...}` with a fitting status. Numbers of arrival begin anew with each
 //! `run`.
@@ -136,6 +137,7 @@ fn router(site: Arc<Site>) -> Router {
         .route("/api/v1/log/{author}", get(api::log))
         .route("/api/v1/members", get(api::members).post(api::admit))
         .route("/api/v1/members/{key}/revoke", post(api::revoke))
+        .route("/api/v1/members/{key}/resolve", post(api::resolve))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -6,10 +6,13 @@ mod configure;
 mod context;
 mod doctor;
 mod error;
+mod fork;
+mod fsck;
 mod init;
 mod log;
 mod logging;
 mod member;
+mod prove;
 mod status;
 mod task;
 mod up;
@@ -74,8 +77,9 @@ enum Command {
     Member(member::MemberCommand),
     Export(bundle::ExportArgs),
     Import(bundle::ImportArgs),
-    /// Check everything that the node needs: home, store, repositories, sandbox, model
-    Doctor,
+    Prove(prove::ProveArgs),
+    Fsck(fsck::FsckArgs),
+    Doctor(doctor::DoctorArgs),
     #[command(subcommand)]
     Config(configure::ConfigCommand),
     #[command(subcommand)]
@@ -121,7 +125,9 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Member(command) => member::run(context, command),
         Command::Export(args) => bundle::run_export(context, args),
         Command::Import(args) => bundle::run_import(context, args),
-        Command::Doctor => doctor::run(context),
+        Command::Prove(args) => prove::run(context, args),
+        Command::Fsck(args) => fsck::run(context, args),
+        Command::Doctor(args) => doctor::run(context, args),
         Command::Config(command) => configure::run(context, command),
         Command::Key(KeyCommand::Show) => show_key(context),
         Command::Completions { shell } => completions(*shell),

@@ -1,6 +1,6 @@
 //! The story of one task, event by event.
 
-use std::io::{Read, Seek, Write};
+use std::io::Write;
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::list::{Shown, label, status, summary, winner};
 use super::{events, read_again};
 use crate::cli::exit::CliError;
 use crate::cli::text::{Names, clean, count, time};
-use crate::kernel::audit::{Archive, Step, story};
+use crate::kernel::audit::{Archive, Records, Step, story};
 use crate::kernel::event::kinds::Payload;
 use crate::kernel::event::{Body, TaskId};
 
@@ -19,7 +19,7 @@ pub(super) struct Story<'a, R> {
     names: Names,
 }
 
-impl<'a, R: Read + Seek> Story<'a, R> {
+impl<'a, R: Records> Story<'a, R> {
     pub(super) fn new(archive: &'a Archive<R>, shown: &'a Shown<'a>, task: TaskId) -> Self {
         Self { archive, shown, task, names: Names::of(shown.state) }
     }

@@ -43,11 +43,11 @@ payload! {
     pub struct ForkResolved {
         /// Whose log.
         pub author: AuthorId,
-        /// The standing branch has at least so many records,
+        /// The index of the log's first proven fork, plus 1.
         pub length: u64,
-        /// and this root at that length.
+        /// The root of the standing branch at that length.
         pub root: Hash,
-        /// Why this branch.
+        /// Why this branch, at most 4096 bytes.
         pub reason: String,
     }
 
