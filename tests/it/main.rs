@@ -14,6 +14,7 @@ mod claims;
 mod cli;
 mod config;
 mod fold_laws;
+mod forks;
 mod git;
 mod local;
 mod log_laws;

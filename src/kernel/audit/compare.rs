@@ -11,7 +11,8 @@ use super::rule::Rule;
 use crate::kernel::event::kinds::{Checkpoint, Payload};
 use crate::kernel::event::{Event, EventId, Hlc};
 use crate::kernel::fold::{
-    Epoch, EventSource, FOLD_VERSION, Fold, FoldError, Place, Reason, Refusals, SwarmState, Task,
+    Epoch, EventSource, FOLD_VERSION, Fold, FoldError, Member, Place, Reason, Refusals, SwarmState,
+    Task,
 };
 use crate::kernel::identity::AuthorId;
 
@@ -97,7 +98,13 @@ fn fail_at<R>(archive: &Archive<R>, at: &Place, rule: Rule, what: String, report
 fn standing<R>(archive: &Archive<R>, state: &SwarmState, said: &Said<'_>, report: &mut Report) {
     let members = &state.members.members;
     for (author, length) in archive.lengths() {
-        match members.get(&author).map(|member| member.revoked_at) {
+        let member = members.get(&author);
+        if let Some(index) = member.and_then(Member::forked_at).filter(|index| *index < length) {
+            let behind = length - index;
+            let what = format!("proven to fork at index {index}; events from it on: {behind}");
+            report.findings.push(Finding { kind: "forked", author: Some(author), what });
+        }
+        match member.map(|member| member.revoked_at) {
             None => {
                 let offset = archive.entry(&author, 0).map_or(0, |entry| entry.at);
                 let what = "the author was never admitted to the swarm".to_owned();

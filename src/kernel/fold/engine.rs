@@ -106,6 +106,10 @@ impl Fold {
             self.refold(aggregate, source)?;
         }
         if let Some(before) = before {
+            if in_order && before.cuts().0 != self.state.members.cuts().0 {
+                // Where an administrator's log stands changed: so may what it said before this.
+                self.refold(aggregate, source)?;
+            }
             self.refold_changed(&before, source)?;
         }
         Ok(if in_order { Applied::InOrder(aggregate) } else { Applied::Refolded(aggregate) })
@@ -113,6 +117,34 @@ impl Fold {
 
     fn refold(&mut self, aggregate: Aggregate, source: &dyn EventSource) -> Result<(), FoldError> {
         self.state.clear(aggregate);
+        self.last.remove(&aggregate);
+        self.fold_all(aggregate, source)?;
+        if aggregate == Aggregate::Members { self.cut_administrators(source) } else { Ok(()) }
+    }
+
+    /// A fork of an administrator's log takes out what it said from there on, wherever that stands
+    /// in the order. A cut once found stays, so that this ends and depends on the events alone.
+    fn cut_administrators(&mut self, source: &dyn EventSource) -> Result<(), FoldError> {
+        loop {
+            let (found, cuts) = self.state.members.cuts();
+            let mut next = cuts.clone();
+            for (author, index) in found {
+                next.entry(author).and_modify(|cut| *cut = index.min(*cut)).or_insert(index);
+            }
+            if next == *cuts {
+                return Ok(());
+            }
+            self.state.members = Members::with_cuts(self.state.swarm, next);
+            self.fold_all(Aggregate::Members, source)?;
+        }
+    }
+
+    /// Folds all events of an aggregate that is empty.
+    fn fold_all(
+        &mut self,
+        aggregate: Aggregate,
+        source: &dyn EventSource,
+    ) -> Result<(), FoldError> {
         for place in source.places(&aggregate)? {
             if place.seq >= self.frontier.get(&place.author).copied().unwrap_or(0) {
                 continue;
@@ -121,6 +153,32 @@ impl Fold {
             self.last.insert(aggregate, place);
         }
         Ok(())
+    }
+
+    /// Takes the end of a log back: only its first events are there any more. What the dropped
+    /// ones were about is folded anew; the source does not have them any more.
+    ///
+    /// # Errors
+    /// [`FoldError`]. The fold is then unusable.
+    pub fn retract(
+        &mut self,
+        author: AuthorId,
+        length: u64,
+        about: &BTreeSet<Aggregate>,
+        source: &dyn EventSource,
+    ) -> Result<(), FoldError> {
+        let before = self.state.members.clone();
+        match self.frontier.get_mut(&author) {
+            Some(folded) if *folded > length => *folded = length,
+            _ => return Ok(()),
+        }
+        if length == 0 {
+            self.frontier.remove(&author);
+        }
+        for aggregate in about {
+            self.refold(*aggregate, source)?;
+        }
+        self.refold_changed(&before, source)
     }
 
     /// When somebody's standing changed after events of theirs were folded, everything that they

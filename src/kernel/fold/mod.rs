@@ -16,7 +16,7 @@ mod task;
 
 pub use agents::Agent;
 pub use engine::{Applied, EventSource, Fold, FoldError};
-pub use members::{Member, Members};
+pub use members::{Member, Members, Resolved};
 pub use order::{Aggregate, Place};
 pub use refusal::{MAX_REFUSALS, Reason, Refusal, Refusals};
 pub use repositories::Repository;

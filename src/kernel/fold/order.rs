@@ -62,9 +62,11 @@ impl Aggregate {
     #[must_use]
     pub fn of(event: &Event) -> Option<Self> {
         match event.payload()? {
-            Payload::SwarmFounded(_) | Payload::MemberAdmitted(_) | Payload::MemberRevoked(_) => {
-                Some(Self::Members)
-            }
+            Payload::SwarmFounded(_)
+            | Payload::MemberAdmitted(_)
+            | Payload::MemberRevoked(_)
+            | Payload::ForkProven(_)
+            | Payload::ForkResolved(_) => Some(Self::Members),
             Payload::AgentStarted(_) => Some(Self::Agent(event.author)),
             Payload::RepositorySeen(_) => Some(Self::Repositories),
             Payload::Checkpoint(_) => None,

@@ -51,6 +51,9 @@ pub enum Reason {
     /// The limit of entries of this sort is reached.
     #[error("the limit of entries is reached")]
     Limit,
+    /// The proof that it gives proves nothing.
+    #[error("the proof does not verify")]
+    Proof,
 }
 
 /// One refused event.

@@ -17,7 +17,7 @@ use crate::kernel::identity::{AuthorId, SwarmId};
 use crate::kernel::log::Hash;
 
 /// The version of the fold: it changes whenever one set of events may lead to another state.
-pub const FOLD_VERSION: u32 = 1;
+pub const FOLD_VERSION: u32 = 2;
 
 /// The state of a swarm.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
@@ -96,8 +96,10 @@ impl SwarmState {
 
     fn authorize(&mut self, aggregate: Aggregate, event: &Event) -> Result<(), Reason> {
         if aggregate == Aggregate::Members {
-            self.members.authorize(event)?;
-            self.members.apply(event);
+            if self.members.counts(event) {
+                self.members.authorize(event)?;
+                self.members.apply(event);
+            }
             return Ok(());
         }
         if !self.members.stands(&event.author, event.header.seq) {

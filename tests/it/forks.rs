@@ -1,0 +1,3 @@
+//! Forks: the proof's laws against a naive model; what nodes and administrators make of one.
+
+mod proof;
