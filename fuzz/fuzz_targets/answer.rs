@@ -32,6 +32,7 @@ fuzz_target!(|text: &str| {
         }
         Ok(StepAnswer::Done { summary }) => assert!(summary.len() <= MAX_TEXT),
         Ok(StepAnswer::Help { reasoning, question }) => {
+            assert!(!question.is_empty(), "people are asked nothing");
             assert!(reasoning.len() <= MAX_TEXT && question.len() <= MAX_TEXT);
         }
         Err(reason) => assert!(!reason.is_empty()),

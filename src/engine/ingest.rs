@@ -2,7 +2,7 @@
 //! that.
 
 use super::{Engine, EngineError};
-use crate::kernel::event::{EventId, swarm_id};
+use crate::kernel::event::{EventId, Hlc, NotEvents, check_events, swarm_id};
 use crate::kernel::log::{Range, RangeError, Tip};
 
 /// Why a range was refused.
@@ -22,6 +22,9 @@ pub enum IngestError {
     /// It does not verify.
     #[error(transparent)]
     Invalid(RangeError),
+    /// It verifies as a log, and its records are no events that follow each other.
+    #[error(transparent)]
+    Events(#[from] NotEvents),
     /// This node could not store it.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -50,6 +53,8 @@ impl Engine {
             }
             Err(error) => return Err(IngestError::Invalid(error)),
         };
+        let newest = self.store.newest_head(&author).map_err(EngineError::from)?;
+        check_events(&append, newest.map(|head| Hlc(head.clock)))?;
         let length = append.length();
         self.commit(&mut writer, append, now_ms)?;
         Ok(length)

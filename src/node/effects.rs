@@ -40,8 +40,8 @@ pub(super) async fn carry_out(hands: &Arc<Hands>, effect: Effect) -> Vec<Input> 
             let outcome = open_sandbox(hands, &key, epoch, base).await;
             (key, outcome)
         }
-        Effect::Run { key, command, text, seconds } => {
-            let outcome = run(hands, key.task, command, &text, seconds).await;
+        Effect::Run { key, command, text } => {
+            let outcome = run(hands, key.task, command, &text).await;
             (key, outcome)
         }
         Effect::CloseSandbox { key } => {
@@ -241,13 +241,7 @@ async fn prepare(
     Ok((workspace, sandbox, base))
 }
 
-async fn run(
-    hands: &Arc<Hands>,
-    task: TaskId,
-    command: EventId,
-    text: &str,
-    _seconds: u32,
-) -> Outcome {
+async fn run(hands: &Arc<Hands>, task: TaskId, command: EventId, text: &str) -> Outcome {
     let Some(workspace) = hands.workspaces.get(task) else {
         return ended(command, CommandStatus::Lost("the sandbox is gone".to_owned()));
     };

@@ -282,6 +282,7 @@ impl Replicator {
         ingested.map_err(|error| match error {
             IngestError::Gap { expected, .. } => sync::IngestError::Gap { length: expected },
             IngestError::Invalid(error) => sync::IngestError::Invalid(error.to_string()),
+            IngestError::Events(error) => sync::IngestError::Invalid(error.to_string()),
             IngestError::NotAMember(_) => sync::IngestError::NotAMember,
             IngestError::Engine(error) => {
                 warn!(%error, "a range could not be stored");

@@ -203,7 +203,7 @@ impl StatusSource {
 
 fn agent_config(config: &Config, outside: &Outside) -> AgentConfig {
     let (agent, budget) = (&config.agent, &config.budget);
-    let context = usize::try_from(config.reasoner.context_chars).unwrap_or(usize::MAX);
+    let context = usize::try_from(config.reasoner.context_bytes).unwrap_or(usize::MAX);
     let repositories = config.repositories.iter().map(|entry| {
         let shown = outside.repositories.get(&entry.name);
         let shown = shown.map_or_else(String::new, |found| found.mirror.remote_shown());

@@ -162,7 +162,7 @@ fn view(event: &Event, state: &SwarmState, names: &BTreeMap<AuthorId, String>) -
     let known = known.filter(|task| !task.repository.is_empty());
     let (kind, gist, payload) = match &event.body {
         Body::Known(payload) => {
-            let value = readable(payload);
+            let value = json!(payload);
             let kind = value.get("kind").and_then(Value::as_str).unwrap_or("unknown").to_owned();
             (kind, gist(payload, names), value)
         }
@@ -187,19 +187,6 @@ fn view(event: &Event, state: &SwarmState, names: &BTreeMap<AuthorId, String>) -
         causes: event.header.causes.iter().map(ToString::to_string).collect(),
         payload,
     }
-}
-
-/// A payload whose output is text, where it is text, and hexadecimal digits where it is not.
-fn readable(payload: &Payload) -> Value {
-    let mut value = json!(payload);
-    if let (Payload::CommandOutput(output), Some(fields)) = (payload, value.as_object_mut()) {
-        fields.remove("bytes");
-        match std::str::from_utf8(&output.bytes) {
-            Ok(text) => fields.insert("text".to_owned(), json!(text)),
-            Err(_) => fields.insert("hex".to_owned(), json!(hex::encode(&output.bytes))),
-        };
-    }
-    value
 }
 
 /// The first line that says something, of bounded length.

@@ -8,10 +8,10 @@ use bzzz::kernel::event::kinds::{
     AgentStarted, ClaimIntended, ClaimMoved, ClaimWon, MemberAdmitted, MemberRevoked, ModelAsked,
     PlanProposed, PlanReviewed, PlanText, Purpose, Role, TaskSeen, Verdict,
 };
-use bzzz::kernel::event::{ClaimStatus, Draft, Event, EventId, TaskId};
+use bzzz::kernel::event::{ClaimStatus, Draft, Event, EventId, Hlc, TaskId};
 use bzzz::kernel::fold::{Fold, Reason, SwarmState, TaskStatus};
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
-use bzzz::kernel::log::{Hash, LogStore, Range};
+use bzzz::kernel::log::{Hash, LogStore, Range, SignedHead, Tip};
 use bzzz::store::memory::MemoryStore;
 use proptest::prelude::*;
 
@@ -265,4 +265,38 @@ fn an_event_from_too_far_ahead_waits_for_its_time() {
     assert!(a.read(|state| state.tasks.is_empty()));
     a.release(NOW + far).unwrap();
     assert_eq!((a.held(), a.read(|state| state.tasks.len())), (0, 1));
+}
+
+/// A member's log can be well signed and still be none of events: what would make every bundle fail
+/// to verify is not stored.
+#[test]
+fn records_that_are_no_events_in_a_row_are_not_stored() {
+    let a = founder();
+    let member = key(2);
+    let append = |events: &[(u64, u64)], clock: u64| {
+        let record = |(seq, clock): &(u64, u64)| seen(1).record(*seq, Hlc(*clock)).unwrap();
+        let tip = Tip::empty(member.author());
+        let appended = tip.append(&member, a.swarm(), clock, events.iter().map(record).collect());
+        let heads = appended.heads().iter().map(|head| SignedHead::clone(head)).collect();
+        Range { author: member.author(), from: 0, records: appended.records().to_vec(), heads }
+    };
+    let now = NOW << 16;
+    for (events, clock, what) in [
+        (vec![(0, now), (7, now + 1)], now + 1, "index 1: the header says index 7"),
+        (vec![(0, now), (1, now)], now, "does not rise"),
+        (vec![(0, now), (1, now + 1)], now + 9, "the head of length 2"),
+    ] {
+        let error = a.ingest(append(&events, clock), NOW).unwrap_err();
+        assert!(matches!(error, bzzz::engine::IngestError::Events(_)), "{error}");
+        assert!(error.to_string().contains(what), "{error}");
+    }
+    let record = bzzz::kernel::log::Record::new(b"no header", b"").unwrap();
+    let appended = Tip::empty(member.author()).append(&member, a.swarm(), now, vec![record]);
+    let heads = appended.heads().iter().map(|head| SignedHead::clone(head)).collect();
+    let records = appended.records().to_vec();
+    let range = Range { author: member.author(), from: 0, records, heads };
+    assert!(a.ingest(range, NOW).unwrap_err().to_string().starts_with("index 0: the header"));
+    assert!(!a.lengths().contains_key(&member.author()), "nothing was stored");
+    a.ingest(append(&[(0, now), (1, now + 1)], now + 1), NOW).unwrap();
+    assert_eq!(a.lengths()[&member.author()], 2);
 }

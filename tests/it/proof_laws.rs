@@ -323,7 +323,7 @@ static BIG: LazyLock<(MemoryStore, Tip, Model)> = LazyLock::new(|| {
 fn number() -> impl Strategy<Value = u64> {
     let any = (0..=LARGE.ilog2(), any::<u64>()).prop_map(|(bits, n)| n & ((2 << bits) - 1));
     let near =
-        (0..=LARGE.ilog2(), -2i64..=2).prop_map(|(bit, d)| (1 << bit).saturating_add_signed(d));
+        (0..=LARGE.ilog2(), -2i64..=2).prop_map(|(bit, d)| (1u64 << bit).saturating_add_signed(d));
     prop_oneof![any, near, Just(LARGE)].prop_map(|n: u64| n.min(LARGE))
 }
 

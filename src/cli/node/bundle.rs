@@ -192,7 +192,7 @@ fn take(engine: &Engine, mut range: Range) -> Result<Came> {
         Err(IngestError::NotAMember(_)) => Ok(Came::Refused(count)),
         Err(IngestError::Gap { expected, .. }) => Ok(Came::Gap(expected)),
         Err(IngestError::Engine(error)) => Err(error.into()),
-        Err(IngestError::Invalid(error)) => {
+        Err(error @ (IngestError::Invalid(_) | IngestError::Events(_))) => {
             Err(Error::new(format!("the bundle's log {author} does not verify: {error}"))
                 .hint("what was taken in before it stands; `bzzz-verify` says more"))
         }

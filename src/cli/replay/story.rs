@@ -92,7 +92,7 @@ impl<'a, R: Read + Seek> Story<'a, R> {
     fn step(&self, step: &Step) -> Value {
         let Step { event, refused, stands } = step;
         let (payload, unread) = match &event.body {
-            Body::Known(payload) => (Some(readable(payload)), None),
+            Body::Known(payload) => (Some(json!(payload)), None),
             Body::Unknown => (None, Some("unknown".to_owned())),
             Body::Malformed(why) => (None, Some(format!("malformed: {why}"))),
             Body::Absent => (None, Some("absent".to_owned())),
@@ -110,17 +110,4 @@ impl<'a, R: Read + Seek> Story<'a, R> {
             "stands": stands,
         })
     }
-}
-
-/// A payload whose output is text, where it is text, and hexadecimal digits where it is not.
-fn readable(payload: &Payload) -> Value {
-    let mut value = json!(payload);
-    if let (Payload::CommandOutput(output), Some(fields)) = (payload, value.as_object_mut()) {
-        fields.remove("bytes");
-        match std::str::from_utf8(&output.bytes) {
-            Ok(text) => fields.insert("text".to_owned(), json!(text)),
-            Err(_) => fields.insert("hex".to_owned(), json!(hex::encode(&output.bytes))),
-        };
-    }
-    value
 }

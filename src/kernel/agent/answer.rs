@@ -151,7 +151,11 @@ pub fn step(text: &str) -> Result<StepAnswer, String> {
             Ok(StepAnswer::Done { summary: if summary.is_empty() { reasoning } else { summary } })
         }
         "help" => {
-            let question = optional(&fields, "question", MAX_TEXT)?;
+            // Some models put the question into the reasoning; people need one in any case.
+            let question = match optional(&fields, "question", MAX_TEXT)? {
+                empty if empty.is_empty() => needed(&fields, "reasoning", MAX_TEXT)?,
+                question => question,
+            };
             Ok(StepAnswer::Help { reasoning, question })
         }
         other => Err(format!("`action` is command, done or help, not {other:?}")),
@@ -223,6 +227,7 @@ mod tests {
             ("[]", "not an object"),
             ("{}", "`action` is missing"),
             (r#"{"action":"dance"}"#, "not \"dance\""),
+            (r#"{"action":"help","question":" "}"#, "`reasoning` is missing"),
             (r#"{"action":"command"}"#, "`command` is missing"),
             (r#"{"action":"command","command":7}"#, "not a text"),
             ("{\"action\":\"command\",\"command\":\"a\\u0000b\"}", "zero byte"),

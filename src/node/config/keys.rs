@@ -286,9 +286,8 @@ section! {
         idle_seconds: u64 = integer(1, 86_400, 60);
         /// How long an answer may be, in tokens.
         max_tokens: u32 = integer(16, 1_000_000, 2_048);
-        /// How much the model is told at once, in characters; those beyond ASCII count as two to
-        /// four. Older steps are left out first.
-        context_chars: u32 = integer(1_000, 10_000_000, 24_000);
+        /// How much the model is told at once, in bytes of UTF-8. Older steps are left out first.
+        context_bytes: u32 = integer(1_000, 10_000_000, 24_000);
     }
 }
 
