@@ -136,6 +136,16 @@ impl Seeds {
     }
 
     fn scripts(&self) -> io::Result<()> {
+        for (name, by, of, index, resolver) in [
+            ("of-a-member", 2, 1, 2, 0),
+            ("of-the-founder", 1, 0, 3, 0),
+            ("of-the-founder-early", 2, 0, 1, 0),
+            ("resolved-by-a-member", 0, 1, 0, 2),
+        ] {
+            let script = forked(by, of, index, resolver);
+            self.write("fold", name, &script)?;
+            self.write("audit", name, &[&[0; 3], &script[..]].concat())?;
+        }
         let scripts = [
             ("work", work()),
             ("dispute", dispute()),
