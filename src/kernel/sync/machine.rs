@@ -282,7 +282,8 @@ impl Sync {
         for (author, stands) in logs {
             let storing = self.storing.get(author).map(|peer| Doing::Storing(*peer));
             let doing = storing.unwrap_or_default();
-            let log = self.logs.entry(*author).or_insert_with(|| Log { doing, ..Log::new(*stands) });
+            let log =
+                self.logs.entry(*author).or_insert_with(|| Log { doing, ..Log::new(*stands) });
             if log.stands != *stands {
                 log.stands = *stands;
                 self.wanted.insert(*author);
