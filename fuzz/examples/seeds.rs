@@ -14,7 +14,7 @@ use bzzz::kernel::event::kinds::{
 use bzzz::kernel::event::{Claim, ClaimStatus, EventId, SignedClaim, TaskId};
 use bzzz::kernel::identity::AuthorId;
 use bzzz::kernel::log::{Hash, Record, TreeReader, prove_consistency, prove_inclusion};
-use bzzz::kernel::sync::{Frontier, Request, Response};
+use bzzz::kernel::sync::{Frontier, Held, Request, Response};
 use bzzz_fuzz::script::fork_proof;
 use bzzz_fuzz::script::{Script, author_ref, event_ref};
 use bzzz_fuzz::{SWARM, bundle, key, log, signed_event, store};
@@ -69,7 +69,7 @@ impl Seeds {
         self.write("range", "whole", &range.to_bytes())?;
         let (store, tip) = store();
         let tree = TreeReader::new(store, tip);
-        let fork = [&[4], &fork_proof(3).to_bytes()[..]].concat();
+        let fork = [&[4], &fork_proof(0, 3).to_bytes()[..]].concat();
         self.write("proof", "fork", &fork)?;
         for length in 1..=tip.length() {
             let proof = prove_inclusion(&tree, length - 1, tip.length()).expect("it is there");
@@ -87,12 +87,16 @@ impl Seeds {
     }
 
     fn messages(&self) -> io::Result<()> {
-        let logs = (1..=3).map(|n| (AuthorId([n; 32]), u64::from(n))).collect();
+        let held = |n| Held { author: AuthorId([n; 32]), length: n.into(), root: Hash([n; 32]) };
+        let logs = (1..=3).map(held).collect();
         let frontier = Frontier { swarm: SWARM, logs };
         let fetch = Request::Fetch { author: AuthorId([7; 32]), from: 3, max_bytes: 4 };
+        let [branch, _] = fork_proof(0, 3).branches;
         let messages = [
             ("asked", Request::Frontier(frontier.clone()).to_bytes()),
             ("fetch", fetch.to_bytes()),
+            ("prove", Request::Prove { author: AuthorId([7; 32]), index: 9 }.to_bytes()),
+            ("proof", Response::Proof(Box::new(branch)).to_bytes()),
             ("told", Response::Frontier(frontier).to_bytes()),
             ("range", Response::Range(log().clone()).to_bytes()),
             ("nothing", Response::Nothing { length: 258 }.to_bytes()),

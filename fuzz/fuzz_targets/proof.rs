@@ -95,7 +95,7 @@ fn fork(bytes: &[u8]) {
     assert_eq!((fork.author, fork.index), (proof.author(), proof.index()));
     let [a, b] = &proof.branches;
     assert!(a.leaf < b.leaf && a.head.author == b.head.author);
-    let genuine = fork_proof(3);
+    let genuine = fork_proof(0, 3);
     if fork.author == genuine.author() {
         assert_eq!(proof, genuine, "a forged fork proof");
     }

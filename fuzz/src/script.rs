@@ -79,7 +79,7 @@ fn founding() -> (Event, Record) {
 }
 
 /// The indices at which logs are forked here.
-const FORKS: u8 = 6;
+pub const FORKS: u8 = 6;
 
 /// The payloads of true fork proofs, by author and index.
 static PROOFS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
@@ -93,10 +93,10 @@ fn fork(who: u8, index: u8) -> Vec<u8> {
     Payload::from(ForkProven { proof }).to_bytes().expect("it is small")
 }
 
-/// A true fork proof of key 1 in [`SWARM`].
+/// A true fork proof of key `n + 1` in [`SWARM`].
 #[must_use]
-pub fn fork_proof(index: u8) -> ForkProof {
-    prove(&key(1), SWARM, index)
+pub fn fork_proof(n: u8, index: u8) -> ForkProof {
+    prove(&key(n + 1), SWARM, index)
 }
 
 fn prove(key: &SecretKey, swarm: SwarmId, index: u8) -> ForkProof {
