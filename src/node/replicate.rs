@@ -138,6 +138,14 @@ impl Replicator {
                 self.feed(Input::Local { author: *author, length, root }).await;
             }
         }
+        for author in self.told.keys().copied().collect::<Vec<_>>() {
+            if !lengths.contains_key(&author) {
+                // All of it was of a branch that does not stand.
+                self.told.remove(&author);
+                let (length, root) = self.engine.tip(&author);
+                self.feed(Input::Local { author, length, root }).await;
+            }
+        }
         self.compare_own();
         *self.lags.lock().unwrap_or_else(PoisonError::into_inner) = self.sync.lag();
         let me = self.engine.me();

@@ -19,6 +19,7 @@ use crate::engine::{Engine, EngineError};
 use crate::kernel::audit::{LookupError, find_task};
 use crate::kernel::fold::SwarmState;
 use crate::kernel::identity::AuthorId;
+use crate::kernel::log::Hash;
 
 /// How many events an answer holds if nobody says.
 const EVENTS: usize = 50;
@@ -68,12 +69,14 @@ impl From<MemberError> for Refusal {
             MemberError::NotAnAdministrator | MemberError::Administrator(_) => {
                 StatusCode::FORBIDDEN
             }
-            MemberError::Unknown(_) => StatusCode::NOT_FOUND,
+            MemberError::Unknown(_) | MemberError::Branch(_) => StatusCode::NOT_FOUND,
             MemberError::Text(_) | MemberError::Key(_) => StatusCode::BAD_REQUEST,
             MemberError::Engine(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            MemberError::Already(_) | MemberError::Revoked(_) | MemberError::Refused(_) => {
-                StatusCode::CONFLICT
-            }
+            MemberError::Already(_)
+            | MemberError::Revoked(_)
+            | MemberError::NotForked(_)
+            | MemberError::NoBranch
+            | MemberError::Refused(_) => StatusCode::CONFLICT,
         };
         Self::new(status, error.to_string())
     }
@@ -315,8 +318,9 @@ pub(super) async fn resolve(
 ) -> Answer {
     let key = author(&key)?;
     let asked: Resolution = body(given)?;
-    let root = asked.root.map(|root| root.parse());
-    let root = root.transpose().map_err(|_| bad("the root has to have 64 hexadecimal digits"))?;
+    let root = asked.root.map(|root| root.parse::<Hash>());
+    let root =
+        root.transpose().map_err(|_| Refusal::bad("the root has to have 64 hexadecimal digits"))?;
     let now = (site.shared.clock)();
     blocking(site, move |engine| {
         let branch = members::resolve(engine, key, root, &asked.reason, now)?;

@@ -10,7 +10,7 @@ use crate::kernel::event::kinds::{CommandStatus, Payload, Verdict};
 use crate::kernel::event::{Body, ClaimStatus, Event, TaskId};
 use crate::kernel::fold::{Place, SwarmState, Task};
 use crate::kernel::identity::AuthorId;
-use crate::kernel::log::StoreError;
+use crate::kernel::log::{ForkProof, StoreError};
 
 /// The longest gist of an event, in characters.
 const GIST: usize = 160;

@@ -164,9 +164,9 @@ pub struct BranchView {
     /// The index at which it differs from the others.
     pub index: u64,
     /// Its root behind the record at the index.
-    pub root: Hash,
+    pub root: String,
     /// Its record at the index.
-    pub event: Hash,
+    pub event: String,
     /// The length of the head that shows it.
     pub length: u64,
     /// The clock of that head, in milliseconds since 1970.
@@ -182,15 +182,16 @@ pub struct BranchView {
 pub fn branches(engine: &Engine, key: AuthorId) -> Result<Vec<BranchView>, MemberError> {
     let forked = engine.read(|state| state.members.members.get(&key)?.forked_at());
     let index = forked.ok_or(MemberError::NotForked(key))?;
-    let held = engine.branch(&key, index)?.map(|branch| branch.leaf);
+    let held = engine.branch(&key, index)?.map(|branch| branch.leaf.to_string());
     let mut views: Vec<BranchView> = Vec::new();
     for proof in engine.fork_proofs(&key)?.into_iter().filter(|proof| proof.index() == index) {
         for branch in proof.branches {
             let Some(root) = branch.root_behind() else { continue };
-            let (event, length) = (branch.leaf, branch.head.length);
+            let (root, event) = (root.to_string(), branch.leaf.to_string());
+            let length = branch.head.length;
             if !views.iter().any(|view| view.root == root) {
                 let time_ms = Hlc(branch.head.clock).ms();
-                let held = held == Some(event);
+                let held = held.as_ref() == Some(&event);
                 views.push(BranchView { index, root, event, length, time_ms, held });
             }
         }
@@ -214,11 +215,15 @@ pub fn resolve(
     may(engine)?;
     let mut branches = branches(engine, key)?.into_iter();
     let found = match root {
-        Some(root) => branches.find(|branch| branch.root == root).ok_or(MemberError::Branch(root)),
+        Some(root) => {
+            let named = branches.find(|branch| branch.root == root.to_string());
+            named.ok_or(MemberError::Branch(root))
+        }
         None => branches.find(|branch| branch.held).ok_or(MemberError::NoBranch),
     }?;
+    let root = found.root.parse().map_err(|_| MemberError::NoBranch)?;
     let (length, reason) = (found.index + 1, reason.to_owned());
-    let resolved = ForkResolved { author: key, length, root: found.root, reason };
+    let resolved = ForkResolved { author: key, length, root, reason };
     append(engine, Draft::general(resolved), now_ms)?;
     Ok(found)
 }

@@ -22,7 +22,7 @@
 //! | `GET /api/v1/members` | [`members::MemberView`] of each |
 //! | `POST /api/v1/members` | admits `{key, role, name}` |
 //! | `POST /api/v1/members/{key}/revoke` | revokes `{length, reason}` |
-//! | `POST /api/v1/members/{key}/resolve` | says which branch of a forked log stands `{root, reason}` |
+//! | `POST /api/v1/members/{key}/resolve` | names a forked log's branch `{root, reason}` |
 //!
 //! Errors are `{"error": ...}` with a fitting status. Numbers of arrival begin anew with each
 //! `run`.

@@ -90,7 +90,8 @@ fn show(
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(branches.iter().map(|branch| {
         let held = if branch.held { "held by this node" } else { "" };
-        let (root, event) = (branch.root.to_string(), branch.event.short());
+        let root = clean(&branch.root).into_owned();
+        let event = clean(branch.event.get(..10).unwrap_or_default()).into_owned();
         vec![root, event, branch.length.to_string(), time(branch.time_ms), held.to_owned()]
     }));
     table(&mut out, &rows)?;

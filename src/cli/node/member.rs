@@ -175,10 +175,11 @@ fn revoke(context: &Context, args: &RevokeArgs) -> Result<()> {
 
 fn resolve(context: &Context, args: &ResolveArgs) -> Result<()> {
     let key = key(&args.key)?;
-    let root: Option<Hash> = args.root.as_deref().map(str::parse).transpose().map_err(|_| {
-        Error::usage("a root has 64 hexadecimal digits")
-            .hint("`bzzz doctor fork KEY` shows the roots of the branches")
-    })?;
+    let root: Option<Hash> =
+        args.root.as_deref().map(str::parse::<Hash>).transpose().map_err(|_| {
+            Error::usage("a root has 64 hexadecimal digits")
+                .hint("`bzzz doctor fork KEY` shows the roots of the branches")
+        })?;
     let branch: BranchView = if let Some(client) = Client::find(&context.home)? {
         let body = json!({ "root": root, "reason": args.reason });
         let text = key.to_string();
@@ -192,7 +193,7 @@ fn resolve(context: &Context, args: &ResolveArgs) -> Result<()> {
         return print_json(&json!({ "resolved": key, "branch": branch }));
     }
     let mut out = out();
-    let (root, index) = (branch.root.short(), branch.index);
+    let (root, index) = (branch.root.get(..10).unwrap_or_default(), branch.index);
     writeln!(out, "The branch {root} of {} stands from index {index} on.", key.short())?;
     Ok(out.flush()?)
 }

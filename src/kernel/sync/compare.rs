@@ -81,8 +81,8 @@ impl Sync {
         let is_cut = log.stands < MAX_LENGTH && common == log.stands;
         let differs = length == log.length && root != log.root;
         // An author who holds less of its own log than we do lost some of it, or forked it.
-        let differs = differs || (peer == author && length < log.length);
         let claim = self.peers.get(peer)?.claims.get(author)?;
+        let differs = differs || (peer == author && length < log.length && claim.agreed == 0);
         let new = claim.agreed < common && claim.not_before_ms <= self.now_ms;
         (common > 0 && new && (is_cut || differs)).then_some(common)
     }
@@ -204,23 +204,20 @@ impl Sync {
         };
         self.idle(author);
         let entropy = self.random();
-        if let Outcome::Same = outcome {
-            // The author's own node is not accused: two of them may run with one key, and answer
-            // by turns.
-            if accused && peer != author {
-                let reason = "its range does not fit the log that it proves to hold".to_owned();
-                return self.penalise(peer, reason, out);
-            }
-            let claim = self.peers.get_mut(&peer).and_then(|peer| peer.claims.get_mut(&author));
-            if let Some(claim) = claim {
-                claim.agreed = common;
-            }
+        // The author's own node is not accused: two of them may run with one key, and answer by
+        // turns.
+        let same = matches!(outcome, Outcome::Same);
+        if same && accused && peer != author {
+            let reason = "its range does not fit the log that it proves to hold".to_owned();
+            return self.penalise(peer, reason, out);
         }
-        let stands = self.logs.get(&author).map_or(0, |log| log.stands);
-        if let Some(peer) = self.peers.get_mut(&peer)
-            && !(matches!(outcome, Outcome::Same) && common == stands)
-        {
+        let Some(peer) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if !same || accused {
             peer.failed(&author, self.now_ms, entropy, &self.config);
+        } else if let Some(claim) = peer.claims.get_mut(&author) {
+            claim.agreed = common;
         }
         if let Outcome::Forked(proof) = outcome {
             out.push(Output::Forked { proof });

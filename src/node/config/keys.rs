@@ -181,9 +181,9 @@ section! {
         mdns: bool = flag(true);
         /// How many connections are open at once, of both directions together.
         max_connections: u32 = integer(1, 10_000, 128);
-        /// How long a node that starts waits for a peer that it can ask for its own log, in seconds,
-        /// before it appends. It waits only if there are other members. A restored copy of a store
-        /// forks the log if it appends before it has fetched what it said since.
+        /// How long a node that starts waits for a peer that it can ask for its own log, in
+        /// seconds, before it appends. It waits only if there are other members. A restored copy
+        /// of a store forks the log if it appends before it has fetched what it said since.
         own_log_seconds: u64 = integer(0, 86_400, 10);
     }
 }

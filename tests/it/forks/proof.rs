@@ -57,8 +57,10 @@ proptest! {
         wrong in any::<prop::sample::Index>(),
     ) {
         // Some of each history's appends are behind the common part, and the first may cross it.
-        let sizes = |own: &[u64]| [&[common.div_ceil(2), common / 2][..], own].concat();
-        let sizes = |own: &[u64]| sizes(own).into_iter().filter(|size| *size > 0).collect::<Vec<_>>();
+        let sizes = |own: &[u64]| {
+            let all = [&[common.div_ceil(2), common / 2][..], own].concat();
+            all.into_iter().filter(|size| *size > 0).collect::<Vec<_>>()
+        };
         let (a, b) = (grow(&sizes(&one), 1, common), grow(&sizes(&other), 2, common));
         let author = key(1).author();
         for one in branches(&a, common) {
