@@ -426,7 +426,7 @@ mod tests {
         let twice = Request::Frontier(twice).to_bytes();
         assert_eq!(read(&twice), Err(MessageError::Order(AuthorId([0; 32]))));
         let mut empty = frontier(1);
-        empty.logs[0].1 = 0;
+        empty.logs[0].length = 0;
         let empty = Request::Frontier(empty).to_bytes();
         assert_eq!(read(&empty), Err(MessageError::Length(0)));
         let response = Response::from_bytes;
@@ -440,7 +440,7 @@ mod tests {
         for n in 0..u16::try_from(MAX_FRONTIER_LOGS).unwrap() {
             let mut author = [0; 32];
             author[..2].copy_from_slice(&n.to_be_bytes());
-            logs.push((AuthorId(author), 1));
+            logs.push(Held { author: AuthorId(author), length: 1, root: Hash([0; 32]) });
         }
         let swarm = SwarmId([9; 32]);
         let bytes = Request::Frontier(Frontier { swarm, logs }).to_bytes();
