@@ -119,11 +119,20 @@ impl Members {
         (cuts.collect(), &self.cuts)
     }
 
+    /// Whether no administrator's log is cut off, nor should be.
+    pub(super) fn is_uncut(&self) -> bool {
+        let (found, cuts) = self.cuts();
+        found.is_empty() && cuts.is_empty()
+    }
+
     /// Whether an event about members counts. A fork proof speaks for itself, whoever passes it
-    /// on; everything else must stand.
+    /// on; everything else must stand, as far as is known by then. So nobody resolves a fork of
+    /// its own log from behind it.
     pub(super) fn counts(&self, event: &Event) -> bool {
         let proof = matches!(event.payload(), Some(Payload::ForkProven(_)));
-        proof || self.cuts.get(&event.author).is_none_or(|cut| event.header.seq < *cut)
+        let forked = self.members.get(&event.author).and_then(Member::forked_at);
+        let cut = self.cuts.get(&event.author).copied();
+        proof || [forked, cut].into_iter().flatten().all(|index| event.header.seq < index)
     }
 
     /// Who belongs to the swarm now.
