@@ -160,8 +160,8 @@ section! {
 section! {
     /// Where this node keeps the logs of events, its own and those of others.
     store: Store {
-        /// On disk, in a database of RocksDB or in files of Hypercore 10, or in memory, which forgets
-        /// everything when the node stops. `bzzz store migrate` changes it.
+        /// On disk, in a database of RocksDB or in files of Hypercore 10, or in memory, which
+        /// forgets everything when the node stops. `bzzz store migrate` changes it.
         kind: StoreKind = choice(StoreKind::WORDS);
         /// The store's directory.
         path: PathBuf = text(Form::Path, "store");

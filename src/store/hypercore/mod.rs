@@ -54,6 +54,9 @@ const ACKNOWLEDGED_BYTES: usize = 8 + CHECK;
 /// A writer beside a reader begins a new journal every 16 MiB; a few attempts find a moment between.
 const READ_ONLY_ATTEMPTS: u32 = 50;
 
+/// A child process that is being started holds what its parent had locked until it runs.
+const LOCK_ATTEMPTS: u32 = 20;
+
 /// A store in Hypercore's files.
 #[derive(Debug)]
 pub struct HyperStore {
@@ -470,12 +473,17 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     const OPEN: &str = "open its files";
     let file = File::options().create(true).truncate(false).write(true).open(path.join(LOCK));
     let file = file.map_err(|error| at(path, OPEN, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::Error(error)) => Err(at(path, OPEN, &error)),
-        Err(TryLockError::WouldBlock) => {
-            let cause = format!("{} is open in another process", path.display());
-            Err(StoreError::Io { what: OPEN, cause })
+    let mut attempts = LOCK_ATTEMPTS;
+    loop {
+        attempts -= 1;
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(at(path, OPEN, &error)),
+            Err(TryLockError::WouldBlock) if attempts == 0 => {
+                let cause = format!("{} is open in another process", path.display());
+                return Err(StoreError::Io { what: OPEN, cause });
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
         }
     }
 }
