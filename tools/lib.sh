@@ -20,6 +20,14 @@ docker_answers() {
     command -v docker >/dev/null && timeout 10 docker info >/dev/null 2>&1
 }
 
+# The Python that has what tools/verify.py needs; tools/setup makes it.
+python=$cache/python/bin/python3
+# True if it is there and made for the present tools/requirements.txt.
+python_answers() {
+    cmp -s "$root/tools/requirements.txt" "$cache/python/requirements.txt" &&
+        "$python" -c 'import blake3, nacl.bindings' 2>/dev/null
+}
+
 # step NAME COMMAND...: runs it, says how long it took, and goes on if it fails. `verdict` counts.
 step_names=() step_failures=()
 step() {

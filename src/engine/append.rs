@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::fork::Own;
 use super::source::events_of;
 use super::{Committed, Engine, EngineError, SNAPSHOT_EVERY, Writer};
 use crate::kernel::event::{Clock, Draft, Event, EventId, Prepared};
@@ -57,6 +58,12 @@ impl Engine {
 
     /// Writes all requests as one append, and answers each.
     fn write(&self, writer: &mut Writer, batch: Vec<Request>) {
+        if let Err(error) = self.begin_append(writer) {
+            for request in batch {
+                answer(&request.slot, Err(error.clone()));
+            }
+            return;
+        }
         let me = self.me();
         let tip = self.view().tips.get(&me).cloned().unwrap_or_else(|| Tip::empty(me));
         let mut clock = writer.clock;
@@ -83,6 +90,7 @@ impl Engine {
         let append = tip.append(&self.key, self.swarm, clock.last().0, records);
         let now_ms = answered.iter().map(|(_, now_ms, _)| *now_ms).max().unwrap_or(0);
         writer.clock = clock;
+        writer.own = Own::Writing;
         let result = self.commit(writer, append, now_ms);
         for (slot, _, appended) in answered {
             answer(&slot, result.clone().map(|()| appended));
@@ -93,9 +101,10 @@ impl Engine {
     pub(super) fn commit(
         &self,
         writer: &mut Writer,
-        append: Append,
+        mut append: Append,
         now_ms: u64,
     ) -> Result<(), EngineError> {
+        self.strip(&mut append);
         let (author, length) = (append.author(), append.length());
         let (events, index) = events_of(&append);
         self.store.commit(std::slice::from_ref(&append), &index)?;
@@ -105,6 +114,7 @@ impl Engine {
         }
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
         self.fold_in(writer, author, &events, now_ms)?;
+        self.purge_after(writer, events.iter().map(|event| &**event))?;
         if writer.since_snapshot >= SNAPSHOT_EVERY {
             writer.since_snapshot = 0;
             self.snapshot()?;

@@ -6,26 +6,31 @@
 
 mod append;
 mod copy;
+mod erase;
+mod fork;
 mod ingest;
 mod merge;
 mod open;
 mod source;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use append::Appended;
 pub use copy::{Copied, compare, copy};
+pub use erase::{EraseError, ErasedEvent};
+pub use fork::Stop;
 pub use ingest::IngestError;
 pub use open::{Founding, found};
 pub use source::StoreSource;
 
 use crate::kernel::event::kinds::{Checkpoint, Frontier};
 use crate::kernel::event::{
-    Clock, ClockError, Draft, Event, EventError, Hlc, MAX_AHEAD_MS, SignedEvent, TaskId,
+    Clock, ClockError, Draft, Event, EventError, EventId, Hlc, MAX_AHEAD_MS, SignedEvent, TaskId,
 };
 use crate::kernel::fold::{
-    Aggregate, EventSource, FOLD_VERSION, Fold, FoldError, Place, SwarmState,
+    Aggregate, Applied, EventSource, FOLD_VERSION, Fold, FoldError, Place, SwarmState,
 };
 use crate::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use crate::kernel::log::{
@@ -57,6 +62,12 @@ pub enum EngineError {
     /// An append of no events, or of more than one append can hold.
     #[error("an append has between 1 and {MAX_APPEND_RECORDS} events, not {0}")]
     Count(usize),
+    /// The node has not compared its log with a peer's yet.
+    #[error("this node has not compared its own log with a peer's yet; try again in a moment")]
+    Waiting,
+    /// The node appends nothing any more.
+    #[error(transparent)]
+    Stopped(#[from] Stop),
     /// The store's first log is not the founding log of this swarm.
     #[error("the store holds no founding event of swarm {0}")]
     NotFounded(SwarmId),
@@ -90,6 +101,7 @@ pub struct Engine {
     queue: append::Queue,
     writer: Mutex<Writer>,
     view: RwLock<View>,
+    witnessed: Mutex<witness::Witnessed>,
     subscribers: RwLock<Vec<Subscriber>>,
 }
 
@@ -97,6 +109,9 @@ pub struct Engine {
 struct Writer {
     clock: Clock,
     since_snapshot: u64,
+    /// The erased payloads that were seen to be out of the store.
+    purged: BTreeMap<(AuthorId, u64), EventId>,
+    own: fork::Own,
 }
 
 /// What readers see.
@@ -167,6 +182,14 @@ impl Engine {
         let folded = |author| view.fold.frontier().get(author).copied().unwrap_or(0);
         let stored = |author| view.tips.get(author).map_or(0, Tip::length);
         view.held.keys().map(|author| stored(author).saturating_sub(folded(author))).sum()
+    }
+
+    /// The length of a log and its root at that length.
+    #[must_use]
+    pub fn tip(&self, author: &AuthorId) -> (u64, Hash) {
+        let view = self.view();
+        let empty = || (0, Hash::root(0, &[]));
+        view.tips.get(author).map_or_else(empty, |tip| (tip.length(), tip.root()))
     }
 
     /// The newest head of a log.
@@ -271,6 +294,7 @@ impl Engine {
                 let events = self.events(author, from, READ_AGAIN)?;
                 let events: Vec<_> = events.into_iter().map(Arc::new).collect();
                 self.fold_in(&mut writer, author, &events, now_ms)?;
+                self.purge_after(&mut writer, events.iter().map(|event| &**event))?;
                 from += READ_AGAIN as u64;
             }
         }
@@ -310,6 +334,7 @@ impl Engine {
         if held.contains_key(&author) {
             return Ok(());
         }
+        let mut members = false;
         for event in events {
             let clock = event.header.clock;
             if is_ahead(clock, now_ms) {
@@ -317,9 +342,13 @@ impl Engine {
                 break;
             }
             writer.clock.observe(clock);
-            let _ = fold.apply(event, &source)?;
+            let applied = fold.apply(event, &source)?;
+            members |= matches!(
+                applied,
+                Applied::InOrder(Aggregate::Members) | Applied::Refolded(Aggregate::Members)
+            );
         }
-        Ok(())
+        if members { self.drop_other_branches(writer, &mut view) } else { Ok(()) }
     }
 
     fn tell(&self, committed: &Committed) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::append::Queue;
+use super::fork::Own;
 use super::merge::Merge;
 use super::source::StoreSource;
 use super::{Engine, EngineError, SNAPSHOT, View, Writer, is_ahead};
@@ -89,8 +90,14 @@ impl Engine {
             key,
             swarm,
             queue: Queue::default(),
-            writer: Mutex::new(Writer { clock, since_snapshot: 0 }),
+            writer: Mutex::new(Writer {
+                clock,
+                since_snapshot: 0,
+                purged: BTreeMap::new(),
+                own: Own::default(),
+            }),
             view: RwLock::new(View { tips, fold, held: BTreeMap::new() }),
+            witnessed: Mutex::default(),
             subscribers: RwLock::new(Vec::new()),
         };
         engine.catch_up(now_ms)?;
@@ -123,6 +130,7 @@ impl Engine {
             let _ = fold.apply(&event, &source)?;
             writer.since_snapshot += 1;
         }
-        Ok(())
+        // A crash may have come between a resolution and what follows from it.
+        self.drop_other_branches(&mut writer, &mut view)
     }
 }

@@ -108,7 +108,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_connections: 64,
+            max_connections: 128,
             max_pending: 32,
             max_per_peer: 4,
             max_streams: 32,

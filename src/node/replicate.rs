@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::clock;
 use super::workspace::told;
-use crate::engine::{Engine, EngineError, IngestError};
+use crate::engine::{Engine, EngineError, IngestError, Stop};
 use crate::kernel::event::SignedEvent;
 use crate::kernel::event::kinds::Payload;
 use crate::kernel::fold::Member;
 use crate::kernel::identity::AuthorId;
-use crate::kernel::log::{MAX_LENGTH, Range};
+use crate::kernel::log::{ForkProof, MAX_LENGTH, Range};
 use crate::kernel::sync::{self, Input, Lag, Output, Response, Sync};
 use crate::net::{self, Handle, PeerKey, ResponseHandle, Verdict};
 
@@ -49,6 +49,11 @@ pub(super) struct Replicator {
     candidates: BTreeSet<AuthorId>,
     published: u64,
     listening: Arc<Mutex<Vec<String>>>,
+    /// The node's own log is not compared with a peer's yet.
+    waiting: bool,
+    /// How long to wait for a peer, and until when, once this node is a member.
+    wait_ms: u64,
+    wait_until_ms: Option<u64>,
 }
 
 impl Replicator {
@@ -57,6 +62,7 @@ impl Replicator {
         net: Handle,
         lags: Lags,
         listening: Arc<Mutex<Vec<String>>>,
+        wait_ms: u64,
     ) -> Self {
         let entropy = clock::random().map_or(0, u64::from_le_bytes);
         let published = engine.lengths().get(&engine.me()).copied().unwrap_or(0);
@@ -73,6 +79,9 @@ impl Replicator {
             candidates: BTreeSet::new(),
             published,
             listening,
+            waiting: true,
+            wait_ms,
+            wait_until_ms: None,
         }
     }
 
@@ -108,7 +117,7 @@ impl Replicator {
         let founded = self.engine.read(|state| state.members.founded.is_some());
         let (mut peers, mut logs) = self.engine.read(|state| {
             let all = state.members.members.iter();
-            let stands = |member: &Member| member.revoked_at.unwrap_or(MAX_LENGTH);
+            let stands = |member: &Member| member.stands_to().unwrap_or(MAX_LENGTH);
             let logs = all.map(|(author, member)| (*author, stands(member)));
             (state.members.present(), logs.collect::<BTreeMap<_, _>>())
         });
@@ -125,9 +134,19 @@ impl Replicator {
         for (author, length) in &lengths {
             if self.told.get(author) != Some(length) {
                 self.told.insert(*author, *length);
-                self.feed(Input::Local { author: *author, length: *length }).await;
+                let (length, root) = self.engine.tip(author);
+                self.feed(Input::Local { author: *author, length, root }).await;
             }
         }
+        for author in self.told.keys().copied().collect::<Vec<_>>() {
+            if !lengths.contains_key(&author) {
+                // All of it was of a branch that does not stand.
+                self.told.remove(&author);
+                let (length, root) = self.engine.tip(&author);
+                self.feed(Input::Local { author, length, root }).await;
+            }
+        }
+        self.compare_own();
         *self.lags.lock().unwrap_or_else(PoisonError::into_inner) = self.sync.lag();
         let me = self.engine.me();
         let own = lengths.get(&me).copied().unwrap_or(0);
@@ -209,7 +228,7 @@ impl Replicator {
         }
         if let Some(Ok(Response::Frontier(frontier))) = bytes.map(Response::from_bytes) {
             let room = sync::MAX_FRONTIER_LOGS.saturating_sub(self.candidates.len());
-            self.candidates.extend(frontier.logs.iter().map(|(author, _)| *author).take(room));
+            self.candidates.extend(frontier.logs.iter().map(|held| held.author).take(room));
         }
     }
 
@@ -263,9 +282,16 @@ impl Replicator {
                 let result = range.map_err(|error| error.to_string());
                 return Some(Input::ReadDone { peer, id, result });
             }
+            Output::Prove { peer, answers, author, index } => {
+                let branch = tokio::task::block_in_place(|| self.engine.branch(&author, index));
+                let result = branch.map(|found| found.map(Box::new));
+                let result = result.map_err(|error| error.to_string());
+                return Some(Input::Proved { peer, answers, author, index, result });
+            }
+            Output::Forked { proof } => self.forked(&proof),
             Output::Ingest { peer, range } => {
                 let author = range.author;
-                let result = self.ingest(range);
+                let result = self.ingest(range).map(|_| self.engine.tip(&author));
                 return Some(Input::Ingested { peer, author, result });
             }
             Output::Penalise { peer, reason, seconds } => {
@@ -277,11 +303,61 @@ impl Replicator {
         None
     }
 
+    /// A fork was found: everybody is told. Who finds its own log forked cannot tell, and stops.
+    fn forked(&self, proof: &ForkProof) {
+        let (author, index) = (proof.author(), proof.index());
+        let known = self.engine.read(|state| !state.members.stands(&author, index));
+        let said = tokio::task::block_in_place(|| self.engine.forked(proof, clock::wall_ms()));
+        match said {
+            Ok(()) if author == self.engine.me() => error!("{}", Stop::Forked { index }),
+            Ok(()) if !known => warn!(author = author.short(), index, "a log forked"),
+            Ok(()) => {}
+            Err(error) => warn!(author = author.short(), index, %error, "a log forked"),
+        }
+    }
+
+    /// Lets the node append once its own log is known as far as peers know it, or if for a while
+    /// no peer could be asked.
+    fn compare_own(&mut self) {
+        if !self.waiting {
+            return;
+        }
+        let me = self.engine.me();
+        let (member, alone) = self.engine.read(|state| {
+            let present = state.members.present();
+            (present.contains(&me), present.iter().all(|member| *member == me))
+        });
+        if !member {
+            // Nobody would believe it; and what it said before it lost its disk is not known yet.
+            return;
+        }
+        let compared = self.sync.compared(&me);
+        let now_ms = clock::now().mono_ms;
+        let until_ms = *self.wait_until_ms.get_or_insert(now_ms.saturating_add(self.wait_ms));
+        let late = compared.peers == 0 && now_ms >= until_ms;
+        if compared.behind || !(compared.peers > 0 || alone || late) {
+            return;
+        }
+        if late && !alone {
+            warn!("no peer could be asked for this node's own log; it goes on with what it holds");
+        }
+        self.waiting = false;
+        self.engine.go_on();
+    }
+
     fn ingest(&self, range: Range) -> Result<u64, sync::IngestError> {
         let ingested = tokio::task::block_in_place(|| self.engine.ingest(range, clock::wall_ms()));
         ingested.map_err(|error| match error {
             IngestError::Gap { expected, .. } => sync::IngestError::Gap { length: expected },
+            IngestError::Conflict { .. } => sync::IngestError::Conflict,
+            IngestError::OtherBranch(_) => sync::IngestError::OtherBranch,
+            IngestError::OwnLog => {
+                error!("{}", Stop::Twin);
+                sync::IngestError::OwnLog
+            }
             IngestError::Invalid(error) => sync::IngestError::Invalid(error.to_string()),
+            IngestError::Withheld(_) => sync::IngestError::Invalid(error.to_string()),
+            IngestError::Events(error) => sync::IngestError::Invalid(error.to_string()),
             IngestError::NotAMember(_) => sync::IngestError::NotAMember,
             IngestError::Engine(error) => {
                 warn!(%error, "a range could not be stored");

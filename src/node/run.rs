@@ -12,6 +12,7 @@ use super::home::{Home, HomeError, Role};
 use super::outside::{Outside, OutsideError};
 use super::replicate::{Lags, Replicator};
 use super::status::{LogStatus, NodeStatus, PeerStatus};
+use super::witness;
 use super::work::Worker;
 use crate::engine::{Engine, EngineError};
 use crate::kernel::agent::{Agent, AgentConfig, Budget};
@@ -65,7 +66,13 @@ impl Node {
         let name = config.node.name.clone().unwrap_or_else(|| me.short());
         let store = home.store(&config.store, Role::Writer)?;
         let engine = Engine::open(store, key.clone(), swarm, clock::wall_ms())?;
+        // A member who is alone has nobody to ask what its own log is.
+        let alone = |present: &std::collections::BTreeSet<_>| present.len() == 1;
+        if !engine.read(|state| alone(&state.members.present())) {
+            engine.wait();
+        }
         let engine = Arc::new(engine);
+        engine.finish_erasing()?;
         let (digest, _) = engine.digest();
         info!(node = me.short(), name, swarm = swarm.short(), digest = digest.short(), "opened");
 
@@ -80,6 +87,7 @@ impl Node {
             mdns: config.net.mdns,
             limits: net::Limits {
                 max_connections: config.net.max_connections,
+                max_request_bytes: u32::try_from(sync::MAX_REQUEST_BYTES).unwrap_or(u32::MAX),
                 max_response_bytes: u32::try_from(sync::MAX_RESPONSE_BYTES).unwrap_or(u32::MAX),
                 ..net::Limits::default()
             },
@@ -99,11 +107,17 @@ impl Node {
             net.clone(),
             Arc::clone(&lags),
             Arc::clone(&listening),
+            config.net.own_log_seconds.saturating_mul(1000),
         );
         let worker = Worker::new(Arc::clone(&engine), outside, home, name.clone(), agent);
         let loops = vec![
             tokio::spawn(replicator.run(events, for_sync, stop.subscribe())),
             tokio::spawn(worker.run(for_work, stop.subscribe())),
+            tokio::spawn(witness::run(
+                Arc::clone(&engine),
+                config.node.witness_seconds,
+                stop.subscribe(),
+            )),
         ];
         Ok(Self { engine, net, name, works: config.agent.work, lags, listening, stop, loops })
     }
@@ -197,13 +211,17 @@ impl StatusSource {
             digest: self.engine.digest().0,
             held: self.engine.held(),
             works: self.works,
+            own_log: match self.engine.may_append() {
+                Ok(()) => None,
+                Err(error) => Some(error.to_string()),
+            },
         }
     }
 }
 
 fn agent_config(config: &Config, outside: &Outside) -> AgentConfig {
     let (agent, budget) = (&config.agent, &config.budget);
-    let context = usize::try_from(config.reasoner.context_chars).unwrap_or(usize::MAX);
+    let context = usize::try_from(config.reasoner.context_bytes).unwrap_or(usize::MAX);
     let repositories = config.repositories.iter().map(|entry| {
         let shown = outside.repositories.get(&entry.name);
         let shown = shown.map_or_else(String::new, |found| found.mirror.remote_shown());

@@ -28,6 +28,8 @@ pub struct NodeStatus {
     pub held: u64,
     /// Whether it takes tasks.
     pub works: bool,
+    /// Why it appends nothing to its own log, if it does not.
+    pub own_log: Option<String>,
 }
 
 /// A connected peer.

@@ -7,7 +7,7 @@ use super::lengths_behind;
 use crate::kernel::identity::AuthorId;
 use crate::kernel::log::{
     Append, Hash, IndexEntry, LogInfo, LogStore, NodeId, Record, RecordRef, SignedHead, StoreError,
-    Tile,
+    TILE_LEAVES, Tile,
 };
 
 /// How many records a scan takes hold of at once, so that no lock is held while they are visited.
@@ -93,6 +93,33 @@ impl LogStore for MemoryStore {
             log.extend(append);
         }
         state.groups.extend(index);
+        Ok(())
+    }
+
+    fn truncate(
+        &self,
+        author: &AuthorId,
+        length: u64,
+        index: &[IndexEntry],
+    ) -> Result<(), StoreError> {
+        let mut state = self.write();
+        let Some(log) = state.logs.get_mut(author).filter(|log| log.length() > length) else {
+            return Ok(());
+        };
+        if length > 0 && !log.heads.contains_key(&length) {
+            return Err(StoreError::Gap { author: *author, length: log.length(), from: length });
+        }
+        log.records.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+        log.heads.retain(|covered, _| *covered <= length);
+        log.tiles.retain(|number, _| *number < length / TILE_LEAVES as u64);
+        log.nodes.retain(|node, _| node.first_leaf() + node.width() <= length);
+        if length == 0 {
+            state.logs.remove(author);
+        }
+        for entry in index {
+            state.groups.remove(entry);
+        }
+        state.cache.clear();
         Ok(())
     }
 

@@ -13,12 +13,14 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use super::event::{Filter, names, views};
+use super::find::{FindError, find_event};
 use super::members::{self, MemberError};
 use super::{MAX_LISTED, Site, event, task};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, EraseError};
 use crate::kernel::audit::{LookupError, find_task};
 use crate::kernel::fold::SwarmState;
 use crate::kernel::identity::AuthorId;
+use crate::kernel::log::Hash;
 
 /// How many events an answer holds if nobody says.
 const EVENTS: usize = 50;
@@ -56,6 +58,31 @@ impl From<EngineError> for Refusal {
     }
 }
 
+impl From<FindError> for Refusal {
+    fn from(error: FindError) -> Self {
+        let status = match &error {
+            FindError::Form(_) => StatusCode::BAD_REQUEST,
+            FindError::Unknown(_) => StatusCode::NOT_FOUND,
+            FindError::Ambiguous(_) => StatusCode::CONFLICT,
+            FindError::Engine(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<EraseError> for Refusal {
+    fn from(error: EraseError) -> Self {
+        let status = match &error {
+            EraseError::Unknown { .. } => StatusCode::NOT_FOUND,
+            EraseError::NotAllowed(_) => StatusCode::FORBIDDEN,
+            EraseError::Already { .. } | EraseError::Refused(_) => StatusCode::CONFLICT,
+            EraseError::Text => StatusCode::BAD_REQUEST,
+            EraseError::Engine(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
 impl From<LookupError> for Refusal {
     fn from(error: LookupError) -> Self {
         Self::new(StatusCode::NOT_FOUND, error.to_string())
@@ -68,12 +95,14 @@ impl From<MemberError> for Refusal {
             MemberError::NotAnAdministrator | MemberError::Administrator(_) => {
                 StatusCode::FORBIDDEN
             }
-            MemberError::Unknown(_) => StatusCode::NOT_FOUND,
+            MemberError::Unknown(_) | MemberError::Branch(_) => StatusCode::NOT_FOUND,
             MemberError::Text(_) | MemberError::Key(_) => StatusCode::BAD_REQUEST,
             MemberError::Engine(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            MemberError::Already(_) | MemberError::Revoked(_) | MemberError::Refused(_) => {
-                StatusCode::CONFLICT
-            }
+            MemberError::Already(_)
+            | MemberError::Revoked(_)
+            | MemberError::NotForked(_)
+            | MemberError::NoBranch
+            | MemberError::Refused(_) => StatusCode::CONFLICT,
         };
         Self::new(status, error.to_string())
     }
@@ -301,6 +330,33 @@ pub(super) async fn admit(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Resolution {
+    #[serde(default)]
+    root: Option<String>,
+    #[serde(default)]
+    reason: String,
+}
+
+pub(super) async fn resolve(
+    State(site): State<Arc<Site>>,
+    Path(key): Path<String>,
+    given: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let key = author(&key)?;
+    let asked: Resolution = body(given)?;
+    let root = asked.root.map(|root| root.parse::<Hash>());
+    let root =
+        root.transpose().map_err(|_| Refusal::bad("the root has to have 64 hexadecimal digits"))?;
+    let now = (site.shared.clock)();
+    blocking(site, move |engine| {
+        let branch = members::resolve(engine, key, root, &asked.reason, now)?;
+        Ok(Json(json!({ "resolved": key, "branch": branch })))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Revocation {
     #[serde(default)]
     length: Option<u64>,
@@ -319,6 +375,29 @@ pub(super) async fn revoke(
     blocking(site, move |engine| {
         let length = members::revoke(engine, key, asked.length, &asked.reason, now)?;
         Ok(Json(json!({ "revoked": key, "length": length })))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Erasing {
+    event: String,
+    reason: String,
+}
+
+/// Erases a payload; the bytes are out of this node's store when it answers.
+pub(super) async fn erase(
+    State(site): State<Arc<Site>>,
+    given: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let asked: Erasing = body(given)?;
+    let now = (site.shared.clock)();
+    blocking(site, move |engine| {
+        let (author, seq) = find_event(engine, &asked.event)?;
+        let erased = engine.erase(author, seq, &asked.reason, now)?;
+        let (event, said) = (erased.event, erased.said);
+        Ok(Json(json!({ "erased": event, "author": author, "seq": seq, "said": said })))
     })
     .await
 }

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::engine::{Engine, EngineError};
-use crate::kernel::event::kinds::{CommandStatus, Payload, Verdict};
+use crate::kernel::event::kinds::{CommandStatus, Payload, Verdict, WitnessedHead};
 use crate::kernel::event::{Body, ClaimStatus, Event, TaskId};
 use crate::kernel::fold::{Place, SwarmState, Task};
 use crate::kernel::identity::AuthorId;
-use crate::kernel::log::StoreError;
+use crate::kernel::log::{ForkProof, StoreError};
 
 /// The longest gist of an event, in characters.
 const GIST: usize = 160;
@@ -34,8 +34,8 @@ pub struct EventView {
     pub task: Option<String>,
     /// The task's name for people, once its issue was seen.
     pub task_name: Option<String>,
-    /// The kind, in lower case with underscores; `unknown`, `malformed` or `absent` if there is
-    /// nothing to read.
+    /// The kind, in lower case with underscores; `unknown`, `malformed`, `absent` or `erased` if
+    /// there is nothing to read.
     pub kind: String,
     /// What it says, in one line.
     pub gist: String,
@@ -160,19 +160,12 @@ fn view(event: &Event, state: &SwarmState, names: &BTreeMap<AuthorId, String>) -
     let task = event.header.task;
     let known = task.and_then(|task| state.tasks.get(&task));
     let known = known.filter(|task| !task.repository.is_empty());
-    let (kind, gist, payload) = match &event.body {
-        Body::Known(payload) => {
-            let value = readable(payload);
-            let kind = value.get("kind").and_then(Value::as_str).unwrap_or("unknown").to_owned();
-            (kind, gist(payload, names), value)
-        }
-        Body::Unknown => {
-            let text = format!("an event of kind {}, which is not known here", event.header.kind);
-            ("unknown".to_owned(), text, Value::Null)
-        }
-        Body::Malformed(why) => ("malformed".to_owned(), why.clone(), Value::Null),
-        Body::Absent => ("absent".to_owned(), "its payload is not here".to_owned(), Value::Null),
-    };
+    let erased = state.erasures.of(event).map(|erasure| {
+        let by = name(names, &erasure.by);
+        ("erased".to_owned(), format!("erased by {by}: {}", erasure.reason), Value::Null)
+    });
+    // What is erased is not shown, even where its bytes are still in memory.
+    let (kind, gist, payload) = erased.unwrap_or_else(|| what(event, names));
     EventView {
         id: event.id.to_string(),
         author: event.author.to_string(),
@@ -189,17 +182,21 @@ fn view(event: &Event, state: &SwarmState, names: &BTreeMap<AuthorId, String>) -
     }
 }
 
-/// A payload whose output is text, where it is text, and hexadecimal digits where it is not.
-fn readable(payload: &Payload) -> Value {
-    let mut value = json!(payload);
-    if let (Payload::CommandOutput(output), Some(fields)) = (payload, value.as_object_mut()) {
-        fields.remove("bytes");
-        match std::str::from_utf8(&output.bytes) {
-            Ok(text) => fields.insert("text".to_owned(), json!(text)),
-            Err(_) => fields.insert("hex".to_owned(), json!(hex::encode(&output.bytes))),
-        };
+/// What an event says: its kind, a gist, and all of it.
+fn what(event: &Event, names: &BTreeMap<AuthorId, String>) -> (String, String, Value) {
+    match &event.body {
+        Body::Known(payload) => {
+            let value = json!(payload);
+            let kind = value.get("kind").and_then(Value::as_str).unwrap_or("unknown").to_owned();
+            (kind, gist(payload, names), value)
+        }
+        Body::Unknown => {
+            let text = format!("an event of kind {}, which is not known here", event.header.kind);
+            ("unknown".to_owned(), text, Value::Null)
+        }
+        Body::Malformed(why) => ("malformed".to_owned(), why.clone(), Value::Null),
+        Body::Absent => ("absent".to_owned(), "its payload is not here".to_owned(), Value::Null),
     }
-    value
 }
 
 /// The first line that says something, of bounded length.
@@ -219,6 +216,27 @@ fn gist(payload: &Payload, names: &BTreeMap<AuthorId, String>) -> String {
         Payload::MemberRevoked(p) => {
             let who = name(names, &p.member);
             format!("revoked {who} at {} events: {}", p.length, p.reason)
+        }
+        Payload::HeadsWitnessed(p) => {
+            let head =
+                |head: &WitnessedHead| format!("{} at {}", name(names, &head.author), head.length);
+            let heads: Vec<String> = p.heads.iter().take(8).map(head).collect();
+            format!("holds {} logs: {}", p.heads.len(), heads.join(", "))
+        }
+        Payload::PayloadErased(p) => {
+            let whose = name(names, &p.author);
+            format!("erased what {whose} said at index {}: {}", p.seq, p.reason)
+        }
+        Payload::ForkProven(p) => match ForkProof::from_bytes(&p.proof) {
+            Ok(proof) => {
+                let (who, index) = (name(names, &proof.author()), proof.index());
+                format!("showed that the log of {who} forks at index {index}")
+            }
+            Err(_) => "gave a fork proof that is none".to_owned(),
+        },
+        Payload::ForkResolved(p) => {
+            let (who, root) = (name(names, &p.author), p.root.short());
+            format!("the branch {root} of the log of {who} stands: {}", p.reason)
         }
         Payload::Checkpoint(p) => {
             format!("state {} of {} logs", p.digest.short(), p.frontier.len())

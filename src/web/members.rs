@@ -3,9 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Engine, EngineError};
-use crate::kernel::event::Draft;
-use crate::kernel::event::kinds::{MemberAdmitted, MemberRevoked, Role};
+use crate::kernel::event::kinds::{
+    ForkResolved, MemberAdmitted, MemberRevoked, PayloadErased, Role,
+};
+use crate::kernel::event::{Draft, Hlc};
+use crate::kernel::fold::SwarmState;
 use crate::kernel::identity::AuthorId;
+use crate::kernel::log::Hash;
 
 /// The longest name of a member and the longest reason, in bytes.
 pub const MAX_TEXT: usize = 256;
@@ -25,6 +29,9 @@ pub struct MemberView {
     pub since_ms: u64,
     /// The number of its events that stand, once it was revoked.
     pub revoked_at: Option<u64>,
+    /// The index at which its log was proven to fork, if nobody resolved that.
+    #[serde(default)]
+    pub forked_at: Option<u64>,
     /// How many of its events this node holds.
     pub length: u64,
 }
@@ -47,6 +54,15 @@ pub enum MemberError {
     /// Administrators are named by the founding event, which nobody can change.
     #[error("{0} is an administrator, who cannot be revoked")]
     Administrator(AuthorId),
+    /// The log did not fork, or that is resolved.
+    #[error("the log of {0} is not known to fork")]
+    NotForked(AuthorId),
+    /// No known branch has this root.
+    #[error("no proven branch of the log has the root {0} behind the fork")]
+    Branch(Hash),
+    /// This node holds none of the proven branches.
+    #[error("this node holds none of the proven branches; name the root of the one that stands")]
+    NoBranch,
     /// A text is too long or has control characters.
     #[error("the {0} has to be one line of at most {MAX_TEXT} bytes")]
     Text(&'static str),
@@ -76,6 +92,7 @@ pub fn list(engine: &Engine) -> Vec<MemberView> {
             administrator: member.administrator,
             since_ms: member.since.ms(),
             revoked_at: member.revoked_at,
+            forked_at: member.forked_at(),
             length: lengths.get(author).copied().unwrap_or(0),
         };
         members.into_iter().map(view).collect()
@@ -110,7 +127,7 @@ pub fn admit(
         Some(Some(_)) => return Err(MemberError::Revoked(key)),
     }
     let admitted = MemberAdmitted { member: key, role, name: name.to_owned() };
-    append(engine, Draft::general(admitted), now_ms)
+    append(engine, vec![Draft::general(admitted)], now_ms)
 }
 
 /// Revokes a member at a length of its log, or at as much as this node holds of it. Gives that
@@ -140,8 +157,80 @@ pub fn revoke(
     let held = || engine.lengths().get(&key).copied().unwrap_or(0);
     let length = length.unwrap_or_else(held);
     let revoked = MemberRevoked { member: key, length, reason: reason.to_owned() };
-    append(engine, Draft::general(revoked), now_ms)?;
+    let mut drafts = vec![Draft::general(revoked)];
+    drafts.extend(engine.read(|state| erasures_behind(state, &key, length)));
+    append(engine, drafts, now_ms)?;
     Ok(length)
+}
+
+/// One branch of a forked log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchView {
+    /// The index at which it differs from the others.
+    pub index: u64,
+    /// Its root behind the record at the index.
+    pub root: String,
+    /// Its record at the index.
+    pub event: String,
+    /// The length of the head that shows it.
+    pub length: u64,
+    /// The clock of that head, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// Whether it is the one that this node holds.
+    pub held: bool,
+}
+
+/// The branches of a log at its first fork, as proofs show them.
+///
+/// # Errors
+/// [`MemberError::NotForked`], or the engine's own.
+pub fn branches(engine: &Engine, key: AuthorId) -> Result<Vec<BranchView>, MemberError> {
+    let forked = engine.read(|state| state.members.members.get(&key)?.forked_at());
+    let index = forked.ok_or(MemberError::NotForked(key))?;
+    let held = engine.branch(&key, index)?.map(|branch| branch.leaf.to_string());
+    let mut views: Vec<BranchView> = Vec::new();
+    for proof in engine.fork_proofs(&key)?.into_iter().filter(|proof| proof.index() == index) {
+        for branch in proof.branches {
+            let Some(root) = branch.root_behind() else { continue };
+            let (root, event) = (root.to_string(), branch.leaf.to_string());
+            let length = branch.head.length;
+            if !views.iter().any(|view| view.root == root) {
+                let time_ms = Hlc(branch.head.clock).ms();
+                let held = held.as_ref() == Some(&event);
+                views.push(BranchView { index, root, event, length, time_ms, held });
+            }
+        }
+    }
+    Ok(views)
+}
+
+/// Says which branch of a forked log stands: the one with this root behind the fork, or the one
+/// that this node holds. Gives the branch; durable when this returns.
+///
+/// # Errors
+/// [`MemberError`].
+pub fn resolve(
+    engine: &Engine,
+    key: AuthorId,
+    root: Option<Hash>,
+    reason: &str,
+    now_ms: u64,
+) -> Result<BranchView, MemberError> {
+    check_text("reason", reason)?;
+    may(engine)?;
+    let mut branches = branches(engine, key)?.into_iter();
+    let found = match root {
+        Some(root) => {
+            let named = branches.find(|branch| branch.root == root.to_string());
+            named.ok_or(MemberError::Branch(root))
+        }
+        None => branches.find(|branch| branch.held).ok_or(MemberError::NoBranch),
+    }?;
+    let root = found.root.parse().map_err(|_| MemberError::NoBranch)?;
+    let (length, reason) = (found.index + 1, reason.to_owned());
+    let resolved = ForkResolved { author: key, length, root, reason };
+    append(engine, vec![Draft::general(resolved)], now_ms)?;
+    Ok(found)
 }
 
 /// The name of a role.
@@ -163,6 +252,22 @@ pub fn role_of(name: &str) -> Option<Role> {
     }
 }
 
+/// What a member erased behind the length at which it is revoked would be void with the rest, and
+/// the bytes are gone already: the administrator erases it in its own name.
+fn erasures_behind(state: &SwarmState, key: &AuthorId, length: u64) -> Vec<Draft> {
+    let void = state
+        .erasures
+        .iter()
+        .filter(|(_, seq, erasure)| erasure.by == *key && erasure.index >= length && *seq < length);
+    let erased = void.map(|(author, seq, erasure)| PayloadErased {
+        event: erasure.event,
+        author,
+        seq,
+        reason: erasure.reason.clone(),
+    });
+    erased.map(Draft::general).collect()
+}
+
 fn may(engine: &Engine) -> Result<(), MemberError> {
     let me = engine.me();
     let may = engine.read(|state| state.members.members.get(&me).is_some_and(|m| m.administrator));
@@ -175,8 +280,8 @@ fn check_text(what: &'static str, text: &str) -> Result<(), MemberError> {
 }
 
 /// Appends the event; two that are decided at once may both come here, and the fold takes one.
-fn append(engine: &Engine, draft: Draft, now_ms: u64) -> Result<(), MemberError> {
-    let appended = engine.append(vec![draft], now_ms)?;
+fn append(engine: &Engine, drafts: Vec<Draft>, now_ms: u64) -> Result<(), MemberError> {
+    let appended = engine.append(drafts, now_ms)?;
     let refused = engine.read(|state| {
         let mut refusals = state.members.refusals.first.iter();
         refusals.find(|refusal| appended.ids.contains(&refusal.event)).map(|r| r.reason)

@@ -185,19 +185,9 @@ async fn a_worker_that_was_paused_past_its_lease_publishes_nothing() {
     assert_eq!(fixture.at("refs/heads/bzzz/"), None, "no branch was published");
 }
 
-#[tokio::test]
-async fn a_publication_under_way_is_fenced_by_a_take_over() {
-    let fixture = Fixture::new(&[("a.txt", "a\n")]);
-    // The push of a branch has arrived, and stands before its refs move, until the take-over is
-    // done.
-    let (begun, go) = (fixture.path("begun"), fixture.path("go"));
-    let wait = format!(
-        "touch '{}'; until [ -e '{}' ]; do sleep 0.05; done",
-        begun.display(),
-        go.display()
-    );
-    fixture.hook("pre-receive", &format!("if grep -q refs/heads/; then {wait}; fi"));
-    let mut worker = Worker::start(&fixture, "slow");
+/// The worker publishes; while something holds its push back, from `begun` until `go` exists, the
+/// task is taken over. Nothing of the worker's may then be published.
+async fn is_fenced(fixture: &Fixture, mut worker: Worker, begun: &Path, go: &Path) {
     assert_eq!(worker.answer(), "ready");
     worker.tell("claim 4");
     let held: CommitId = worker.answer().strip_prefix("won ").unwrap().parse().unwrap();
@@ -212,6 +202,22 @@ async fn a_publication_under_way_is_fenced_by_a_take_over() {
     worker.end();
     assert_eq!(fixture.at("refs/bzzz/claims/4"), Some(taken));
     assert_eq!(fixture.at("refs/heads/bzzz/"), None, "no branch was published");
+}
+
+#[tokio::test]
+async fn a_publication_under_way_is_fenced_by_a_take_over() {
+    let fixture = Fixture::new(&[("a.txt", "a\n")]);
+    // The push of a branch has arrived, and stands before its refs move, until the take-over is
+    // done.
+    let (begun, go) = (fixture.path("begun"), fixture.path("go"));
+    let wait = format!(
+        "touch '{}'; until [ -e '{}' ]; do sleep 0.05; done",
+        begun.display(),
+        go.display()
+    );
+    fixture.hook("pre-receive", &format!("if grep -q refs/heads/; then {wait}; fi"));
+    let worker = Worker::start(&fixture, "slow");
+    is_fenced(&fixture, worker, &begun, &go).await;
 }
 
 #[tokio::test]
@@ -231,21 +237,8 @@ async fn a_worker_that_lost_its_claim_after_its_last_look_publishes_nothing() {
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap());
 
-    let mut worker = Worker::start_with(&fixture, "late", &path);
-    assert_eq!(worker.answer(), "ready");
-    worker.tell("claim 4");
-    let held: CommitId = worker.answer().strip_prefix("won ").unwrap().parse().unwrap();
-    worker.tell("publish 4");
-    while !begun.exists() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let taker = fixture.mirror("taker").await;
-    let taken = won(taker.push_claim(4, b"epoch 2", "Take over", Some(&held)).await.unwrap());
-    fs::write(go, "").unwrap();
-    assert_eq!(worker.answer(), format!("lost {taken} epoch 2"));
-    worker.end();
-    assert_eq!(fixture.at("refs/bzzz/claims/4"), Some(taken));
-    assert_eq!(fixture.at("refs/heads/bzzz/"), None, "no branch was published");
+    let worker = Worker::start_with(&fixture, "late", &path);
+    is_fenced(&fixture, worker, &begun, &go).await;
 }
 
 async fn impatient(fixture: &Fixture) -> Mirror {

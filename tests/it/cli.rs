@@ -415,6 +415,46 @@ fn logs_travel_as_files_to_a_node_that_joins() {
 }
 
 #[test]
+fn events_and_heads_prove_themselves_and_a_store_is_checked() {
+    let place = Place::new();
+    place.said(&["init", "--name", "maple"]);
+    for byte in 1..5 {
+        let key = bzzz::kernel::identity::SecretKey::from_seed(&[byte; 32]).author().to_string();
+        place.said(&["member", "admit", &key, "--name", &format!("oak {byte}")]);
+    }
+    let key = place.said(&["key", "show"]);
+    let verify = |args: &[&str]| {
+        let output = Command::new(VERIFY).args(args).current_dir(place.dir.path()).output();
+        output.unwrap().status.code()
+    };
+    let last = place.json(&["log", "-n", "1", "--json"]);
+    let id = last["id"].as_str().unwrap();
+    for name in [&id[..9], id, &format!("{}:4", key.trim()), &format!("{}:4", &key[..8])] {
+        let wrote = place.json(&["prove", name, "-o", "x", "--json"]);
+        assert_eq!(wrote["author"], key.trim());
+        assert_eq!(verify(&["proof", "x", "--author", key.trim()]), Some(0), "{name}");
+    }
+    assert!(place.said(&["prove", id]).contains(&format!("Wrote {}.bzzz-event", &id[..10])));
+    place.said(&["prove", "--heads", key.trim(), "2", "5", "-o", "heads"]);
+    assert_eq!(verify(&["proof", "heads", "--author", key.trim()]), Some(0));
+    place.said(&["prove", "--heads", key.trim(), "1", "-o", "heads"]);
+    assert_eq!(verify(&["proof", "heads", "--author", key.trim()]), Some(0));
+    for (args, says) in [
+        (&["prove", "administrator:99"][..], "no record 99"),
+        (&["prove", "ffff0000"], "no event's id begins"),
+        (&["prove", "--heads", key.trim(), "2", "99"], "fewer than 99"),
+    ] {
+        let said = place.fails(args).to_lowercase();
+        assert!(said.contains(says), "{said}");
+    }
+    assert_eq!(place.run(&["prove", "zz"]).status.code(), Some(2));
+
+    let said = place.said(&["fsck"]);
+    assert!(said.contains("Verified: 5 events in 1 log"), "{said}");
+    assert_eq!(place.json(&["fsck", "--json"])["verified"], true);
+}
+
+#[test]
 fn a_node_that_keeps_nothing_on_disk_is_asked() {
     let founder = Place::new();
     founder.found();

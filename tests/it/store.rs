@@ -17,7 +17,7 @@ use crate::log_laws::{SWARM, append, contents, grow, key, leaves, naive_root, re
 
 mod crash;
 mod disk;
-mod erase;
+pub(crate) mod erase;
 mod hypercore;
 
 /// A store under test that can be closed and opened again.
@@ -116,6 +116,7 @@ conformance! {
     what_is_not_there_is_not_an_error,
     a_visitor_may_use_the_store,
     many_threads_may_use_one_store,
+    the_end_of_a_log_can_be_dropped,
 }
 
 /// Sizes of appends that meet the borders of tiles from all sides.
@@ -158,6 +159,67 @@ fn what_was_appended_is_there_after_reopening<B: Backend>() {
     assert_eq!(middle, heads[3..5]);
     for head in heads {
         assert!(head.verify(&SWARM).is_ok());
+    }
+}
+
+/// What is dropped is gone, what stays is as if the rest had never been, and the log goes on.
+fn the_end_of_a_log_can_be_dropped<B: Backend>() {
+    let (mine, other) = (key(1), key(2));
+    let author = mine.author();
+    let entry = |group: u8, place: u8| IndexEntry { group: [group; 32], place: [place; 48] };
+    for (kept, length) in SIZES
+        .iter()
+        .scan(0, |sum, size| {
+            *sum += size;
+            Some(*sum)
+        })
+        .enumerate()
+        .map(|(at, length)| (at + 1, length))
+        .chain([(0, 0)])
+    {
+        let mut backend = B::fresh();
+        let store = backend.store();
+        grow(store, &other, &[1, 300]);
+        grow(store, &mine, &SIZES);
+        let one = append(&Tip::open(store, other.author()).unwrap(), &other, 1);
+        store.commit(&[one], &[entry(1, 1), entry(1, 2), entry(2, 1)]).unwrap();
+        store.put_cache("state", b"of all").unwrap();
+        let untouched = contents(store, &other.author());
+        if length > 0 {
+            let gap = StoreError::Gap { author, length: 1480, from: 2 };
+            assert_eq!(store.truncate(&author, 2, &[]), Err(gap), "no head has this length");
+        }
+        store.truncate(&author, 1480, &[entry(1, 1)]).unwrap();
+        assert_eq!(store.group(&[1; 32]).unwrap().len(), 2, "it was not longer");
+        assert_eq!(store.cache("state").unwrap().as_deref(), Some(&b"of all"[..]));
+
+        store.truncate(&author, length, &[entry(1, 1), entry(2, 1)]).unwrap();
+        let expected = MemoryStore::new();
+        let tip = grow(&expected, &mine, &SIZES[..kept]);
+        for _ in 0..2 {
+            let store = backend.store();
+            let whole = if length == 1480 { 2 } else { 1 };
+            assert_eq!(store.group(&[1; 32]).unwrap().len(), whole, "length {length}");
+            assert_eq!(store.cache("state").unwrap().is_some(), length == 1480);
+            assert_eq!(contents(store, &author), contents(&expected, &author), "{length}");
+            assert_eq!(Tip::open(store, author).unwrap(), tip);
+            assert_eq!(store.logs().unwrap().len(), if length == 0 { 1 } else { 2 });
+            assert_eq!(contents(store, &other.author()), untouched);
+            for (height, offset) in [(8, length / 256), (9, length / 512), (10, length / 1024)] {
+                let node = NodeId { height, offset };
+                assert_eq!(store.node(&author, node).unwrap(), None, "{node:?} of {length}");
+            }
+            backend.reopen();
+        }
+        // It goes on, by other appends than those that were dropped.
+        let store = backend.store();
+        grow(store, &key(3), &[2]);
+        let (tip, model) = (grow(store, &mine, &[700, 40]), grow(&expected, &mine, &[700, 40]));
+        assert_eq!(tip, model);
+        assert_eq!(contents(store, &author), contents(&expected, &author));
+        backend.reopen();
+        assert_eq!(Tip::open(backend.store(), author).unwrap(), tip);
+        assert_eq!(Tip::open(backend.store(), key(3).author()).unwrap().length(), 2);
     }
 }
 
@@ -290,6 +352,9 @@ impl LogStore for Counting<'_> {
     }
     fn commit(&self, appends: &[Append], index: &[IndexEntry]) -> Result<(), StoreError> {
         self.0.commit(appends, index)
+    }
+    fn truncate(&self, of: &AuthorId, length: u64, i: &[IndexEntry]) -> Result<(), StoreError> {
+        self.0.truncate(of, length, i)
     }
     fn heads(&self, of: &AuthorId, above: u64, n: usize) -> Result<Vec<SignedHead>, StoreError> {
         self.0.heads(of, above, n)

@@ -12,7 +12,19 @@ const KERNEL_LINES: usize = 400;
 const OTHER_LINES: usize = 600;
 const COLUMNS: usize = 100;
 /// Where the project's own files are; "" is its top without the folders there.
-const FOLDERS: &[&str] = &["", ".ci/", "benches/", "docs/", "schema/", "src/", "tests/", "tools/"];
+const FOLDERS: &[&str] = &[
+    "",
+    ".ci/",
+    "benches/",
+    "docs/",
+    "fuzz/examples/",
+    "fuzz/fuzz_targets/",
+    "fuzz/src/",
+    "schema/",
+    "src/",
+    "tests/",
+    "tools/",
+];
 /// Beyond this a file is no text that people keep (a lock file, a fixture), and isn't read.
 const FILE_BYTES: u64 = 1 << 20;
 

@@ -191,13 +191,19 @@ fn take(engine: &Engine, mut range: Range) -> Result<Came> {
     let count = range.records.len() as u64;
     match engine.ingest(range, clock::wall_ms()) {
         Ok(_) => Ok(Came::New(count)),
-        Err(IngestError::NotAMember(_)) => Ok(Came::Refused(count)),
+        Err(IngestError::NotAMember(_) | IngestError::OtherBranch(_) | IngestError::OwnLog) => {
+            Ok(Came::Refused(count))
+        }
         Err(IngestError::Gap { expected, .. }) => Ok(Came::Gap(expected)),
         Err(IngestError::Engine(error)) => Err(error.into()),
-        Err(IngestError::Invalid(error)) => {
-            Err(Error::new(format!("the bundle's log {author} does not verify: {error}"))
-                .hint("what was taken in before it stands; `bzzz-verify` says more"))
+        Err(error @ IngestError::Conflict { .. }) => {
+            Err(Error::new(format!("the bundle has another log {author} than this node: {error}"))
+                .hint("one of both was forked or tampered with; `bzzz-verify` checks the bundle"))
         }
+        Err(
+            error @ (IngestError::Invalid(_) | IngestError::Events(_) | IngestError::Withheld(_)),
+        ) => Err(Error::new(format!("the bundle's log {author} does not verify: {error}"))
+            .hint("what was taken in before it stands; `bzzz-verify` says more")),
     }
 }
 

@@ -3,11 +3,13 @@
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
 use super::context::{Context, out, print_json};
 use super::error::{Error, Result, sentence};
+use super::fork;
 use crate::cli::text::{clean, table};
 use crate::node::config::{Config, StoreKind};
 use crate::node::{self, Role};
@@ -41,7 +43,27 @@ impl Finding {
     }
 }
 
-pub(super) fn run(context: &Context) -> Result<()> {
+/// Check everything that the node needs: home, store, repositories, sandbox, model
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct DoctorArgs {
+    #[command(subcommand)]
+    about: Option<About>,
+}
+
+#[derive(Debug, Subcommand)]
+enum About {
+    Fork(fork::ForkArgs),
+}
+
+pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<()> {
+    match &args.about {
+        Some(About::Fork(args)) => fork::run(context, args),
+        None => check(context),
+    }
+}
+
+fn check(context: &Context) -> Result<()> {
     let mut findings = vec![home(context)];
     let key = context.home.key();
     findings.push(Finding::of("key", key.map(|key| key.author().to_string())));

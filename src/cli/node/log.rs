@@ -147,7 +147,7 @@ fn row(event: &EventView) -> Vec<String> {
 }
 
 /// The member that a text names.
-fn author(text: &str, members: &[MemberView]) -> Result<AuthorId> {
+pub(super) fn author(text: &str, members: &[MemberView]) -> Result<AuthorId> {
     if let Ok(key) = text.parse() {
         return Ok(key);
     }
@@ -177,6 +177,7 @@ mod tests {
             administrator: false,
             since_ms: 0,
             revoked_at: None,
+            forked_at: None,
             length: 0,
         }
     }

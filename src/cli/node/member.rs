@@ -11,8 +11,9 @@ use super::error::{Error, Result};
 use crate::cli::text::{clean, table, time};
 use crate::kernel::event::kinds::Role;
 use crate::kernel::identity::AuthorId;
+use crate::kernel::log::Hash;
 use crate::node::clock;
-use crate::web::members::{self, MemberView};
+use crate::web::members::{self, BranchView, MemberView};
 
 /// Show, admit and revoke members of the swarm
 #[derive(Debug, Subcommand)]
@@ -21,6 +22,28 @@ pub(super) enum MemberCommand {
     List,
     Admit(AdmitArgs),
     Revoke(RevokeArgs),
+    Resolve(ResolveArgs),
+}
+
+/// Say which branch of a forked log stands; only an administrator's node can
+///
+/// A log forks when two programs append to it with one key. Every node then counts it up to the
+/// fork only. Stop all programs but one, look at the branches with `bzzz doctor fork KEY`, and say
+/// which one stands; the others are dropped everywhere.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  bzzz member resolve 3b6a27bc... --reason 'a restored copy ran'"
+)]
+pub(super) struct ResolveArgs {
+    /// The key of the log's author, 64 hexadecimal digits
+    key: String,
+    /// The root of the branch, as `bzzz doctor fork KEY` shows it; the branch that this node
+    /// holds, if nothing is said
+    #[arg(long, value_name = "ROOT")]
+    root: Option<String>,
+    /// Why, for people
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
 }
 
 /// Admit a member; only an administrator's node can
@@ -78,6 +101,7 @@ pub(super) fn run(context: &Context, command: &MemberCommand) -> Result<()> {
         MemberCommand::List => list(context),
         MemberCommand::Admit(args) => admit(context, args),
         MemberCommand::Revoke(args) => revoke(context, args),
+        MemberCommand::Resolve(args) => resolve(context, args),
     }
 }
 
@@ -93,11 +117,14 @@ fn list(context: &Context) -> Result<()> {
     let head = ["NAME", "ROLE", "SINCE", "EVENTS", "KEY"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(members.into_iter().map(|member| {
-        let role = match (member.revoked_at, member.administrator) {
+        let mut role = match (member.revoked_at, member.administrator) {
             (Some(length), _) => format!("revoked at {length}"),
             (None, true) => format!("{}, administrator", member.role),
             (None, false) => member.role,
         };
+        if let Some(index) = member.forked_at {
+            role.push_str(&format!(", FORKED at {index}"));
+        }
         let name = clean(&member.name).into_owned();
         vec![name, role, time(member.since_ms), member.length.to_string(), member.key]
     }));
@@ -143,6 +170,31 @@ fn revoke(context: &Context, args: &RevokeArgs) -> Result<()> {
     }
     let mut out = out();
     writeln!(out, "Revoked {}: the first {length} events of its log stand.", key.short())?;
+    Ok(out.flush()?)
+}
+
+fn resolve(context: &Context, args: &ResolveArgs) -> Result<()> {
+    let key = key(&args.key)?;
+    let root: Option<Hash> =
+        args.root.as_deref().map(str::parse::<Hash>).transpose().map_err(|_| {
+            Error::usage("a root has 64 hexadecimal digits")
+                .hint("`bzzz doctor fork KEY` shows the roots of the branches")
+        })?;
+    let branch: BranchView = if let Some(client) = Client::find(&context.home)? {
+        let body = json!({ "root": root, "reason": args.reason });
+        let text = key.to_string();
+        part(client.post(&["api", "v1", "members", &text, "resolve"], &body)?, "branch")?
+    } else {
+        let config = context.config(&[])?;
+        let (engine, _lock) = context.writer(&config)?;
+        members::resolve(&engine, key, root, &args.reason, clock::wall_ms())?
+    };
+    if context.json {
+        return print_json(&json!({ "resolved": key, "branch": branch }));
+    }
+    let mut out = out();
+    let (root, index) = (branch.root.get(..10).unwrap_or_default(), branch.index);
+    writeln!(out, "The branch {root} of {} stands from index {index} on.", key.short())?;
     Ok(out.flush()?)
 }
 

@@ -5,11 +5,15 @@ mod client;
 mod configure;
 mod context;
 mod doctor;
+mod erase;
 mod error;
+mod fork;
+mod fsck;
 mod init;
 mod log;
 mod logging;
 mod member;
+mod prove;
 mod status;
 mod store;
 mod task;
@@ -73,12 +77,14 @@ enum Command {
     Log(log::LogArgs),
     #[command(subcommand)]
     Member(member::MemberCommand),
+    Erase(erase::EraseArgs),
     Export(bundle::ExportArgs),
     Import(bundle::ImportArgs),
     #[command(subcommand)]
     Store(store::StoreCommand),
-    /// Check everything that the node needs: home, store, repositories, sandbox, model
-    Doctor,
+    Prove(prove::ProveArgs),
+    Fsck(fsck::FsckArgs),
+    Doctor(doctor::DoctorArgs),
     #[command(subcommand)]
     Config(configure::ConfigCommand),
     #[command(subcommand)]
@@ -122,10 +128,13 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Task(command) => task::run(context, command),
         Command::Log(args) => log::run(context, args),
         Command::Member(command) => member::run(context, command),
+        Command::Erase(args) => erase::run(context, args),
         Command::Export(args) => bundle::run_export(context, args),
         Command::Import(args) => bundle::run_import(context, args),
         Command::Store(command) => store::run(context, command),
-        Command::Doctor => doctor::run(context),
+        Command::Prove(args) => prove::run(context, args),
+        Command::Fsck(args) => fsck::run(context, args),
+        Command::Doctor(args) => doctor::run(context, args),
         Command::Config(command) => configure::run(context, command),
         Command::Key(KeyCommand::Show) => show_key(context),
         Command::Completions { shell } => completions(*shell),

@@ -12,8 +12,8 @@ use clap::Parser;
 
 use super::exit::{self, CliError, DONE};
 use super::text::parse_time;
-use super::verify::{cannot_check, failed};
-use crate::kernel::audit::{AuditError, LookupError, find_task, fold_at, verify};
+use super::verify::{Files, Progress, cannot_check, failed, verify};
+use crate::kernel::audit::{AuditError, Expect, LookupError, find_task, fold_at};
 use crate::kernel::fold::FoldError;
 
 const PROGRAM: &str = "bzzz-replay";
@@ -59,7 +59,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<u8, CliError> {
-    let audit = verify(exit::open(&args.bundle)?).map_err(|error| cannot_check(&error))?;
+    let files = Files::open(&args.bundle)?;
+    let bytes = files.bytes();
+    let audit = verify(files, bytes, Expect::default(), Progress::new());
+    let audit = audit.map_err(|error| cannot_check(&error))?;
     let report = &audit.report;
     if let Some(first) = report.failures.listed.first() {
         let message = format!("the bundle does not verify: {}", failed(first));

@@ -1,6 +1,6 @@
 //! The story of one task, event by event.
 
-use std::io::{Read, Seek, Write};
+use std::io::Write;
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::list::{Shown, label, status, summary, winner};
 use super::{events, read_again};
 use crate::cli::exit::CliError;
 use crate::cli::text::{Names, clean, count, time};
-use crate::kernel::audit::{Archive, Step, story};
+use crate::kernel::audit::{Archive, Records, Step, story};
 use crate::kernel::event::kinds::Payload;
 use crate::kernel::event::{Body, TaskId};
 
@@ -19,7 +19,7 @@ pub(super) struct Story<'a, R> {
     names: Names,
 }
 
-impl<'a, R: Read + Seek> Story<'a, R> {
+impl<'a, R: Records> Story<'a, R> {
     pub(super) fn new(archive: &'a Archive<R>, shown: &'a Shown<'a>, task: TaskId) -> Self {
         Self { archive, shown, task, names: Names::of(shown.state) }
     }
@@ -49,7 +49,10 @@ impl<'a, R: Read + Seek> Story<'a, R> {
                 Some(Payload::CommandIntended(_)) => Some(event.id),
                 _ => None,
             };
-            let told = events::tell(&event, &self.names);
+            let told = match self.shown.state.erasures.of(&event) {
+                Some(erasure) => events::erased(&event, erasure, &self.names),
+                None => events::tell(&event, &self.names),
+            };
             let goes_on = matches!(event.payload(), Some(Payload::CommandOutput(_)))
                 && command == running
                 && refused.is_none()
@@ -91,8 +94,10 @@ impl<'a, R: Read + Seek> Story<'a, R> {
 
     fn step(&self, step: &Step) -> Value {
         let Step { event, refused, stands } = step;
+        let erased = self.shown.state.erasures.of(event);
         let (payload, unread) = match &event.body {
-            Body::Known(payload) => (Some(readable(payload)), None),
+            _ if erased.is_some() => (None, Some("erased".to_owned())),
+            Body::Known(payload) => (Some(json!(payload)), None),
             Body::Unknown => (None, Some("unknown".to_owned())),
             Body::Malformed(why) => (None, Some(format!("malformed: {why}"))),
             Body::Absent => (None, Some("absent".to_owned())),
@@ -106,21 +111,9 @@ impl<'a, R: Read + Seek> Story<'a, R> {
             "header": event.header,
             "payload": payload,
             "unread": unread,
+            "erased": erased,
             "refused": refused,
             "stands": stands,
         })
     }
-}
-
-/// A payload whose output is text, where it is text, and hexadecimal digits where it is not.
-fn readable(payload: &Payload) -> Value {
-    let mut value = json!(payload);
-    if let (Payload::CommandOutput(output), Some(fields)) = (payload, value.as_object_mut()) {
-        fields.remove("bytes");
-        match std::str::from_utf8(&output.bytes) {
-            Ok(text) => fields.insert("text".to_owned(), json!(text)),
-            Err(_) => fields.insert("hex".to_owned(), json!(hex::encode(&output.bytes))),
-        };
-    }
-    value
 }

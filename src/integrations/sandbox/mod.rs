@@ -44,15 +44,16 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 1 GiB of memory, one processor, 256 processes, 512 MiB of files, 1 MiB of output, 5 minutes.
+    /// 1 GiB of memory, one processor, 256 processes, 512 MiB of files, 256 KiB of output, 2
+    /// minutes.
     fn default() -> Limits {
         Limits {
             memory_bytes: 1 << 30,
             cpus_milli: 1000,
             processes: 256,
             disk_bytes: 512 << 20,
-            output_bytes: 1 << 20,
-            command_seconds: 300,
+            output_bytes: 256 << 10,
+            command_seconds: 120,
         }
     }
 }

@@ -97,7 +97,10 @@ fn object(properties: &[(&str, &Value)], required: &[&str]) -> Value {
 }
 
 /// Reads a plan.
-pub(super) fn plan(text: &str) -> Result<PlanAnswer, String> {
+///
+/// # Errors
+/// What is wrong with the answer, in words for the model.
+pub fn plan(text: &str) -> Result<PlanAnswer, String> {
     let fields = fields(text)?;
     let steps = list(&fields, "steps")?;
     if steps.is_empty() {
@@ -113,7 +116,10 @@ pub(super) fn plan(text: &str) -> Result<PlanAnswer, String> {
 }
 
 /// Reads a verdict.
-pub(super) fn review(text: &str) -> Result<ReviewAnswer, String> {
+///
+/// # Errors
+/// What is wrong with the answer, in words for the model.
+pub fn review(text: &str) -> Result<ReviewAnswer, String> {
     let fields = fields(text)?;
     let blocking = fields.get("blocking").and_then(Value::as_bool).unwrap_or(false);
     let verdict = match (needed(&fields, "verdict", 16)?.as_str(), blocking) {
@@ -126,7 +132,10 @@ pub(super) fn review(text: &str) -> Result<ReviewAnswer, String> {
 }
 
 /// Reads a step.
-pub(super) fn step(text: &str) -> Result<StepAnswer, String> {
+///
+/// # Errors
+/// What is wrong with the answer, in words for the model.
+pub fn step(text: &str) -> Result<StepAnswer, String> {
     let fields = fields(text)?;
     let reasoning = optional(&fields, "reasoning", MAX_TEXT)?;
     match needed(&fields, "action", 16)?.as_str() {
@@ -142,7 +151,11 @@ pub(super) fn step(text: &str) -> Result<StepAnswer, String> {
             Ok(StepAnswer::Done { summary: if summary.is_empty() { reasoning } else { summary } })
         }
         "help" => {
-            let question = optional(&fields, "question", MAX_TEXT)?;
+            // Some models put the question into the reasoning; people need one in any case.
+            let question = match optional(&fields, "question", MAX_TEXT)? {
+                empty if empty.is_empty() => needed(&fields, "reasoning", MAX_TEXT)?,
+                question => question,
+            };
             Ok(StepAnswer::Help { reasoning, question })
         }
         other => Err(format!("`action` is command, done or help, not {other:?}")),
@@ -214,6 +227,7 @@ mod tests {
             ("[]", "not an object"),
             ("{}", "`action` is missing"),
             (r#"{"action":"dance"}"#, "not \"dance\""),
+            (r#"{"action":"help","question":" "}"#, "`reasoning` is missing"),
             (r#"{"action":"command"}"#, "`command` is missing"),
             (r#"{"action":"command","command":7}"#, "not a text"),
             ("{\"action\":\"command\",\"command\":\"a\\u0000b\"}", "zero byte"),

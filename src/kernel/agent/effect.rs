@@ -83,8 +83,6 @@ pub enum Effect {
         command: EventId,
         /// The command, for `sh -c`.
         text: String,
-        /// Its time limit in seconds.
-        seconds: u32,
     },
     /// Destroy the sandbox.
     CloseSandbox {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::effect::{Key, RefRead, What};
-use crate::kernel::event::TaskId;
+use crate::kernel::event::{Draft, TaskId};
 
 /// The wait after the first failure of an effect, in milliseconds; it doubles with each further
 /// one.
@@ -19,8 +19,17 @@ pub(super) struct Watched {
     pub(super) since_ms: u64,
 }
 
+/// What was decided to be said of a task the last time.
+#[derive(Debug)]
+struct Said {
+    drafts: Vec<Draft>,
+    repeats: u32,
+    until_ms: u64,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Local {
+    said: BTreeMap<TaskId, Said>,
     in_flight: BTreeSet<Key>,
     waits: BTreeMap<Key, (u32, u64)>,
     /// What the claim refs held when they were last read.
@@ -62,10 +71,26 @@ impl Local {
             return 0;
         }
         let (failures, until) = self.waits.entry(key.clone()).or_default();
-        let wait = FIRST_WAIT_MS.saturating_mul(1 << (*failures).min(10)).min(LONGEST_WAIT_MS);
+        *until = mono_ms.saturating_add(wait_ms(*failures));
         *failures += 1;
-        *until = mono_ms.saturating_add(wait);
         *failures
+    }
+
+    /// Whether these drafts may be appended: at once if they are not those of the last time,
+    /// otherwise after a wait that doubles.
+    pub(super) fn may_say(&mut self, task: TaskId, drafts: &[Draft], mono_ms: u64) -> bool {
+        let last = self.said.get_mut(&task).filter(|last| last.drafts == drafts);
+        let Some(last) = last else {
+            let until_ms = mono_ms.saturating_add(wait_ms(0));
+            self.said.insert(task, Said { drafts: drafts.to_vec(), repeats: 0, until_ms });
+            return true;
+        };
+        if mono_ms < last.until_ms {
+            return false;
+        }
+        last.repeats += 1;
+        last.until_ms = mono_ms.saturating_add(wait_ms(last.repeats));
+        true
     }
 
     /// Takes in a read of a ref.
@@ -91,6 +116,29 @@ impl Local {
     pub(super) fn forget(&mut self, task: TaskId) {
         self.renewed.remove(&task);
         self.parts.remove(&task);
+        self.said.remove(&task);
         self.waits.retain(|key, _| key.task != task || key.what == What::Close);
+    }
+}
+
+fn wait_ms(failures: u32) -> u64 {
+    FIRST_WAIT_MS.saturating_mul(1 << failures.min(10)).min(LONGEST_WAIT_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::event::kinds::TaskFinished;
+
+    #[test]
+    fn the_same_is_not_said_again_at_full_speed() {
+        let task = TaskId([1; 32]);
+        let finished =
+            |epoch| vec![Draft::about(task, TaskFinished { epoch, outcome: "lost".to_owned() })];
+        let mut local = Local::default();
+        assert!(local.may_say(task, &finished(1), 0));
+        let said = (1..=10_000).filter(|now| local.may_say(task, &finished(1), *now)).count();
+        assert_eq!(said, 4, "after 500, 1000, 2000 and 4000 ms");
+        assert!(local.may_say(task, &finished(2), 10_000), "something new is said at once");
     }
 }

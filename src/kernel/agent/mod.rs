@@ -6,7 +6,7 @@
 //! again from the same log. Only what must not survive a restart is kept here: what is in flight,
 //! what is watched, and when to try again.
 
-mod answer;
+pub mod answer;
 mod claims;
 mod config;
 mod effect;
@@ -23,6 +23,8 @@ pub use effect::{
     Effect, Input, IssueRead, Key, Message, ModelRequest, Outcome, Push, RefRead, Report, Role,
     What,
 };
+
+use std::collections::BTreeMap;
 
 use local::Local;
 
@@ -99,6 +101,7 @@ impl Agent {
         turn.drafts = self.take_in(state, input, now);
         if turn.drafts.is_empty() {
             self.decide(&mut turn);
+            self.hold_repeats(&mut turn);
         }
         let Turn { drafts, mut effects, .. } = turn;
         if !drafts.is_empty() {
@@ -136,6 +139,21 @@ impl Agent {
             self.review_others(turn);
         }
         self.claim(turn);
+    }
+
+    /// Keeps back what it said of a task the last time too: had the fold taken it in, the decision
+    /// would be another one now. It is said again after a wait, since the state may have come from
+    /// elsewhere.
+    fn hold_repeats(&mut self, turn: &mut Turn<'_>) {
+        let mut said: BTreeMap<Option<TaskId>, Vec<Draft>> = BTreeMap::new();
+        for draft in std::mem::take(&mut turn.drafts) {
+            said.entry(draft.task).or_default().push(draft);
+        }
+        for (task, drafts) in said {
+            if task.is_none_or(|task| self.local.may_say(task, &drafts, turn.now.mono_ms)) {
+                turn.drafts.extend(drafts);
+            }
+        }
     }
 
     /// Asks for an effect, unless it is in flight or must wait after a failure.

@@ -122,7 +122,6 @@ impl Agent {
                 key: key.clone(),
                 command: command.event,
                 text: command.text.clone(),
-                seconds: self.config.command_seconds,
             };
             return self.ask_for(turn, key, effect);
         }

@@ -1,48 +1,90 @@
-//! What is compared once every log verifies by itself: causes, members, the state's digest, and
-//! what nodes said of it in their checkpoints.
+//! What is compared once every log verifies by itself: causes, members, claims, witnesses, erasures,
+//! the state's digest, and what nodes said of it in their checkpoints.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Seek};
 
-use super::archive::Archive;
+use super::archive::{Archive, Ids};
+use super::examine::Noted;
+use super::input::Records;
 use super::manifest::Manifest;
+use super::policy::Policy;
 use super::report::{Failure, Finding, Report, Unchecked};
 use super::rule::Rule;
-use crate::kernel::event::kinds::{Checkpoint, Payload};
-use crate::kernel::event::{Event, EventId, Hlc};
+use super::witness::Witnesses;
+use super::{checkpoints, claims, erased};
+use crate::kernel::event::Event;
 use crate::kernel::fold::{
-    Epoch, EventSource, FOLD_VERSION, Fold, FoldError, Place, Reason, Refusals, SwarmState, Task,
+    FOLD_VERSION, Fold, FoldError, Member, Place, Reason, Refusals, SwarmState,
 };
-use crate::kernel::identity::AuthorId;
+use crate::kernel::identity::{AuthorId, SwarmId};
 
-/// What the bundle says of its own state.
-pub(super) struct Said<'a> {
-    pub(super) manifest: &'a Manifest,
+/// What a bundle says of its own state.
+pub(super) struct Said {
+    pub(super) manifest: Manifest,
     pub(super) at: u64,
-    /// Sorted by author, then by index.
-    pub(super) checkpoints: &'a [Place],
 }
 
-/// Compares, and writes what it found into the report.
-pub(super) fn compare<R: Read + Seek>(
-    archive: &Archive<R>,
-    said: &Said<'_>,
-    report: &mut Report,
-) -> Result<(), FoldError> {
-    let swarm = said.manifest.swarm;
-    let ids = archive.ids();
-    let mut fold = Fold::new(swarm);
-    let mut outside = 0;
-    for place in archive.in_order() {
-        let event = archive.event(&place)?;
-        outside += causes(archive, &ids, &event, report);
-        let _ = fold.apply(&event, archive)?;
+/// What is left to compare once all logs verify by themselves.
+pub struct Rest {
+    pub(super) said: Option<Said>,
+    pub(super) swarm: SwarmId,
+    /// Places sorted by author, then by index.
+    pub(super) noted: Noted,
+    pub(super) policy: Option<Policy>,
+}
+
+impl Rest {
+    /// Compares, and writes what it found into the report. The events are those of the archive, in
+    /// their total order; whoever has several threads reads them ahead.
+    ///
+    /// # Errors
+    /// [`FoldError`] if an event could not be read again.
+    pub fn compare<R: Records>(
+        &self,
+        archive: &Archive<R>,
+        events: &mut dyn Iterator<Item = Result<Event, FoldError>>,
+        report: &mut Report,
+    ) -> Result<(), FoldError> {
+        let mut witnesses = Witnesses::read(archive, &self.swarm, &self.noted.evidence)?;
+        let fold = self.fold(archive, events, &mut witnesses, report)?;
+        let state = fold.state();
+        names(state, report);
+        report.checked.members = state.members.members.len() as u64;
+        report.checked.tasks = state.tasks.len() as u64;
+        standing(archive, state, self.said.as_ref(), report);
+        digest(state, self.said.as_ref(), report);
+        checkpoints::compare(archive, state, &self.noted.checkpoints, report)?;
+        refusals(state, report);
+        claims::report(state, report);
+        witnesses.report(archive, state, self.policy.as_ref(), report)?;
+        erased::report(archive, state, &self.noted, report)
     }
-    if outside > 0 {
-        let what = "causes that name events which are not in the bundle".to_owned();
-        report.unchecked.push(Unchecked { kind: "causes", count: Some(outside), what });
+
+    fn fold<R: Records>(
+        &self,
+        archive: &Archive<R>,
+        events: &mut dyn Iterator<Item = Result<Event, FoldError>>,
+        witnesses: &mut Witnesses,
+        report: &mut Report,
+    ) -> Result<Fold, FoldError> {
+        let ids = archive.ids();
+        let mut fold = Fold::new(self.swarm);
+        let mut outside = 0;
+        for event in events {
+            let event = event?;
+            outside += causes(archive, &ids, &event, report);
+            witnesses.pass(&event);
+            let _ = fold.apply(&event, archive)?;
+        }
+        if outside > 0 {
+            let what = "causes that name events which are not here".to_owned();
+            report.unchecked.push(Unchecked { kind: "causes", count: Some(outside), what });
+        }
+        Ok(fold)
     }
-    let state = fold.state();
+}
+
+fn names(state: &SwarmState, report: &mut Report) {
     for (author, member) in &state.members.members {
         // Nobody named an administrator, so that its node's name has to do.
         let agent = state.agents.get(author).filter(|_| member.administrator);
@@ -52,33 +94,16 @@ pub(super) fn compare<R: Read + Seek>(
     for log in &mut report.logs {
         log.name = report.names.get(&log.author).cloned();
     }
-    report.checked.members = state.members.members.len() as u64;
-    report.checked.tasks = state.tasks.len() as u64;
-    standing(archive, state, said, report);
-    digest(state, said, report);
-    checkpoints(archive, state, said, report)?;
-    refusals(state, report);
-    for task in state.tasks.values() {
-        for epoch in task.epochs.values() {
-            claims(task, epoch, report);
-        }
-    }
-    Ok(())
 }
 
-/// Checks an event's causes; returns how many name events that are not in the bundle.
-fn causes<R>(
-    archive: &Archive<R>,
-    ids: &[(EventId, Hlc)],
-    event: &Event,
-    report: &mut Report,
-) -> u64 {
+/// Checks an event's causes; returns how many name events that are not here.
+fn causes<R>(archive: &Archive<R>, ids: &Ids, event: &Event, report: &mut Report) -> u64 {
     let mut outside = 0;
     for cause in &event.header.causes {
-        match ids.binary_search_by_key(cause, |(id, _)| *id) {
-            Err(_) => outside += 1,
-            Ok(found) if ids[found].1 < event.header.clock => report.checked.causes += 1,
-            Ok(_) => {
+        match archive.find(ids, cause) {
+            None => outside += 1,
+            Some(place) if place.clock < event.header.clock => report.checked.causes += 1,
+            Some(_) => {
                 let what = format!("the cause {} is not earlier than the event", cause.short());
                 fail_at(archive, &Place::of(event), Rule::CauseOrder, what, report);
             }
@@ -87,19 +112,32 @@ fn causes<R>(
     outside
 }
 
-fn fail_at<R>(archive: &Archive<R>, at: &Place, rule: Rule, what: String, report: &mut Report) {
-    let offset = archive.entry(&at.author, at.seq).map_or(0, |entry| entry.at);
+/// Adds a failure of an event.
+pub(super) fn fail_at<R>(
+    archive: &Archive<R>,
+    at: &Place,
+    rule: Rule,
+    what: String,
+    report: &mut Report,
+) {
+    let offset = archive.offset(&at.author, at.seq);
     let (author, index) = (Some(at.author), Some(at.seq));
     report.failures.push(Failure { rule, author, index, offset, what });
 }
 
 /// Checks that the authors of all logs, and the exporter, are members.
-fn standing<R>(archive: &Archive<R>, state: &SwarmState, said: &Said<'_>, report: &mut Report) {
+fn standing<R>(archive: &Archive<R>, state: &SwarmState, said: Option<&Said>, report: &mut Report) {
     let members = &state.members.members;
     for (author, length) in archive.lengths() {
-        match members.get(&author).map(|member| member.revoked_at) {
+        let member = members.get(&author);
+        if let Some(index) = member.and_then(Member::forked_at).filter(|index| *index < length) {
+            let behind = length - index;
+            let what = format!("proven to fork at index {index}; events from it on: {behind}");
+            report.findings.push(Finding { kind: "forked", author: Some(author), what });
+        }
+        match member.map(|member| member.revoked_at) {
             None => {
-                let offset = archive.entry(&author, 0).map_or(0, |entry| entry.at);
+                let offset = archive.offset(&author, 0);
                 let what = "the author was never admitted to the swarm".to_owned();
                 let (author, index) = (Some(author), Some(0));
                 report.failures.push(Failure { rule: Rule::Member, author, index, offset, what });
@@ -112,13 +150,16 @@ fn standing<R>(archive: &Archive<R>, state: &SwarmState, said: &Said<'_>, report
             Some(_) => {}
         }
     }
+    let Some(said) = said else {
+        return;
+    };
     let exporter = said.manifest.exporter;
     match members.get(&exporter).map(|member| member.revoked_at) {
         None => report.failures.push(Failure {
             rule: Rule::ManifestExporter,
             author: Some(exporter),
             index: None,
-            offset: said.at,
+            offset: Some(said.at),
             what: "the exporter is no member, so that anybody may have cut the logs".to_owned(),
         }),
         Some(None) => {}
@@ -130,11 +171,13 @@ fn standing<R>(archive: &Archive<R>, state: &SwarmState, said: &Said<'_>, report
 }
 
 /// Compares the manifest's digest with that of a fresh fold.
-fn digest(state: &SwarmState, said: &Said<'_>, report: &mut Report) {
+fn digest(state: &SwarmState, said: Option<&Said>, report: &mut Report) {
     let fresh = state.digest();
     report.checked.digest = Some(fresh);
     report.checked.fold_version = Some(FOLD_VERSION);
-    let manifest = said.manifest;
+    let Some(Said { manifest, at }) = said else {
+        return;
+    };
     if manifest.fold_version != FOLD_VERSION {
         let what = format!(
             "the manifest's state digest: it is of fold version {}, and this program has {}",
@@ -146,86 +189,10 @@ fn digest(state: &SwarmState, said: &Said<'_>, report: &mut Report) {
             rule: Rule::StateDigest,
             author: Some(manifest.exporter),
             index: None,
-            offset: said.at,
+            offset: Some(*at),
             what: format!("the manifest has {}, and a fresh fold {fresh}", manifest.digest),
         });
     }
-}
-
-/// Compares every checkpoint with a fresh fold at its frontier. The checkpoints of one author are
-/// folded one after the other, since what a node knows only grows.
-fn checkpoints<R: Read + Seek>(
-    archive: &Archive<R>,
-    state: &SwarmState,
-    said: &Said<'_>,
-    report: &mut Report,
-) -> Result<(), FoldError> {
-    let mut not_checked = 0;
-    for places in said.checkpoints.chunk_by(|a, b| a.author == b.author) {
-        let mut fold = Fold::new(state.swarm);
-        for place in places {
-            let event = archive.event(place)?;
-            let Some(Payload::Checkpoint(checkpoint)) = event.payload() else {
-                continue;
-            };
-            let stands = state.members.stands(&place.author, place.seq);
-            if !stands || !reach(archive, &mut fold, checkpoint)? {
-                not_checked += 1;
-                continue;
-            }
-            let fresh = fold.state().digest();
-            if checkpoint.digest == fresh {
-                report.checked.checkpoints += 1;
-            } else {
-                let what = format!("it has {}, and a fresh fold {fresh}", checkpoint.digest);
-                fail_at(archive, place, Rule::CheckpointDigest, what, report);
-            }
-        }
-    }
-    if not_checked > 0 {
-        let what = "checkpoints of other fold versions, of revoked authors, or of events that \
-                    are not in the bundle"
-            .to_owned();
-        report.unchecked.push(Unchecked { kind: "checkpoints", count: Some(not_checked), what });
-    }
-    Ok(())
-}
-
-/// Folds on to a checkpoint's frontier; `false` if that cannot be: it is of another version, goes
-/// beyond the bundle, or goes back behind the author's last checkpoint.
-fn reach<R: Read + Seek>(
-    archive: &Archive<R>,
-    fold: &mut Fold,
-    checkpoint: &Checkpoint,
-) -> Result<bool, FoldError> {
-    let frontier: BTreeMap<AuthorId, u64> =
-        checkpoint.frontier.iter().map(|log| (log.author, log.length)).collect();
-    let lengths = archive.lengths();
-    let inside = |(author, length): (&AuthorId, &u64)| {
-        *length == 0 || lengths.get(author).is_some_and(|have| length <= have)
-    };
-    let behind =
-        |(author, length): (&AuthorId, &u64)| frontier.get(author).is_none_or(|next| next < length);
-    let possible = checkpoint.fold_version == FOLD_VERSION
-        && frontier.len() == checkpoint.frontier.len()
-        && frontier.iter().all(inside)
-        && !fold.frontier().iter().any(behind);
-    if !possible {
-        return Ok(false);
-    }
-    let mut new = Vec::new();
-    for (author, length) in &frontier {
-        let from = fold.frontier().get(author).copied().unwrap_or(0);
-        new.extend((from..*length).filter_map(|seq| {
-            let clock = archive.entry(author, seq)?.clock;
-            Some(Place { clock, author: *author, seq })
-        }));
-    }
-    new.sort_unstable();
-    for place in new {
-        let _ = fold.apply(&archive.event(&place)?, archive)?;
-    }
-    Ok(true)
 }
 
 /// Lists what the fold refused, by author and reason.
@@ -240,6 +207,7 @@ fn refusals(state: &SwarmState, report: &mut Report) {
     };
     count(&state.members.refusals);
     count(&state.repository_refusals);
+    count(&state.erasures.refusals);
     state.agent_refusals.values().for_each(&mut count);
     state.tasks.values().for_each(|task| count(&task.refusals));
     report.checked.refused = total;
@@ -251,34 +219,5 @@ fn refusals(state: &SwarmState, report: &mut Report) {
     if total > listed {
         let what = format!("refused {} times more by the fold", total - listed);
         report.findings.push(Finding { kind: "refused", author: None, what });
-    }
-}
-
-/// Reports an epoch that two say they won, or whose claim in the ref was seen to be another's.
-fn claims(task: &Task, epoch: &Epoch, report: &mut Report) {
-    let Some(winner) = epoch.winner.as_ref().map(|win| win.author) else {
-        return;
-    };
-    let name = |author: &AuthorId| match report.names.get(author) {
-        Some(name) => format!("{name} ({})", author.short()),
-        None => author.short(),
-    };
-    let mut found = Vec::new();
-    let place = format!("{}, epoch {}", task.name(), epoch.number);
-    for other in &epoch.contested {
-        let what = format!("{place}: {} and {} both say they won it", name(&winner), name(other));
-        found.push(("contested", *other, what));
-    }
-    for (holder, seers) in epoch.seen.iter().filter(|(holder, _)| **holder != winner) {
-        let what = format!(
-            "{place}: {} says it won, and {} saw the claim of {} in the ref",
-            name(&winner),
-            seers.iter().map(&name).collect::<Vec<_>>().join(", "),
-            name(holder)
-        );
-        found.push(("witness", winner, what));
-    }
-    for (kind, author, what) in found {
-        report.findings.push(Finding { kind, author: Some(author), what });
     }
 }

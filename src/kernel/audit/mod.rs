@@ -1,26 +1,51 @@
 //! Whether to believe it: exported logs are read, verified from the bytes up, folded anew, compared
 //! with what was said of them, and replayed. `schema/bundle.md` has the format and the rules.
 //!
-//! Nothing here opens a file: what is read is handed in. Memory is bounded by one frame, some 150
-//! bytes for each event, and the state; the events themselves stay in the file.
+//! Nothing here opens a file or starts a thread: what is read is handed in, and what can be done on
+//! several threads is cut into pieces that do not depend on each other. Memory is bounded by the
+//! pieces, some 60 bytes for each event, and the state; the events themselves stay in the file.
 
 mod archive;
 mod bundle;
+mod checkpoints;
+mod claims;
 mod compare;
+mod erased;
+mod examine;
 mod export;
+mod file;
+mod input;
 mod manifest;
+mod naming;
+mod pin;
+mod policy;
 mod replay;
 mod report;
 mod rule;
+mod skipped;
 mod verify;
+mod whole;
+mod witness;
 
-pub use archive::Archive;
+pub use archive::{Archive, InOrder};
 pub use bundle::{
     BUNDLE_FORMAT, BUNDLE_MAGIC, BundleError, BundleReader, HEADER_BYTES, MAX_MANIFEST_BYTES, Part,
 };
+pub use compare::Rest;
+pub use examine::{Examined, examine};
 pub use export::{ExportError, export};
+pub use file::{
+    EVENT_MAGIC, HEADS_MAGIC, HeadsProof, MAX_PROOF_FILE, PROOF_FORMAT, Proof, ProofFile,
+    ProofFileError, Proven, fork_rule,
+};
+pub use input::{Input, Records, Sequential, Spot};
 pub use manifest::{LogEnd, MAX_BUNDLE_LOGS, Manifest, ManifestError};
+pub use pin::{PinError, Pins};
+pub use policy::{MAX_POLICY_NAMES, PartReport, Policy, PolicyError};
 pub use replay::{LookupError, Step, Steps, find_task, fold_at, story};
-pub use report::{Checked, Counted, Failure, Finding, LogReport, MAX_LISTED, Report, Unchecked};
+pub use report::{
+    Attested, Checked, Counted, Erased, Failure, Finding, LogReport, Lost, MAX_LISTED, Ownership,
+    Report, Unchecked, Witness,
+};
 pub use rule::Rule;
-pub use verify::{Audit, AuditError, verify};
+pub use verify::{Audit, AuditError, Expect, Verified, Verifier, verify, verify_expecting};

@@ -1,9 +1,9 @@
 //! Tells what happened: the state at a point of time, and the story of one task across authors.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Seek};
 
 use super::archive::Archive;
+use super::input::Records;
 use crate::kernel::event::{Event, EventId, TaskId};
 use crate::kernel::fold::{EventSource, Fold, FoldError, Members, Place, Reason, SwarmState};
 use crate::kernel::identity::SwarmId;
@@ -16,7 +16,7 @@ const MIN_PREFIX: usize = 4;
 ///
 /// # Errors
 /// [`FoldError`] if the bundle could not be read again.
-pub fn fold_at<R: Read + Seek>(
+pub fn fold_at<R: Records>(
     archive: &Archive<R>,
     swarm: SwarmId,
     until_ms: Option<u64>,
@@ -79,7 +79,7 @@ pub struct Step {
 }
 
 /// The events that name a task, in their total order, up to the time of the state that is given.
-pub fn story<'a, R: Read + Seek>(
+pub fn story<'a, R: Records>(
     archive: &'a Archive<R>,
     state: &'a SwarmState,
     task: TaskId,
@@ -100,7 +100,7 @@ pub struct Steps<'a, R> {
     refused: BTreeMap<EventId, Reason>,
 }
 
-impl<R: Read + Seek> Iterator for Steps<'_, R> {
+impl<R: Records> Iterator for Steps<'_, R> {
     type Item = Result<Step, FoldError>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::policy::PartReport;
 use super::rule::Rule;
-use crate::kernel::event::{EventId, Hlc};
+use crate::kernel::event::{CommitId, EventId, Hlc, TaskId};
 use crate::kernel::identity::{AuthorId, SwarmId};
 use crate::kernel::log::Hash;
 
@@ -21,8 +22,8 @@ pub struct Failure {
     pub author: Option<AuthorId>,
     /// At which index of the log.
     pub index: Option<u64>,
-    /// At which byte of the file the part begins that broke it.
-    pub offset: u64,
+    /// At which byte of a bundle the part begins that broke it.
+    pub offset: Option<u64>,
     /// What is wrong, in a sentence.
     pub what: String,
 }
@@ -30,8 +31,7 @@ pub struct Failure {
 /// Something that an auditor should know and that breaks no rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Its kind, a stable name: `contested`, `witness`, `refused`, `revoked`, `malformed`,
-    /// `exporter`.
+    /// Its kind, a stable name (`schema/report.md`).
     pub kind: &'static str,
     /// In whose log, if it is about one.
     pub author: Option<AuthorId>,
@@ -115,6 +115,79 @@ pub struct Checked {
     pub checkpoints: u64,
     /// The number of events that the fold refused.
     pub refused: u64,
+    /// The number of witnessed heads.
+    pub witnessed: u64,
+}
+
+/// Who owned a task in one epoch, by the word of the logs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ownership {
+    /// The task.
+    pub task: TaskId,
+    /// Its repository and issue. Untrusted text.
+    pub name: String,
+    /// The epoch.
+    pub epoch: u64,
+    /// The owner.
+    pub owner: AuthorId,
+    /// When it won.
+    pub from: Hlc,
+    /// When it ended, if it did and the logs say when.
+    pub until: Option<Hlc>,
+    /// How: `active`, `released`, `published`, `escalated`, `lost`, `taken_over`, `finished`.
+    pub end: &'static str,
+    /// The commit that was published under this claim.
+    pub published: Option<CommitId>,
+    /// The pull request that was opened under this claim.
+    pub pull_request: Option<u64>,
+}
+
+/// Up to where one witness attests a log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Witness {
+    /// The witness.
+    pub by: AuthorId,
+    /// The number of events, from the first on, that it held.
+    pub length: u64,
+}
+
+/// Up to where a log is attested.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attested {
+    /// Whose log.
+    pub author: AuthorId,
+    /// By whom.
+    pub witnesses: Vec<Witness>,
+    /// By the policy's quorum, if there is a policy.
+    pub quorum: Option<u64>,
+    /// By each part of the policy.
+    pub policy: Vec<PartReport>,
+}
+
+/// A payload that was erased by design.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Erased {
+    /// In whose log.
+    pub author: AuthorId,
+    /// At which index.
+    pub index: u64,
+    /// The event.
+    pub event: EventId,
+    /// Who erased it.
+    pub by: AuthorId,
+    /// Why. Untrusted text.
+    pub reason: String,
+}
+
+/// A payload that is not there, and that nobody erased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// In whose log.
+    pub author: AuthorId,
+    /// At which index.
+    pub index: u64,
+    /// The event.
+    pub event: EventId,
 }
 
 /// What a verification found.
@@ -134,6 +207,14 @@ pub struct Report {
     pub failures: Counted<Failure>,
     /// What an auditor should know besides.
     pub findings: Counted<Finding>,
+    /// Who owned which task, in the order of tasks and epochs.
+    pub claims: Vec<Ownership>,
+    /// Up to where each log is attested.
+    pub attested: Vec<Attested>,
+    /// Payloads that were erased.
+    pub erased: Counted<Erased>,
+    /// Payloads that are not there and were not erased.
+    pub lost: Counted<Lost>,
     /// What was not checked.
     pub unchecked: Vec<Unchecked>,
     /// The members' names by their keys. Untrusted text.

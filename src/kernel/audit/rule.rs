@@ -63,6 +63,10 @@ rules! {
     Member "member" "A log's author was admitted to the swarm.",
     ManifestExporter "manifest-exporter" "The exporter is a member of the swarm.",
     StateDigest "state-digest" "A fresh fold has the digest that the manifest names.",
+    Pin "pin" "A log contains the heads that the auditor obtained elsewhere.",
+    WitnessedRoot "witnessed-root" "No witness holds another head that a log's author signed.",
+    Policy "policy" "A log is attested by the quorum of the auditor's policy.",
+    Store "store" "What a store keeps besides the records fits them.",
     CheckpointDigest "checkpoint-digest" "A fresh fold has the digest that a checkpoint names.",
 }
 

@@ -1,20 +1,27 @@
-//! Verifies a bundle from its bytes up: parts, ranges, heads, events, manifest. What is compared
-//! once every log verifies by itself is in [`super::compare`].
+//! Verifies logs from their bytes up: parts, ranges, heads, events, manifest. What is compared once
+//! every log verifies by itself is in [`super::compare`].
+//!
+//! Ranges are examined alone, on any thread ([`super::examine()`]), and then taken in one after the
+//! other. One with which anything is wrong is gone through again, to name what was wrong first.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Seek};
 
 use super::archive::{Archive, Index};
 use super::bundle::{BundleError, BundleReader, Part};
-use super::compare;
+use super::compare::{Rest, Said};
+use super::examine::{Examined, Good, Noted, examine};
+use super::input::{Input, Records, Sequential};
 use super::manifest::Manifest;
+use super::naming::{Broken, events, rule_of};
+use super::pin::Pins;
+use super::policy::Policy;
 use super::report::{Checked, Counted, Failure, LogReport, Report, Unchecked};
 use super::rule::Rule;
-use crate::kernel::event::kinds::Payload;
-use crate::kernel::event::{Body, Event, EventError, EventId, FORMAT, Hlc, swarm_id};
-use crate::kernel::fold::{FoldError, Place};
+use super::skipped::Skipped;
+use crate::kernel::event::{EventId, Hlc};
+use crate::kernel::fold::{EventSource, FoldError};
 use crate::kernel::identity::{AuthorId, SwarmId};
-use crate::kernel::log::{Append, HeadError, Range, RangeError, RecordError, Tip};
+use crate::kernel::log::{Hash, Range, RangeError, Tip};
 
 /// What a verification leaves behind: its report, and the events that verified.
 pub struct Audit<R> {
@@ -35,77 +42,139 @@ pub enum AuditError {
     Fold(#[from] FoldError),
 }
 
-/// Verifies a bundle. A rule that is broken is no error: it is in the report.
+/// What the auditor brings along.
+#[derive(Clone, Debug, Default)]
+pub struct Expect {
+    /// Heads that were obtained elsewhere.
+    pub pins: Pins,
+    /// Whose word about other logs counts.
+    pub policy: Option<Policy>,
+}
+
+/// Verifies a bundle on one thread. A rule that is broken is no error: it is in the report.
 ///
 /// # Errors
 /// [`AuditError`] if the bundle could not be read.
-pub fn verify<R: Read + Seek>(mut input: R) -> Result<Audit<R>, AuditError> {
-    let mut pass = Pass::default();
-    match pass.read(&mut input) {
-        Ok(()) => {}
-        Err(error) => match error.rule() {
-            None => return Err(AuditError::Read(error)),
-            Some(rule) => pass.fail(rule, None, None, error.at(), &error),
-        },
-    }
-    pass.founded();
-    pass.covered();
-    let mut report = pass.report();
-    let Pass { index, checkpoints, manifest, .. } = pass;
-    let archive = index.finish(input);
-    match manifest {
-        Some((manifest, at)) if report.verifies() => {
-            let said = compare::Said { manifest: &manifest, at, checkpoints: &checkpoints };
-            compare::compare(&archive, &said, &mut report)?;
+pub fn verify<I: Input>(input: I) -> Result<Audit<I>, AuditError> {
+    verify_expecting(input, Expect::default())
+}
+
+/// Verifies a bundle on one thread, with what the auditor expects of it.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_expecting<I: Input>(input: I, expect: Expect) -> Result<Audit<I>, AuditError> {
+    let mut verifier = Verifier::new(expect);
+    let mut read = || -> Result<(), BundleError> {
+        let mut reader = BundleReader::open(Sequential::new(&input))?;
+        let swarm = reader.swarm();
+        verifier.header(swarm);
+        loop {
+            match reader.next_part()? {
+                Some(Part::Range { at, bytes }) => {
+                    verifier.range(at, bytes, examine(&swarm, at, bytes));
+                }
+                Some(Part::Manifest { at, bytes }) => verifier.manifest(at, bytes),
+                None => return Ok(()),
+            }
+            verifier.read_up_to(reader.position());
         }
-        _ => report.unchecked.push(Unchecked {
-            kind: "state",
-            count: None,
-            what: "members, causes, state and checkpoints, since not all of the bundle verifies"
-                .to_owned(),
-        }),
+    };
+    if let Err(error) = read() {
+        verifier.broken(error)?;
+    }
+    let Verified { archive, mut report, rest } = verifier.finish(input, true);
+    if let Some(rest) = rest {
+        let mut events = archive.in_order().map(|place| archive.event(&place));
+        rest.compare(&archive, &mut events, &mut report)?;
     }
     Ok(Audit { report, archive })
 }
 
 /// One log while it is verified.
-struct Log {
-    tip: Tip,
+pub(super) struct Log {
+    pub(super) tip: Tip,
     appends: u64,
     clocks: Option<(Hlc, Hlc)>,
-    broken: bool,
+    pub(super) broken: bool,
 }
 
-/// What is known while the bundle is read.
-#[derive(Default)]
-struct Pass {
-    swarm: Option<SwarmId>,
+/// A verification while parts come in.
+pub struct Verifier {
+    pub(super) expect: Expect,
+    pub(super) swarm: Option<SwarmId>,
     bytes: u64,
     index: Index,
-    logs: BTreeMap<AuthorId, Log>,
+    pub(super) logs: BTreeMap<AuthorId, Log>,
     current: Option<AuthorId>,
-    manifest: Option<(Manifest, u64)>,
-    founding: Option<EventId>,
-    checkpoints: Vec<Place>,
+    pub(super) manifest: Option<(Manifest, u64)>,
+    pub(super) founding: Option<EventId>,
+    noted: Noted,
     failures: Counted<Failure>,
     skipped: Skipped,
 }
 
-/// What was passed over, counted.
-#[derive(Default)]
-struct Skipped {
-    ranges: u64,
-    kinds: BTreeMap<u16, u64>,
-    formats: u64,
-    malformed: u64,
-    absent: u64,
+/// Logs that were gone through, each by itself; what is to be compared between them, if they verify.
+pub struct Verified<R> {
+    /// The events of each log up to the first that does not verify.
+    pub archive: Archive<R>,
+    /// What was found until now.
+    pub report: Report,
+    /// What is left to do; nothing if not all verifies.
+    pub rest: Option<Rest>,
 }
 
-/// A rule that an event broke: at which index, and how.
-struct Broken(Rule, u64, String);
+impl Verifier {
+    /// Nothing is read yet.
+    #[must_use]
+    pub fn new(expect: Expect) -> Self {
+        Self {
+            expect,
+            swarm: None,
+            bytes: 0,
+            index: Index::default(),
+            logs: BTreeMap::new(),
+            current: None,
+            manifest: None,
+            founding: None,
+            noted: Noted::default(),
+            failures: Counted::default(),
+            skipped: Skipped::default(),
+        }
+    }
 
-impl Pass {
-    fn fail(
+    /// The header was read.
+    pub fn header(&mut self, swarm: SwarmId) {
+        self.swarm = Some(swarm);
+        self.bytes = super::HEADER_BYTES as u64;
+    }
+
+    /// So many bytes were read and taken in.
+    pub fn read_up_to(&mut self, bytes: u64) {
+        self.bytes = bytes;
+    }
+
+    /// The number of events that verified until now.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.logs.values().map(|log| log.tip.length()).sum()
+    }
+
+    /// The bytes are no whole bundle.
+    ///
+    /// # Errors
+    /// [`AuditError::Read`] if it could not be read.
+    pub fn broken(&mut self, error: BundleError) -> Result<(), AuditError> {
+        match error.rule() {
+            None => Err(AuditError::Read(error)),
+            Some(rule) => {
+                self.fail(rule, None, None, error.at(), &error);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn fail(
         &mut self,
         rule: Rule,
         author: Option<AuthorId>,
@@ -113,27 +182,65 @@ impl Pass {
         offset: u64,
         what: &dyn ToString,
     ) {
-        let what = what.to_string();
+        let (what, offset) = (what.to_string(), Some(offset));
         self.failures.push(Failure { rule, author, index, offset, what });
     }
 
-    fn read(&mut self, input: impl Read) -> Result<(), BundleError> {
-        let mut reader = BundleReader::open(input)?;
-        let swarm = reader.swarm();
-        self.swarm = Some(swarm);
-        self.bytes = reader.position();
-        loop {
-            match reader.next_part()? {
-                Some(Part::Range { at, bytes }) => self.range(&swarm, at, bytes),
-                Some(Part::Manifest { at, bytes }) => self.read_manifest(&swarm, at, bytes),
-                None => break,
+    /// Takes in the next range, which was examined.
+    pub fn range(&mut self, at: u64, bytes: &[u8], examined: Examined) {
+        let Some(swarm) = self.swarm else {
+            return;
+        };
+        if let Some(good) = examined.0 {
+            let follows = self.current.is_none_or(|current| current <= good.author);
+            let log = self.log(good.author);
+            if follows && !log.broken && self.grow(at, &good) {
+                self.current = Some(good.author);
+                self.take(*good);
+                return;
             }
-            self.bytes = reader.position();
         }
-        Ok(())
+        self.name(&swarm, at, bytes);
     }
 
-    fn range(&mut self, swarm: &SwarmId, at: u64, bytes: &[u8]) {
+    /// Moves a log on over a good range; `false` if it does not go on there, or leads to another
+    /// root than a head's. What is pinned is compared.
+    fn grow(&mut self, at: u64, good: &Good) -> bool {
+        let author = good.author;
+        let pins = self.expect.pins.of(&author);
+        let log = self.log(author);
+        let first = good.events.first().map(|event| event.clock);
+        let rises = log.clocks.is_none_or(|(_, last)| first.is_some_and(|first| first > last));
+        if log.tip.length() != good.from || !rises {
+            return false;
+        }
+        let mut tip = log.tip.clone();
+        let mut heads = good.heads.iter().peekable();
+        let mut wrong = Vec::new();
+        for event in &good.events {
+            tip.push(Hash(event.id.0));
+            let length = tip.length();
+            if let Some((_, root)) = heads.next_if(|(covered, _)| *covered == length)
+                && *root != tip.root()
+            {
+                return false;
+            }
+            let here = pins.range((length, Hash([0; 32]))..=(length, Hash([255; 32])));
+            wrong.extend(here.filter(|(_, root)| *root != tip.root()).copied());
+        }
+        log.tip = tip;
+        for (length, root) in wrong {
+            let what = format!(
+                "elsewhere it had the root {} at {length} records: it was rewritten or forked",
+                root.short()
+            );
+            self.fail(Rule::Pin, Some(author), Some(length - 1), at, &what);
+        }
+        true
+    }
+
+    /// Names what is wrong with a range.
+    fn name(&mut self, swarm: &SwarmId, at: u64, bytes: &[u8]) {
         let range = match Range::from_bytes(bytes) {
             Ok(range) => range,
             Err(error) => return self.range_failed(at, bytes, &error),
@@ -153,18 +260,16 @@ impl Pass {
             self.skipped.ranges += 1;
             return;
         }
+        log.broken = true;
+        let last = log.clocks.map(|(_, last)| last);
         let append = match log.tip.verify(swarm, range) {
             Ok(append) => append,
             Err(error) => return self.range_failed(at, bytes, &error),
         };
-        let last = log.clocks.map(|(_, last)| last);
-        match events(&append, at, last) {
-            Ok(events) => self.take(swarm, &append, events),
-            Err(Broken(rule, index, what)) => {
-                self.log(author).broken = true;
-                self.fail(rule, Some(author), Some(index), at, &what);
-            }
-        }
+        let Broken(rule, index, what) = events(&append, last).err().unwrap_or_else(|| {
+            Broken(Rule::RangeBytes, from, "the range changed while it was looked at".to_owned())
+        });
+        self.fail(rule, Some(author), Some(index), at, &what);
     }
 
     fn log(&mut self, author: AuthorId) -> &mut Log {
@@ -172,32 +277,26 @@ impl Pass {
         self.logs.entry(author).or_insert_with(new)
     }
 
-    /// Takes in events that verify.
-    fn take(&mut self, swarm: &SwarmId, append: &Append, events: Vec<(Event, u64, u32)>) {
-        for (event, at, len) in events {
-            let Skipped { kinds, formats, malformed, absent, .. } = &mut self.skipped;
-            match &event.body {
-                Body::Known(payload) => match **payload {
-                    Payload::Checkpoint(_) => self.checkpoints.push(Place::of(&event)),
-                    Payload::SwarmFounded(_) if event.header.seq == 0 => {
-                        let founds = swarm_id(event.id) == *swarm;
-                        self.founding = Some(event.id).filter(|_| founds).or(self.founding);
-                    }
-                    _ => {}
-                },
-                Body::Unknown if event.header.format != FORMAT => *formats += 1,
-                Body::Unknown => *kinds.entry(event.header.kind).or_default() += 1,
-                Body::Malformed(_) => *malformed += 1,
-                Body::Absent => *absent += 1,
-            }
-            let log = self.log(event.author);
-            let clock = event.header.clock;
-            log.clocks = Some((log.clocks.map_or(clock, |(first, _)| first), clock));
-            self.index.push(&event, at, len);
+    /// Remembers the events of a range.
+    fn take(&mut self, good: Good) {
+        let Good { author, heads, events, noted, .. } = good;
+        let log = self.log(author);
+        log.appends += heads.len() as u64;
+        if let (Some(first), Some(last)) = (events.first(), events.last()) {
+            log.clocks = Some((log.clocks.map_or(first.clock, |(first, _)| first), last.clock));
         }
-        let log = self.log(append.author());
-        log.tip = append.tip().clone();
-        log.appends += append.heads().len() as u64;
+        for event in &events {
+            self.index.push(author, event);
+        }
+        self.founding = self.founding.or(noted.founding);
+        self.noted.checkpoints.extend(noted.checkpoints);
+        self.noted.evidence.extend(noted.evidence);
+        self.noted.absent.extend(noted.absent);
+        self.skipped.formats += noted.formats;
+        self.skipped.malformed += noted.malformed;
+        for kind in noted.kinds {
+            *self.skipped.kinds.entry(kind).or_default() += 1;
+        }
     }
 
     fn range_failed(&mut self, at: u64, bytes: &[u8], error: &RangeError) {
@@ -211,7 +310,8 @@ impl Pass {
         self.fail(rule, author, index.or(from), at, error);
     }
 
-    fn read_manifest(&mut self, swarm: &SwarmId, at: u64, bytes: &[u8]) {
+    /// Takes in the manifest.
+    pub fn manifest(&mut self, at: u64, bytes: &[u8]) {
         let (manifest, signature) = match Manifest::read(bytes) {
             Ok(read) => read,
             Err(error) => return self.fail(Rule::ManifestBytes, None, None, at, &error),
@@ -220,58 +320,37 @@ impl Pass {
         if let Err(error) = manifest.verify(&signature) {
             return self.fail(Rule::ManifestSignature, exporter, None, at, &error);
         }
-        if manifest.swarm != *swarm {
+        if Some(manifest.swarm) != self.swarm {
             let what = format!("the manifest is of swarm {}", manifest.swarm);
             return self.fail(Rule::ManifestSwarm, exporter, None, at, &what);
         }
         self.manifest = Some((manifest, at));
     }
 
-    /// The founding event must be there, if the logs could be read to their end.
-    fn founded(&mut self) {
-        if self.swarm.is_some() && self.founding.is_none() {
-            let what = "no log begins with the event that the swarm's id commits to";
-            self.fail(Rule::FoundingEvent, None, None, 13, &what);
+    /// Ends reading. A bundle has a manifest, and a store has none.
+    pub fn finish<R: Records>(mut self, records: R, is_bundle: bool) -> Verified<R> {
+        self.founded();
+        self.covered();
+        self.pinned();
+        let mut report = self.report();
+        let archive = std::mem::take(&mut self.index).finish(records);
+        let whole = report.verifies() && (self.manifest.is_some() || !is_bundle);
+        let rest = self.swarm.filter(|_| whole).map(|swarm| Rest {
+            said: self.manifest.map(|(manifest, at)| Said { manifest, at }),
+            swarm,
+            noted: self.noted,
+            policy: self.expect.policy,
+        });
+        if rest.is_none() {
+            report.unchecked.push(Unchecked {
+                kind: "state",
+                count: None,
+                what: "members, causes, claims, witnesses, erasures, state and checkpoints, since \
+                       not all of it verifies"
+                    .to_owned(),
+            });
         }
-    }
-
-    /// The manifest must name what there is, and there must be what it names.
-    fn covered(&mut self) {
-        let Some((manifest, at)) = self.manifest.take() else {
-            return;
-        };
-        let mut wrong = Vec::new();
-        let mut named = BTreeMap::new();
-        for end in &manifest.logs {
-            named.insert(end.author, end);
-            match self.logs.get(&end.author) {
-                Some(log) if log.broken => {}
-                Some(log) if log.tip.length() == end.length && log.tip.root() == end.root => {}
-                found => {
-                    let length = found.map_or(0, |log| log.tip.length());
-                    let what = format!(
-                        "the manifest names {} records and the root {}; the bundle has {length}",
-                        end.length,
-                        end.root.short()
-                    );
-                    wrong.push((end.author, length.min(end.length), what));
-                }
-            }
-        }
-        for (author, log) in &self.logs {
-            if !named.contains_key(author) && !log.broken {
-                wrong.push((*author, 0, "the manifest does not name the log".to_owned()));
-            }
-        }
-        for (author, index, what) in wrong {
-            self.fail(Rule::ManifestFrontier, Some(author), Some(index), at, &what);
-        }
-        let sum: u128 = manifest.logs.iter().map(|log| u128::from(log.length)).sum();
-        if sum != u128::from(manifest.events) {
-            let what = format!("the manifest counts {} events in {sum}", manifest.events);
-            self.fail(Rule::ManifestEvents, Some(manifest.exporter), None, at, &what);
-        }
-        self.manifest = Some((manifest, at));
+        Verified { archive, report, rest }
     }
 
     fn report(&mut self) -> Report {
@@ -293,104 +372,12 @@ impl Pass {
             checked: Checked { founding: self.founding, ..Checked::default() },
             failures: std::mem::take(&mut self.failures),
             findings: Counted::default(),
+            claims: Vec::new(),
+            attested: Vec::new(),
+            erased: Counted::default(),
+            lost: Counted::default(),
             unchecked: self.skipped.unchecked(),
             names: BTreeMap::new(),
         }
     }
 }
-
-/// Reads the events of a verified append, each with its place in the file, and checks what they
-/// say of themselves.
-fn events(
-    append: &Append,
-    at: u64,
-    mut last: Option<Hlc>,
-) -> Result<Vec<(Event, u64, u32)>, Broken> {
-    let mut events = Vec::with_capacity(append.records().len());
-    let mut heads = append.heads().iter().peekable();
-    // A range begins with author, first index and two counts; a length precedes every record.
-    let mut at = at + 48;
-    for (index, record) in (append.from()..).zip(append.records()) {
-        let event = Event::read(append.author(), index, record.as_ref()).map_err(|error| {
-            let rule = match &error {
-                EventError::Seq { .. } => Rule::EventSeq,
-                _ => Rule::EventHeader,
-            };
-            Broken(rule, index, error.to_string())
-        })?;
-        let clock = event.header.clock;
-        if last.is_some_and(|last| last >= clock) {
-            let what = format!("the clock {clock:?} does not rise above the one before");
-            return Err(Broken(Rule::ClockOrder, index, what));
-        }
-        if let Some(head) = heads.next_if(|head| head.length == index + 1)
-            && head.clock != clock.0
-        {
-            let what = format!("the head has {:?}, its last event {clock:?}", Hlc(head.clock));
-            return Err(Broken(Rule::HeadClock, index, what));
-        }
-        let len = u32::try_from(record.len()).expect("records are below 64 KiB and a header");
-        events.push((event, at + 4, len));
-        at += 4 + u64::from(len);
-        last = Some(clock);
-    }
-    Ok(events)
-}
-
-fn rule_of(error: &RangeError) -> (Rule, Option<u64>) {
-    match error {
-        RangeError::Bytes(_) | RangeError::TooLong(_) | RangeError::Empty { .. } => {
-            (Rule::RangeBytes, None)
-        }
-        RangeError::Gap { expected, .. } => (Rule::LogGap, Some(*expected)),
-        RangeError::Record { index, source: RecordError::BodyHash } => {
-            (Rule::RecordBodyHash, Some(*index))
-        }
-        RangeError::Record { index, .. } => (Rule::RecordBytes, Some(*index)),
-        RangeError::Head { index, source } => {
-            let rule = match source {
-                HeadError::Size(_) | HeadError::Length(_) => Rule::HeadBytes,
-                HeadError::Swarm { .. } => Rule::HeadSwarm,
-                HeadError::Signature { .. } => Rule::HeadSignature,
-            };
-            (rule, Some(*index))
-        }
-        RangeError::Author { index, .. } => (Rule::HeadAuthor, Some(*index)),
-        RangeError::Order { index } => (Rule::HeadOrder, Some(*index)),
-        RangeError::Root { index } => (Rule::HeadRoot, Some(*index)),
-    }
-}
-
-impl Skipped {
-    /// What no verifier of a bundle can check, and what this one passed over.
-    fn unchecked(&self) -> Vec<Unchecked> {
-        let mut all: Vec<Unchecked> = NEVER_CHECKED
-            .iter()
-            .map(|(kind, what)| Unchecked { kind, count: None, what: (*what).to_owned() })
-            .collect();
-        let mut counted = |kind, count, what: String| {
-            if count > 0 {
-                all.push(Unchecked { kind, count: Some(count), what });
-            }
-        };
-        counted("ranges", self.ranges, "ranges behind the first failure of their log".to_owned());
-        counted("formats", self.formats, "events of formats that this program skips".to_owned());
-        let kinds: Vec<String> = self.kinds.keys().take(16).map(u16::to_string).collect();
-        let what = format!("events of kinds that this program does not know: {}", kinds.join(", "));
-        counted("kinds", self.kinds.values().sum(), what);
-        let what = "events whose payload is not of their kind; the fold skips them";
-        counted("malformed", self.malformed, what.to_owned());
-        let what = "events whose payload is not in the bundle: erased, withheld or lost";
-        counted("absent", self.absent, what.to_owned());
-        all
-    }
-}
-
-/// What a bundle cannot show, whatever is in it.
-const NEVER_CHECKED: &[(&str, &str)] = &[
-    ("truth", "whether outputs, answers and reports are true; a log shows who said what, when"),
-    ("time", "whether clocks told the right time; only their order was checked"),
-    ("claims", "the claim refs; without the repositories, a claim is its author's word"),
-    ("complete", "whether there are later events, or logs that the exporter did not have"),
-    ("forks", "whether an author signed another log elsewhere"),
-];

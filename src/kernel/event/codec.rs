@@ -30,7 +30,13 @@ pub fn encode<T: bincode::Encode>(value: &T) -> Result<Vec<u8>, CodecError> {
     if bytes.len() > MAX_BODY { Err(CodecError::TooLong(bytes.len())) } else { Ok(bytes) }
 }
 
-/// The payload of exactly these bytes. No length in them is believed beyond [`MAX_BODY`].
+/// What decoding may allocate for lists, in bytes of memory. It is far above what the elements of
+/// [`MAX_BODY`] bytes take (a text of 8 bytes takes 24), so that it only stops what the bytes could
+/// never hold, and never decides whether a payload is malformed.
+const MAX_ALLOCATED: usize = 8 * MAX_BODY;
+
+/// The payload of exactly these bytes. No length in them is believed beyond the bytes that are
+/// there.
 ///
 /// # Errors
 /// [`CodecError`].
@@ -38,7 +44,7 @@ pub fn decode<T: bincode::Decode<()>>(bytes: &[u8]) -> Result<T, CodecError> {
     if bytes.len() > MAX_BODY {
         return Err(CodecError::TooLong(bytes.len()));
     }
-    let limited = config::legacy().with_limit::<{ MAX_BODY }>();
+    let limited = config::legacy().with_limit::<MAX_ALLOCATED>();
     let (value, read) = bincode::decode_from_slice(bytes, limited)
         .map_err(|error| CodecError::Decode(error.to_string()))?;
     match bytes.len() - read {
@@ -70,5 +76,15 @@ mod tests {
     fn a_huge_length_is_refused_before_it_is_allocated() {
         assert!(decode::<Vec<u8>>(&u64::MAX.to_le_bytes()).is_err());
         assert!(decode::<String>(&(1u64 << 40).to_le_bytes()).is_err());
+        assert!(decode::<Vec<String>>(&(1u64 << 20).to_le_bytes()).is_err());
+    }
+
+    #[test]
+    fn the_size_of_a_value_in_memory_refuses_no_payload() {
+        // In memory a text takes three times the bytes of an empty one's encoding.
+        let texts = vec![String::new(); MAX_BODY / 8 - 1];
+        let bytes = encode(&texts).unwrap();
+        assert_eq!(bytes.len(), MAX_BODY);
+        assert_eq!(decode(&bytes), Ok(texts));
     }
 }

@@ -1,6 +1,7 @@
 //! What can be said: headers, one file per family of kinds, the clock, the codec, and the claims
 //! that stand in git repositories. `schema/event.md` has the bytes.
 
+mod append;
 mod claim;
 mod clock;
 mod codec;
@@ -10,6 +11,7 @@ pub mod kinds;
 mod proof;
 mod task;
 
+pub use append::{NotEvents, check_events};
 pub use claim::{CLAIM_LIMIT, Claim, ClaimError, ClaimStatus, SignedClaim};
 pub use clock::{Clock, ClockError, Hlc, MAX_AHEAD_MS};
 pub use codec::{CodecError, decode, encode};

@@ -7,6 +7,7 @@
 
 mod agents;
 mod engine;
+mod erasures;
 mod members;
 mod order;
 mod refusal;
@@ -16,7 +17,8 @@ mod task;
 
 pub use agents::Agent;
 pub use engine::{Applied, EventSource, Fold, FoldError};
-pub use members::{Member, Members};
+pub use erasures::{Erasure, Erasures, MAX_ERASURE_REASON};
+pub use members::{Member, Members, Resolved};
 pub use order::{Aggregate, Place};
 pub use refusal::{MAX_REFUSALS, Reason, Refusal, Refusals};
 pub use repositories::Repository;

@@ -5,6 +5,7 @@
 //! record says: to it, a record is a header that commits to a body (`schema/log.md`).
 
 mod cursor;
+mod fork;
 mod hash;
 mod head;
 mod proof;
@@ -16,6 +17,7 @@ mod tip;
 mod tree;
 
 pub use cursor::{Cursor, CursorError};
+pub use fork::{Branch, Fork, ForkError, ForkProof};
 pub use hash::Hash;
 pub use head::{HEAD_BYTES, HeadError, SignedHead, VerifiedHead};
 pub use proof::{Consistency, Inclusion, MAX_PROOF_HASHES, ProofError};

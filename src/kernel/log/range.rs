@@ -3,6 +3,7 @@
 
 use super::cursor::{Cursor, CursorError};
 use super::head::HEAD_BYTES;
+use super::record::MIN_RECORD_BYTES;
 use super::{HeadError, MAX_LENGTH, Record, RecordError, RecordRef, SignedHead};
 use crate::kernel::identity::AuthorId;
 
@@ -127,8 +128,11 @@ impl Range {
         let from = cursor.u64()?;
         let (records, heads) = (cursor.u32()? as usize, cursor.u32()? as usize);
         let in_limits = from <= MAX_LENGTH && records > 0 && heads > 0 && heads <= records;
-        // Every record needs more than four bytes, so that this bounds what is allocated below.
-        if !in_limits || records > cursor.left() / 4 || heads > cursor.left() / HEAD_BYTES {
+        // This bounds what is allocated below.
+        let least = records
+            .saturating_mul(4 + MIN_RECORD_BYTES)
+            .saturating_add(heads.saturating_mul(HEAD_BYTES));
+        if !in_limits || least > cursor.left() {
             return Err(RangeError::Empty { from, records, heads });
         }
         let mut range = Self {

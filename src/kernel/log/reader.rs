@@ -55,6 +55,14 @@ impl<'a> TreeReader<'a> {
         Self { store, tip }
     }
 
+    /// The leaf at an index, which must be inside the log.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn leaf(&self, index: u64) -> Result<Hash, StoreError> {
+        self.hash(NodeId { height: 0, offset: index }, &mut None)
+    }
+
     /// The hashes of complete nodes.
     fn hashes(&self, nodes: &[NodeId]) -> Result<Vec<Hash>, StoreError> {
         let mut tile: Option<(u64, Tile)> = None;

@@ -18,6 +18,9 @@ pub const BODY_COMMITMENT_BYTES: usize = 4 + 32;
 /// Header length (u16), whether the body is there (u8), before header and body.
 const PREFIX: usize = 3;
 
+/// No record has fewer bytes.
+pub(super) const MIN_RECORD_BYTES: usize = PREFIX + BODY_COMMITMENT_BYTES;
+
 /// Why bytes are not a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {

@@ -146,6 +146,25 @@ pub struct ReadLimit {
 
 /// A store of logs. All methods may be called from several threads; one writer at a time commits.
 pub trait LogStore: Send + Sync {
+    /// Drops the end of a log: its first `length` records stay, and what was computed from them.
+    /// Of the rest nothing can be read any more: no record from index `length` on, no head of a
+    /// greater length, no tile and no node over a leaf from there on. A log of length 0 is not in
+    /// the list of logs. The given index entries (those of the dropped records) are removed, and
+    /// all caches are emptied. All of it or nothing is there after a crash, and it is durable when
+    /// this returns; the next append to the log starts at `length`. A failure of the write poisons
+    /// the store.
+    ///
+    /// `length` is 0 or that of one of the log's heads. A log that is not longer is left as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Gap`] if no head has this length, and nothing was changed; or the store's own.
+    fn truncate(
+        &self,
+        author: &AuthorId,
+        length: u64,
+        index: &[IndexEntry],
+    ) -> Result<(), StoreError>;
+
     /// The logs, by author.
     ///
     /// # Errors

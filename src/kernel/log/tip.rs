@@ -56,10 +56,29 @@ impl Tip {
         self.peaks.root()
     }
 
+    /// The root behind these further leaves.
+    #[must_use]
+    pub fn root_behind(&self, leaves: impl Iterator<Item = Hash>) -> Hash {
+        let mut peaks = self.peaks.clone();
+        for leaf in leaves {
+            peaks.push(leaf, |_, _| ());
+        }
+        peaks.root()
+    }
+
     /// The leaves since the last full tile.
     #[must_use]
     pub fn tail(&self) -> &[Hash] {
         &self.tail
+    }
+
+    /// Moves on over one record that is not to be stored, by its leaf hash.
+    pub fn push(&mut self, leaf: Hash) {
+        self.peaks.push(leaf, |_, _| ());
+        self.tail.push(leaf);
+        if self.tail.len() == TILE_LEAVES {
+            self.tail.clear();
+        }
     }
 
     /// Appends records under one new head. The tip itself moves only when the caller, after the

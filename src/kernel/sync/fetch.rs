@@ -4,10 +4,10 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use super::io::{IngestError, Output};
 use super::machine::{Asked, Doing, Sync, What};
-use super::message::{Frontier, Request, Response};
+use super::message::{Frontier, Held, MAX_FRONTIER_LOGS, Request, Response};
 use super::peer::backoff_ms;
 use crate::kernel::identity::AuthorId;
-use crate::kernel::log::{MAX_LENGTH, Range};
+use crate::kernel::log::{Hash, MAX_LENGTH, Range};
 
 impl Sync {
     pub(super) fn response(
@@ -27,7 +27,7 @@ impl Sync {
             return;
         };
         let Ok(bytes) = result else {
-            return self.request_failed(id, false);
+            return self.request_failed(id, false, out);
         };
         match (what, Response::from_bytes(&bytes)) {
             (What::Frontier, Ok(Response::Frontier(frontier))) => {
@@ -44,7 +44,14 @@ impl Sync {
             (What::Fetch { author, .. }, Ok(Response::Nothing { length })) => {
                 self.nothing_came(id, peer, author, length);
             }
-            (_, Ok(Response::Refused(_))) => self.request_failed(id, false),
+            (What::Prove { author, index }, Ok(Response::Proof(branch))) => {
+                self.forget_request(id);
+                self.proof_came(peer, author, index, branch, out);
+            }
+            // Its copy became shorter, since what does not stand was dropped.
+            (What::Prove { .. }, Ok(Response::Nothing { .. })) | (_, Ok(Response::Refused(_))) => {
+                self.request_failed(id, false, out);
+            }
             (_, Ok(_)) => {
                 let reason = "its response is of another type than the request".to_owned();
                 self.penalise(peer, reason, out);
@@ -56,7 +63,7 @@ impl Sync {
     }
 
     /// A request was not answered, or refused: the log's turn comes with another peer.
-    pub(super) fn request_failed(&mut self, id: u64, late: bool) {
+    pub(super) fn request_failed(&mut self, id: u64, late: bool, out: &mut Vec<Output>) {
         let Some(asked) = self.forget_request(id) else {
             return;
         };
@@ -72,28 +79,39 @@ impl Sync {
             What::Fetch { author, .. } => {
                 peer.failed(&author, self.now_ms, entropy, &self.config);
             }
+            What::Prove { author, .. } => self.no_proof(asked.peer, author, out),
         }
     }
 
     fn frontier_came(&mut self, peer: AuthorId, frontier: Frontier, out: &mut Vec<Output>) {
         if frontier.swarm == self.swarm {
-            self.take_claims(peer, frontier);
+            if let Some(peer) = self.peers.get_mut(&peer) {
+                peer.named_all |= frontier.logs.len() < MAX_FRONTIER_LOGS;
+            }
+            self.take_claims(peer, frontier, out);
         } else {
             self.penalise(peer, "its frontier is of another swarm".to_owned(), out);
         }
     }
 
     /// Notes what a peer says of members' logs; what it says of others is nothing to us.
-    pub(super) fn take_claims(&mut self, peer: AuthorId, frontier: Frontier) {
-        let Some(peer) = self.peers.get_mut(&peer) else {
-            return;
-        };
-        for (author, length) in frontier.logs {
-            if let Some(log) = self.logs.get(&author) {
-                peer.claims(author, length);
-                if length > log.length && log.doing == Doing::Nothing {
-                    self.wanted.insert(author);
-                }
+    pub(super) fn take_claims(
+        &mut self,
+        peer: AuthorId,
+        frontier: Frontier,
+        out: &mut Vec<Output>,
+    ) {
+        for Held { author, length, root } in frontier.logs {
+            let (Some(log), Some(claimant)) = (self.logs.get(&author), self.peers.get_mut(&peer))
+            else {
+                continue;
+            };
+            claimant.claims(author, length);
+            if length > log.length && log.doing == Doing::Nothing {
+                self.wanted.insert(author);
+            }
+            if let Some(common) = self.is_suspicious(&peer, &author, (length, root)) {
+                self.compare(peer, author, common, false, out);
             }
         }
     }
@@ -141,11 +159,13 @@ impl Sync {
             // The author is not a member any more.
             return;
         };
-        if range.from != log.length {
-            // The log grew by itself since it was asked for; the range comes again, from its end.
+        if range.from != log.length || log.doing != Doing::Nothing {
+            // The log grew by itself since it was asked for, or it was nobody's for a while and is
+            // being fetched anew; the range comes again, from its end.
             return;
         }
         log.doing = Doing::Storing(peer);
+        self.storing.insert(range.author, peer);
         self.wanted.remove(&range.author);
         out.push(Output::Ingest { peer, range });
     }
@@ -154,18 +174,20 @@ impl Sync {
         &mut self,
         peer: AuthorId,
         author: AuthorId,
-        result: Result<u64, IngestError>,
+        result: Result<(u64, Hash), IngestError>,
         out: &mut Vec<Output>,
     ) {
         let entropy = self.random();
+        self.storing.remove(&author);
         if let Some(log) = self.logs.get_mut(&author) {
             match &result {
-                Ok(length) => log.length = log.length.max(*length),
+                Ok((length, root)) => (log.length, log.root) = (*length, *root),
                 Err(IngestError::Gap { length }) => log.length = *length,
-                Err(IngestError::Store(_) | IngestError::NotAMember) => {
+                Err(IngestError::Store(_) | IngestError::NotAMember | IngestError::OwnLog) => {
                     log.not_before_ms = self.now_ms + backoff_ms(&self.config, 1, entropy);
                 }
-                Err(IngestError::Invalid(_)) => {}
+                Err(IngestError::Invalid(_) | IngestError::Conflict | IngestError::OtherBranch) => {
+                }
             }
             if log.doing == Doing::Storing(peer) {
                 self.idle(author);
@@ -179,6 +201,16 @@ impl Sync {
             }
             Err(IngestError::Invalid(reason)) => {
                 self.penalise(peer, format!("its range does not verify: {reason}"), out);
+            }
+            Err(IngestError::Conflict) => {
+                let log = self.logs.get(&author);
+                let common = log.map_or(0, |log| log.length.min(log.stands));
+                self.compare(peer, author, common, true, out);
+            }
+            Err(IngestError::OtherBranch) => {
+                if let Some(peer) = self.peers.get_mut(&peer) {
+                    peer.failed(&author, self.now_ms, entropy, &self.config);
+                }
             }
             Err(_) => {}
         }
@@ -215,8 +247,9 @@ impl Sync {
 
     /// How many more fetches may start, by our own limit and by those of the peers.
     fn free_fetches(&self) -> usize {
-        let busy = self.logs.values().filter(|log| log.doing != Doing::Nothing);
-        let ours = self.config.fetches.saturating_sub(busy.count());
+        let fetching = self.logs.values().filter(|log| matches!(log.doing, Doing::Fetching(_)));
+        let busy = fetching.count() + self.storing.len();
+        let ours = self.config.fetches.saturating_sub(busy);
         let most = self.config.asked_per_peer;
         let theirs = self.peers.values().map(|peer| most.saturating_sub(peer.asked));
         ours.min(theirs.sum())

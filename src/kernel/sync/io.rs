@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kernel::identity::AuthorId;
-use crate::kernel::log::Range;
+use crate::kernel::log::{Branch, ForkProof, Hash, Range};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +39,28 @@ pub enum Input {
         /// The range, or why the store failed.
         result: Result<Option<Range>, String>,
     },
+    /// What [`Output::Prove`] asked for; no branch if the log ends before the index.
+    Proved {
+        /// As in the output.
+        peer: AuthorId,
+        /// As in the output.
+        answers: Option<u64>,
+        /// As in the output.
+        author: AuthorId,
+        /// As in the output.
+        index: u64,
+        /// The branch, or why the store failed.
+        result: Result<Option<Box<Branch>>, String>,
+    },
     /// A log in our store has this length now, durably: by an append of ours or by whatever else.
+    /// It may be shorter than before, if what does not stand was dropped.
     Local {
         /// Whose log.
         author: AuthorId,
         /// The number of its records.
         length: u64,
+        /// Its root at that length.
+        root: Hash,
     },
     /// What came of [`Output::Ingest`]. Every ingest is answered, once.
     Ingested {
@@ -52,16 +68,17 @@ pub enum Input {
         peer: AuthorId,
         /// Whose log.
         author: AuthorId,
-        /// The length of the log in our store, durably.
-        result: Result<u64, IngestError>,
+        /// The length of the log in our store, durably, and its root.
+        result: Result<(u64, Hash), IngestError>,
     },
     /// The members of the swarm. It replaces what was handed in before.
     Members {
         /// Those who belong to it now: they may ask, and they are asked.
         peers: BTreeSet<AuthorId>,
         /// Whose logs we hold, and up to which length they stand: the greatest length that a log
-        /// can have, or the length from which on a former member was revoked. What goes beyond is
-        /// not asked for, except when it comes in one range with what stands.
+        /// can have, the length from which on a former member was revoked, or the index at which
+        /// the log forked. What goes beyond is not asked for, except when it comes in one range
+        /// with what stands.
         logs: BTreeMap<AuthorId, u64>,
     },
     /// Gossip: a peer passed on a head, which was verified, so that the log has this length
@@ -113,6 +130,23 @@ pub enum Output {
         /// The most bytes of records, unless a single append has more.
         max_bytes: u32,
     },
+    /// Read a branch of our copy under its newest head with [`Branch::prove`], and hand in
+    /// [`Input::Proved`].
+    Prove {
+        /// Who asked, or whose copy ours is compared with.
+        peer: AuthorId,
+        /// The id of the [`Input::Request`] that it answers; none if it is for a comparison.
+        answers: Option<u64>,
+        /// Whose log.
+        author: AuthorId,
+        /// The index.
+        index: u64,
+    },
+    /// A log forked. The proof is verified: say so to everybody.
+    Forked {
+        /// The proof.
+        proof: Box<ForkProof>,
+    },
     /// Verify a range, store it durably, and hand in [`Input::Ingested`].
     Ingest {
         /// Who sent it.
@@ -140,6 +174,16 @@ pub enum IngestError {
         /// The length of the log in our store.
         length: u64,
     },
+    /// Its records do not lead to the roots that the author signed: the log forked, or the peer
+    /// changed them.
+    #[error("the range does not fit the log, though its heads are the author's")]
+    Conflict,
+    /// It is of a branch of a forked log that does not stand. Not the peer's fault.
+    #[error("the range is of a branch that does not stand")]
+    OtherBranch,
+    /// The log is this node's own, and it takes in no more of it. Nobody's fault.
+    #[error("the log is this node's own")]
+    OwnLog,
     /// It does not verify: the peer's fault.
     #[error("the range does not verify: {0}")]
     Invalid(String),

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::compare::Comparison;
 use super::io::{Input, Output};
 use super::message::Request;
 use super::peer::{Peer, Record};
 use crate::kernel::identity::{AuthorId, SwarmId};
+use crate::kernel::log::Hash;
 
 /// With so many peers connected, no further one is taken note of unless it is a member.
 const MAX_PEERS: usize = 1024;
@@ -64,15 +66,21 @@ pub struct Sync {
     pub(super) peers: BTreeMap<AuthorId, Peer>,
     pub(super) asked: BTreeMap<u64, Asked>,
     pub(super) reads: BTreeSet<(AuthorId, u64)>,
+    /// The logs of which our copy is being compared with a peer's.
+    pub(super) comparisons: BTreeMap<AuthorId, Comparison>,
+    /// The logs of which a range is being verified and stored, each with the peer that sent it:
+    /// also those that are nobody's meanwhile, and may be somebody's again before it is done.
+    pub(super) storing: BTreeMap<AuthorId, AuthorId>,
     /// Members that were penalised. Bounded by the members, who are the only ones to be believed
     /// a key.
     pub(super) records: BTreeMap<AuthorId, Record>,
 }
 
 /// One log.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Log {
     pub(super) length: u64,
+    pub(super) root: Hash,
     /// Up to which length the log stands.
     pub(super) stands: u64,
     pub(super) doing: Doing,
@@ -89,6 +97,8 @@ pub(super) enum Doing {
     Fetching(u64),
     /// The range of this peer is being verified and stored.
     Storing(AuthorId),
+    /// Our copy is being compared with this peer's.
+    Comparing(AuthorId),
 }
 
 /// A request of ours that is not answered.
@@ -103,6 +113,7 @@ pub(super) struct Asked {
 pub(super) enum What {
     Frontier,
     Fetch { author: AuthorId, from: u64, max_bytes: u32 },
+    Prove { author: AuthorId, index: u64 },
 }
 
 /// How far a log is behind what peers say.
@@ -115,6 +126,13 @@ pub struct Lag {
     /// The greatest length that a connected peer names, as far as the log stands. Nobody has
     /// verified it.
     pub claimed: u64,
+}
+
+impl Log {
+    fn new(stands: u64) -> Self {
+        let (root, doing) = (Hash::root(0, &[]), Doing::Nothing);
+        Self { length: 0, root, stands, doing, not_before_ms: 0 }
+    }
 }
 
 impl Sync {
@@ -135,6 +153,8 @@ impl Sync {
             peers: BTreeMap::new(),
             asked: BTreeMap::new(),
             reads: BTreeSet::new(),
+            comparisons: BTreeMap::new(),
+            storing: BTreeMap::new(),
             records: BTreeMap::new(),
         }
     }
@@ -150,13 +170,17 @@ impl Sync {
             Input::Request { peer, id, bytes } => self.request(peer, id, &bytes, &mut out),
             Input::Response { peer, id, result } => self.response(peer, id, result, &mut out),
             Input::ReadDone { peer, id, result } => self.read_done(peer, id, result, &mut out),
-            Input::Local { author, length } => self.local(author, length),
+            Input::Proved { peer, answers, author, index, result } => match answers {
+                Some(id) => self.proof_read((peer, id), &author, result, &mut out),
+                None => self.own_branch(peer, author, index, result.ok().flatten(), &mut out),
+            },
+            Input::Local { author, length, root } => self.local(author, length, root),
             Input::Ingested { peer, author, result } => {
                 self.ingested(peer, author, result, &mut out);
             }
             Input::Members { peers, logs } => self.new_members(peers, &logs),
             Input::Heard { peer, author, length } => self.heard(peer, author, length),
-            Input::Tick => self.tick(),
+            Input::Tick => self.tick(&mut out),
         }
         self.exchange_frontiers(&mut out);
         self.fetch_wanted(&mut out);
@@ -198,6 +222,7 @@ impl Sync {
 
     pub(super) fn disconnected(&mut self, peer: &AuthorId) {
         self.peers.remove(peer);
+        self.forget_comparisons(peer);
         self.reads.retain(|(reader, _)| reader != peer);
         let gone: Vec<u64> = self.asked_of(peer);
         for id in gone {
@@ -232,9 +257,13 @@ impl Sync {
         asked.map(|(id, _)| *id).collect()
     }
 
-    fn local(&mut self, author: AuthorId, length: u64) {
+    fn local(&mut self, author: AuthorId, length: u64, root: Hash) {
         if let Some(log) = self.logs.get_mut(&author) {
-            log.length = log.length.max(length);
+            let shorter = length < log.length;
+            (log.length, log.root) = (length, root);
+            if shorter && log.doing == Doing::Nothing {
+                self.wanted.insert(author);
+            }
         }
     }
 
@@ -243,6 +272,7 @@ impl Sync {
         self.records.retain(|peer, _| members.contains(peer));
         self.wanted.retain(held);
         self.logs.retain(|author, _| held(author));
+        self.comparisons.retain(|author, _| held(author));
         for peer in self.peers.values_mut() {
             peer.claims.retain(|author, _| held(author));
         }
@@ -250,22 +280,30 @@ impl Sync {
         let new = logs.keys().any(|author| !known(author))
             || members.iter().any(|member| !self.members.contains(member));
         for (author, stands) in logs {
-            self.logs.entry(*author).or_default().stands = *stands;
+            let storing = self.storing.get(author).map(|peer| Doing::Storing(*peer));
+            let doing = storing.unwrap_or_default();
+            let log =
+                self.logs.entry(*author).or_insert_with(|| Log { doing, ..Log::new(*stands) });
+            if log.stands != *stands {
+                log.stands = *stands;
+                self.wanted.insert(*author);
+            }
         }
         self.members = members;
         if new {
             // Peers may hold the new logs, and what they said of them was not kept.
             for peer in self.peers.values_mut() {
                 peer.frontier_at_ms = self.now_ms;
+                peer.named_all = false;
             }
         }
     }
 
-    fn tick(&mut self) {
+    fn tick(&mut self, out: &mut Vec<Output>) {
         let late = self.asked.iter().filter(|(_, asked)| asked.deadline_ms <= self.now_ms);
         let late: Vec<u64> = late.map(|(id, _)| *id).collect();
         for id in late {
-            self.request_failed(id, true);
+            self.request_failed(id, true, out);
         }
     }
 

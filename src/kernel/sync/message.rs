@@ -1,7 +1,9 @@
 //! The messages of replication and their bytes (`schema/sync.md`): what is asked, what is answered.
 
 use crate::kernel::identity::{AuthorId, SwarmId};
-use crate::kernel::log::{Cursor, CursorError, MAX_LENGTH, MAX_RANGE_BYTES, Range, RangeError};
+use crate::kernel::log::{
+    Branch, Cursor, CursorError, ForkError, Hash, MAX_LENGTH, MAX_RANGE_BYTES, Range, RangeError,
+};
 
 /// The version of the protocol, the first byte of every message.
 pub const VERSION: u8 = 1;
@@ -19,14 +21,16 @@ pub const MAX_RESPONSE_BYTES: usize = 2 + MAX_RANGE_BYTES;
 /// whole all the same.
 pub const MAX_FETCH_BYTES: u32 = 4 * 1024 * 1024;
 
-const FRONTIER_ENTRY_BYTES: usize = 32 + 8;
+const FRONTIER_ENTRY_BYTES: usize = 32 + 8 + 32;
 
 const FRONTIER: u8 = 1;
 const FETCH: u8 = 2;
+const PROVE: u8 = 3;
 const FRONTIER_IS: u8 = 129;
 const RANGE_IS: u8 = 130;
 const NOTHING: u8 = 131;
 const REFUSED: u8 = 132;
+const PROOF: u8 = 133;
 
 /// What one node asks another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +45,13 @@ pub enum Request {
         from: u64,
         /// No further append once the records have this many bytes; at most [`MAX_FETCH_BYTES`].
         max_bytes: u32,
+    },
+    /// "Prove what your copy of this log has at an index, and before it."
+    Prove {
+        /// Whose log.
+        author: AuthorId,
+        /// The index of the record.
+        index: u64,
     },
 }
 
@@ -58,6 +69,9 @@ pub enum Response {
     },
     /// The request is not answered.
     Refused(Refusal),
+    /// The record at the index that was asked for, under the newest head of the one who answers:
+    /// well formed, nothing verified.
+    Proof(Box<Branch>),
 }
 
 /// Which logs a node holds, and how long they are.
@@ -65,9 +79,19 @@ pub enum Response {
 pub struct Frontier {
     /// The swarm of the logs.
     pub swarm: SwarmId,
-    /// The logs by rising author, at most [`MAX_FRONTIER_LOGS`], each with its length of at least
-    /// 1.
-    pub logs: Vec<(AuthorId, u64)>,
+    /// The logs by rising author, at most [`MAX_FRONTIER_LOGS`].
+    pub logs: Vec<Held>,
+}
+
+/// A log that a node holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Whose.
+    pub author: AuthorId,
+    /// Its length, at least 1.
+    pub length: u64,
+    /// Its root at that length.
+    pub root: Hash,
 }
 
 /// Why a request is not answered.
@@ -137,6 +161,9 @@ pub enum MessageError {
     /// The range is malformed.
     #[error(transparent)]
     Range(#[from] RangeError),
+    /// The proof is malformed.
+    #[error(transparent)]
+    Proof(#[from] ForkError),
 }
 
 impl Request {
@@ -150,6 +177,12 @@ impl Request {
                 bytes.extend_from_slice(&author.0);
                 bytes.extend_from_slice(&from.to_le_bytes());
                 bytes.extend_from_slice(&max_bytes.to_le_bytes());
+                bytes
+            }
+            Self::Prove { author, index } => {
+                let mut bytes = vec![VERSION, PROVE];
+                bytes.extend_from_slice(&author.0);
+                bytes.extend_from_slice(&index.to_le_bytes());
                 bytes
             }
         }
@@ -173,6 +206,13 @@ impl Request {
                     return Err(MessageError::FetchBytes(max_bytes));
                 }
                 Self::Fetch { author, from, max_bytes }
+            }
+            PROVE => {
+                let (author, index) = (AuthorId(cursor.array()?), cursor.u64()?);
+                if index >= MAX_LENGTH {
+                    return Err(MessageError::Length(index));
+                }
+                Self::Prove { author, index }
             }
             other => return Err(MessageError::Type(other)),
         };
@@ -200,6 +240,7 @@ impl Response {
                 bytes
             }
             Self::Refused(refusal) => vec![VERSION, REFUSED, refusal.number()],
+            Self::Proof(branch) => [vec![VERSION, PROOF], branch.to_bytes()].concat(),
         }
     }
 
@@ -220,6 +261,7 @@ impl Response {
                 Self::Nothing { length }
             }
             REFUSED => Self::Refused(Refusal::of(cursor.u8()?)?),
+            PROOF => Self::Proof(Box::new(Branch::read(&mut cursor, 0)?)),
             other => return Err(MessageError::Type(other)),
         };
         cursor.end()?;
@@ -247,9 +289,10 @@ impl Frontier {
         bytes.extend_from_slice(&[VERSION, kind]);
         bytes.extend_from_slice(&self.swarm.0);
         bytes.extend_from_slice(&count.to_le_bytes());
-        for (author, length) in &self.logs {
+        for Held { author, length, root } in &self.logs {
             bytes.extend_from_slice(&author.0);
             bytes.extend_from_slice(&length.to_le_bytes());
+            bytes.extend_from_slice(&root.0);
         }
         bytes
     }
@@ -262,16 +305,17 @@ impl Frontier {
         }
         // The bytes are taken before anything is allocated by their count.
         let mut entries = Cursor::new(cursor.take(count * FRONTIER_ENTRY_BYTES)?);
-        let mut logs: Vec<(AuthorId, u64)> = Vec::with_capacity(count);
+        let mut logs: Vec<Held> = Vec::with_capacity(count);
         for _ in 0..count {
             let (author, length) = (AuthorId(entries.array()?), entries.u64()?);
-            if logs.last().is_some_and(|(last, _)| *last >= author) {
+            let root = Hash(entries.array()?);
+            if logs.last().is_some_and(|last| last.author >= author) {
                 return Err(MessageError::Order(author));
             }
             if !(1..=MAX_LENGTH).contains(&length) {
                 return Err(MessageError::Length(length));
             }
-            logs.push((author, length));
+            logs.push(Held { author, length, root });
         }
         Ok(Self { swarm, logs })
     }
@@ -312,7 +356,12 @@ mod tests {
     use crate::kernel::log::Record;
 
     fn frontier(count: u8) -> Frontier {
-        let logs = (0..count).map(|n| (AuthorId([n; 32]), u64::from(n) + 1));
+        let held = |n| Held {
+            author: AuthorId([n; 32]),
+            length: u64::from(n) + 1,
+            root: Hash([n + 5; 32]),
+        };
+        let logs = (0..count).map(held);
         Frontier { swarm: SwarmId([9; 32]), logs: logs.collect() }
     }
 
@@ -322,7 +371,8 @@ mod tests {
 
     #[test]
     fn every_message_reads_as_it_was_written_and_no_cut_does() {
-        let requests = [Request::Frontier(frontier(3)), fetch()];
+        let prove = Request::Prove { author: AuthorId([7; 32]), index: 9 };
+        let requests = [Request::Frontier(frontier(3)), fetch(), prove];
         for request in requests {
             let bytes = request.to_bytes();
             assert_eq!(Request::from_bytes(&bytes), Ok(request));
@@ -355,7 +405,8 @@ mod tests {
         assert_eq!(hex::encode(bytes), "01830201000000000000");
         let bytes = Request::Frontier(frontier(1)).to_bytes();
         let (swarm, author) = ("09".repeat(32), "00".repeat(32));
-        let expected = format!("0101{swarm}01000000{author}0100000000000000");
+        let root = "05".repeat(32);
+        let expected = format!("0101{swarm}01000000{author}0100000000000000{root}");
         assert_eq!(hex::encode(bytes), expected);
     }
 
@@ -375,7 +426,7 @@ mod tests {
         let twice = Request::Frontier(twice).to_bytes();
         assert_eq!(read(&twice), Err(MessageError::Order(AuthorId([0; 32]))));
         let mut empty = frontier(1);
-        empty.logs[0].1 = 0;
+        empty.logs[0].length = 0;
         let empty = Request::Frontier(empty).to_bytes();
         assert_eq!(read(&empty), Err(MessageError::Length(0)));
         let response = Response::from_bytes;
@@ -389,7 +440,7 @@ mod tests {
         for n in 0..u16::try_from(MAX_FRONTIER_LOGS).unwrap() {
             let mut author = [0; 32];
             author[..2].copy_from_slice(&n.to_be_bytes());
-            logs.push((AuthorId(author), 1));
+            logs.push(Held { author: AuthorId(author), length: 1, root: Hash([0; 32]) });
         }
         let swarm = SwarmId([9; 32]);
         let bytes = Request::Frontier(Frontier { swarm, logs }).to_bytes();

@@ -9,8 +9,12 @@
 //! store, and verifies and stores what arrived. Nothing here believes a record or a head; a length
 //! that a peer names is a reason to ask that peer, and nothing else.
 //!
+//! Where two copies of a log do not fit each other, the machine finds out whether the log forked
+//! or the peer lied, and proves a fork ([`Output::Forked`]).
+//!
 //! `schema/sync.md` has the messages' bytes and the rules between nodes.
 
+mod compare;
 mod fetch;
 mod io;
 mod machine;
@@ -20,9 +24,10 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
+pub use compare::Compared;
 pub use io::{IngestError, Input, Output};
 pub use machine::{Config, Lag, Sync};
 pub use message::{
-    Frontier, MAX_FETCH_BYTES, MAX_FRONTIER_LOGS, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES,
+    Frontier, Held, MAX_FETCH_BYTES, MAX_FRONTIER_LOGS, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES,
     MessageError, Refusal, Request, Response, VERSION,
 };

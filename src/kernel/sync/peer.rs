@@ -35,6 +35,8 @@ pub(super) struct Peer {
     pub(super) frontier_at_ms: u64,
     /// The last author of our last frontier, when our logs did not fit into it.
     pub(super) told: Option<AuthorId>,
+    /// It named all logs that it holds, since the last time that there were new ones.
+    pub(super) named_all: bool,
 }
 
 /// What a peer says of one log.
@@ -48,6 +50,8 @@ pub(super) struct Claim {
     pub(super) failures: u32,
     /// Not to be asked for this log before.
     pub(super) not_before_ms: u64,
+    /// Its copy was compared with ours, and is the same up to here.
+    pub(super) agreed: u64,
 }
 
 /// What outlives a connection: how often a peer was penalised, and until when.
@@ -67,6 +71,7 @@ impl Peer {
             fetch_bytes: FIRST_FETCH_BYTES,
             frontier_at_ms: now_ms,
             told: None,
+            named_all: false,
         }
     }
 
@@ -112,7 +117,7 @@ impl Peer {
 
 impl Claim {
     fn none() -> Self {
-        Self { length: 0, own: false, failures: 0, not_before_ms: 0 }
+        Self { length: 0, own: false, failures: 0, not_before_ms: 0, agreed: 0 }
     }
 }
 

@@ -4,9 +4,9 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use super::io::Output;
 use super::machine::Sync;
-use super::message::{Frontier, MAX_FRONTIER_LOGS, MessageError, Refusal, Request, Response};
+use super::message::{Frontier, Held, MAX_FRONTIER_LOGS, MessageError, Refusal, Request, Response};
 use crate::kernel::identity::AuthorId;
-use crate::kernel::log::Range;
+use crate::kernel::log::{Branch, Range};
 
 impl Sync {
     pub(super) fn request(&mut self, peer: AuthorId, id: u64, bytes: &[u8], out: &mut Vec<Output>) {
@@ -22,6 +22,7 @@ impl Sync {
             Ok(Request::Fetch { author, from, max_bytes }) => {
                 self.fetch_asked((peer, id), author, from, max_bytes, out);
             }
+            Ok(Request::Prove { author, index }) => self.prove_asked(peer, id, author, index, out),
             // A later version of this program may ask what this one does not know: no offence.
             Err(MessageError::Version(_) | MessageError::Type(_)) => {
                 respond(peer, id, &Response::Refused(Refusal::Unknown), out);
@@ -38,8 +39,8 @@ impl Sync {
             return respond(peer, id, &Response::Refused(Refusal::OtherSwarm), out);
         }
         let ours = self.frontier_for(&peer);
-        self.take_claims(peer, theirs);
         respond(peer, id, &Response::Frontier(ours), out);
+        self.take_claims(peer, theirs, out);
     }
 
     /// Our logs for a peer: all of them, or the next ones that fit.
@@ -47,11 +48,14 @@ impl Sync {
         let told = self.peers.get(peer).and_then(|peer| peer.told);
         let start = told.map_or(Unbounded, Excluded);
         let held = self.logs.range((start, Unbounded)).filter(|(_, log)| log.length > 0);
-        let mut held = held.map(|(author, log)| (*author, log.length));
+        let mut held = held.map(|(author, log)| {
+            let (author, length, root) = (*author, log.length, log.root);
+            Held { author, length, root }
+        });
         let logs: Vec<_> = held.by_ref().take(MAX_FRONTIER_LOGS).collect();
         let more = held.next().is_some();
         if let Some(peer) = self.peers.get_mut(peer) {
-            peer.told = logs.last().filter(|_| more).map(|(author, _)| *author);
+            peer.told = logs.last().filter(|_| more).map(|held| held.author);
         }
         let swarm = self.swarm;
         Frontier { swarm, logs }
@@ -72,16 +76,71 @@ impl Sync {
             let length = log.length;
             return respond(peer, id, &Response::Nothing { length }, out);
         }
+        if self.begin_read(peer, id, out) {
+            out.push(Output::Read { peer, id, author, from, max_bytes });
+        }
+    }
+
+    fn prove_asked(
+        &mut self,
+        peer: AuthorId,
+        id: u64,
+        author: AuthorId,
+        index: u64,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(log) = self.logs.get(&author) else {
+            return respond(peer, id, &Response::Refused(Refusal::UnknownLog), out);
+        };
+        if index >= log.length {
+            let length = log.length;
+            return respond(peer, id, &Response::Nothing { length }, out);
+        }
+        if self.begin_read(peer, id, out) {
+            out.push(Output::Prove { peer, answers: Some(id), author, index });
+        }
+    }
+
+    /// Whether the store may be read for a request. Otherwise the peer is told to come again.
+    fn begin_read(&mut self, peer: AuthorId, id: u64, out: &mut Vec<Output>) -> bool {
         let full = self.reads.len() >= self.config.reads;
         let reader = self.peers.get_mut(&peer);
         let reader = reader.filter(|peer| !full && peer.reading < self.config.reads_per_peer);
         let Some(reader) = reader else {
-            return respond(peer, id, &Response::Refused(Refusal::Busy), out);
+            respond(peer, id, &Response::Refused(Refusal::Busy), out);
+            return false;
         };
-        if self.reads.insert((peer, id)) {
-            reader.reading += 1;
-            out.push(Output::Read { peer, id, author, from, max_bytes });
+        let new = self.reads.insert((peer, id));
+        reader.reading += usize::from(new);
+        new
+    }
+
+    /// Whether the peer still waits for what was read.
+    fn end_read(&mut self, peer: AuthorId, id: u64) -> bool {
+        let waits = self.reads.remove(&(peer, id));
+        if let Some(reader) = self.peers.get_mut(&peer).filter(|_| waits) {
+            reader.reading -= 1;
         }
+        waits
+    }
+
+    pub(super) fn proof_read(
+        &mut self,
+        (peer, id): (AuthorId, u64),
+        author: &AuthorId,
+        result: Result<Option<Box<Branch>>, String>,
+        out: &mut Vec<Output>,
+    ) {
+        if !self.end_read(peer, id) {
+            return;
+        }
+        let response = match result {
+            Ok(Some(branch)) if self.logs.contains_key(author) => Response::Proof(branch),
+            Ok(Some(_)) => Response::Refused(Refusal::UnknownLog),
+            Ok(None) => Response::Nothing { length: 0 },
+            Err(_) => Response::Refused(Refusal::Failed),
+        };
+        respond(peer, id, &response, out);
     }
 
     pub(super) fn read_done(
@@ -91,12 +150,8 @@ impl Sync {
         result: Result<Option<Range>, String>,
         out: &mut Vec<Output>,
     ) {
-        if !self.reads.remove(&(peer, id)) {
-            // The peer disconnected while the store was read.
+        if !self.end_read(peer, id) {
             return;
-        }
-        if let Some(reader) = self.peers.get_mut(&peer) {
-            reader.reading -= 1;
         }
         let response = match result {
             // Membership may have ended while the store was read.

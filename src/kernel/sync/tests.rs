@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::machine::Config;
 use super::*;
 use crate::kernel::identity::{AuthorId, SecretKey, SwarmId};
-use crate::kernel::log::{MAX_LENGTH, Range, Record, Tip};
+use crate::kernel::log::{Hash, MAX_LENGTH, Range, Record, Tip};
 
 const SWARM: SwarmId = SwarmId([1; 32]);
 
@@ -31,6 +31,11 @@ fn range(author: u8, from: u64, appends: u64) -> Range {
         tip = append.tip().clone();
     }
     Range { author: id(author), from, records, heads }
+}
+
+/// The root of the log that [`range`] is a part of.
+fn root(author: u8, length: u64) -> Hash {
+    range(author, 0, length).heads.last().map_or_else(|| Hash::root(0, &[]), |head| head.root)
 }
 
 fn members(all: impl Iterator<Item = u8>) -> Input {
@@ -85,6 +90,7 @@ impl Node {
     }
 
     fn stored(&mut self, peer: u8, author: u8, result: Result<u64, IngestError>) -> Vec<Output> {
+        let result = result.map(|length| (length, root(author, length)));
         self.on(Input::Ingested { peer: id(peer), author: id(author), result })
     }
 
@@ -95,8 +101,12 @@ impl Node {
 }
 
 fn frontier(logs: &[(u8, u64)]) -> Response {
-    let mut logs: Vec<_> = logs.iter().map(|(n, length)| (id(*n), *length)).collect();
-    logs.sort_unstable();
+    let held = |(n, length): &(u8, u64)| {
+        let (author, length) = (id(*n), *length);
+        Held { author, length, root: root(*n, length) }
+    };
+    let mut logs: Vec<_> = logs.iter().map(held).collect();
+    logs.sort_unstable_by_key(|held| held.author);
     Response::Frontier(Frontier { swarm: SWARM, logs })
 }
 
@@ -114,7 +124,7 @@ fn asked(out: &[Output]) -> Vec<(AuthorId, u64, Request)> {
 fn fetched(out: &[Output]) -> (AuthorId, u64, AuthorId, u64) {
     let mut fetches = asked(out).into_iter().filter_map(|(peer, id, request)| match request {
         Request::Fetch { author, from, .. } => Some((peer, id, author, from)),
-        Request::Frontier(_) => None,
+        Request::Frontier(_) | Request::Prove { .. } => None,
     });
     let first = fetches.next().expect("a fetch");
     assert_eq!(fetches.next(), None, "one fetch");
@@ -226,6 +236,31 @@ fn a_former_members_log_is_held_as_far_as_it_stands() {
     assert_eq!(fetches(&node.stored(2, 5, Ok(3))), 0, "the rest does not stand");
     let out = node.told(5, &[]);
     assert_eq!(responses(&out), [Response::Refused(Refusal::NotAMember)]);
+}
+
+#[test]
+fn a_log_that_is_nobodys_for_a_while_is_stored_once_at_a_time() {
+    let ingests = |out: &[Output]| {
+        out.iter().filter(|output| matches!(output, Output::Ingest { .. })).count()
+    };
+    let range = |count| Response::Range(range(4, 0, count));
+    // While its range is being stored.
+    let mut node = Node::with(&[2, 3]);
+    let (_, request, ..) = fetched(&node.told(2, &[(4, 9)]));
+    assert_eq!(ingests(&node.answer(2, request, &range(3))), 1);
+    let _ = node.on(members([1, 2, 3].into_iter()));
+    let _ = node.on(members(1..=5));
+    assert_eq!(fetches(&node.told(3, &[(4, 9)])), 0, "it is still being stored");
+    assert_eq!(fetched(&node.stored(2, 4, Ok(3))).3, 3);
+    // While it is being fetched: of the two answers, one counts.
+    let mut node = Node::with(&[2, 3]);
+    let (_, first, ..) = fetched(&node.told(2, &[(4, 9)]));
+    let _ = node.on(members([1, 2, 3].into_iter()));
+    let _ = node.on(members(1..=5));
+    let (peer, second, ..) = fetched(&node.told(3, &[(4, 9)]));
+    assert_eq!(peer, id(3));
+    assert_eq!(ingests(&node.answer(2, first, &range(3))), 0);
+    assert_eq!(ingests(&node.answer(3, second, &range(3))), 1);
 }
 
 #[test]
@@ -423,7 +458,7 @@ fn gaps_and_our_own_failures_are_nobodys_fault() {
     let (_, request, ..) = {
         let mut node = Node::with(&[2]);
         let fetch = fetched(&node.told(2, &[(4, 9)]));
-        let local = Input::Local { author: id(4), length: 2 };
+        let local = Input::Local { author: id(4), length: 2, root: root(4, 2) };
         assert_eq!(node.on(local), []);
         let out = node.answer(2, fetch.1, &Response::Range(range(4, 0, 3)));
         assert_eq!(fetched(&out).3, 2);
@@ -438,8 +473,8 @@ fn what_is_asked_of_us_is_read_and_answered_within_limits() {
     let (author, from, max_bytes) = (id(1), 0, 1000);
     let fetch = Request::Fetch { author, from, max_bytes };
     assert_eq!(responses(&node.ask(2, &fetch)), [Response::Nothing { length: 0 }]);
-    let length = 4;
-    let _ = node.on(Input::Local { author, length });
+    let (length, root) = (4, root(1, 4));
+    let _ = node.on(Input::Local { author, length, root });
     let peer = id(2);
     let read = Output::Read { peer, id: 77, author, from, max_bytes };
     assert_eq!(node.ask(2, &fetch), [read]);
@@ -488,8 +523,8 @@ fn more_logs_than_a_frontier_holds_take_turns() {
     let peers = members.clone();
     let _ = sync.handle(0, Input::Members { peers, logs });
     for author in &members {
-        let author = *author;
-        let _ = sync.handle(0, Input::Local { author, length: 1 });
+        let (author, root) = (*author, Hash([1; 32]));
+        let _ = sync.handle(0, Input::Local { author, length: 1, root });
     }
     let mut told = Vec::new();
     let out = sync.handle(0, Input::Connected(name(3)));
@@ -506,6 +541,6 @@ fn more_logs_than_a_frontier_holds_take_turns() {
         let Response::Frontier(frontier) = response else { unreachable!("a frontier") };
         told.extend(frontier.logs);
     }
-    let told: BTreeSet<_> = told.into_iter().map(|(author, _)| author).collect();
+    let told: BTreeSet<_> = told.into_iter().map(|held| held.author).collect();
     assert_eq!(told, members);
 }

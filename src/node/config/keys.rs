@@ -154,6 +154,9 @@ section! {
         /// What is logged: a level (error, warn, info, debug, trace, off), or a level for each
         /// part of the program, such as "info,bzzz::net=debug".
         log_level: String = text(Form::LogFilter, "info");
+        /// How often this node records which heads of other logs it holds, if anything is new in
+        /// them, so that nobody can rewrite those logs without it; 0 for never.
+        witness_seconds: u64 = integer(0, 86_400, 60);
     }
 }
 
@@ -184,6 +187,10 @@ section! {
         mdns: bool = flag(true);
         /// How many connections are open at once, of both directions together.
         max_connections: u32 = integer(1, 10_000, 128);
+        /// How long a node that starts waits for a peer that it can ask for its own log, in
+        /// seconds, before it appends. It waits only if there are other members. A restored copy
+        /// of a store forks the log if it appends before it has fetched what it said since.
+        own_log_seconds: u64 = integer(0, 86_400, 10);
     }
 }
 
@@ -289,9 +296,8 @@ section! {
         idle_seconds: u64 = integer(1, 86_400, 60);
         /// How long an answer may be, in tokens.
         max_tokens: u32 = integer(16, 1_000_000, 2_048);
-        /// How much the model is told at once, in characters; those beyond ASCII count as two to
-        /// four. Older steps are left out first.
-        context_chars: u32 = integer(1_000, 10_000_000, 24_000);
+        /// How much the model is told at once, in bytes of UTF-8. Older steps are left out first.
+        context_bytes: u32 = integer(1_000, 10_000_000, 24_000);
     }
 }
 

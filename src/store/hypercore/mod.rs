@@ -429,6 +429,15 @@ impl LogStore for HyperStore {
         })
     }
 
+    fn truncate(
+        &self,
+        author: &AuthorId,
+        length: u64,
+        index: &[IndexEntry],
+    ) -> Result<(), StoreError> {
+        self.drop_end(author, length, index)
+    }
+
     fn erase(&self, places: &[(AuthorId, u64)]) -> Result<(), StoreError> {
         self.erase_bodies(places)
     }

@@ -14,8 +14,8 @@ use self::acknowledged::Acknowledged;
 use super::lengths_behind;
 use crate::kernel::identity::{AuthorId, SwarmId};
 use crate::kernel::log::{
-    Append, Hash, IndexEntry, LogInfo, LogStore, NodeId, RecordRef, SignedHead, StoreError,
-    TILE_LEAVES, Tile,
+    Append, Hash, IndexEntry, LogInfo, LogStore, MAX_LENGTH, NodeId, RecordRef, SignedHead,
+    StoreError, TILE_HEIGHT, TILE_LEAVES, Tile,
 };
 
 mod acknowledged;
@@ -119,14 +119,15 @@ impl RocksStore {
     fn logs_behind(&self, appends: &[Append]) -> Result<BTreeMap<AuthorId, Log>, StoreError> {
         let logs = self.logs.read().unwrap_or_else(PoisonError::into_inner);
         let lengths = lengths_behind(appends, |author| logs.get(author).map_or(0, |l| l.length))?;
-        let mut next = logs.len();
+        // Logs may have been dropped, so that there can be greater numbers than logs.
+        let mut next = logs.values().map(|log| log.number).max().unwrap_or(0);
         let mut behind = BTreeMap::new();
         for (author, length) in lengths {
             let number = match logs.get(&author) {
                 Some(log) => log.number,
                 None => {
                     next += 1;
-                    u32::try_from(next).expect("a swarm has far fewer than 2^32 members")
+                    next
                 }
             };
             behind.insert(author, Log { number, length });
@@ -152,6 +153,22 @@ impl RocksStore {
             }
         }
         Ok(found)
+    }
+
+    /// Deletes from a batch's point of view all of a log from a length on.
+    fn delete_end(&self, batch: &mut WriteBatch, number: u32, length: u64) {
+        let (log, next_log) = (|n: u64| keys::at(number, n), keys::at(number + 1, 0));
+        batch.delete_range_cf(self.family(keys::RECORDS), log(length), next_log);
+        batch.delete_range_cf(self.family(keys::HEADS), log(length + 1), next_log);
+        let tiles = length / TILE_LEAVES as u64;
+        batch.delete_range_cf(self.family(keys::TILES), log(tiles), next_log);
+        let nodes = self.family(keys::NODES);
+        let end_of = |height: u8| keys::node(number, NodeId { height: height + 1, offset: 0 });
+        for height in TILE_HEIGHT..=MAX_LENGTH.ilog2().try_into().unwrap_or(u8::MAX) {
+            // The first node of this height that is not complete within the length.
+            let first = NodeId { height, offset: length >> height };
+            batch.delete_range_cf(nodes, keys::node(number, first), end_of(height));
+        }
     }
 
     fn put_append(&self, batch: &mut WriteBatch, number: u32, append: &Append) {
@@ -207,6 +224,45 @@ impl LogStore for RocksStore {
         }
         let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
         logs.extend(behind);
+        drop(logs);
+        writer.promise(&self.db);
+        Ok(())
+    }
+
+    fn truncate(
+        &self,
+        author: &AuthorId,
+        length: u64,
+        index: &[IndexEntry],
+    ) -> Result<(), StoreError> {
+        let mut writer = self.writer()?;
+        let Some(log) = self.log(author).filter(|log| log.length > length) else {
+            return Ok(());
+        };
+        let head = length.checked_sub(1).map(|above| self.heads(author, above, 1)).transpose()?;
+        if head.is_some_and(|heads| heads.first().is_none_or(|head| head.length != length)) {
+            return Err(StoreError::Gap { author: *author, length: log.length, from: length });
+        }
+        let mut batch = WriteBatch::default();
+        self.delete_end(&mut batch, log.number, length);
+        if length == 0 {
+            batch.delete_cf(self.family(keys::META), keys::log(&author.0));
+        }
+        let groups = self.family(keys::GROUPS);
+        for entry in index {
+            batch.delete_cf(groups, keys::place(&entry.group, &entry.place));
+        }
+        // No name in UTF-8 has a byte of 0xff.
+        batch.delete_range_cf(self.family(keys::CACHE), &[][..], &[u8::MAX][..]);
+        if let Err(error) = self.db.write_opt(batch, &synced()) {
+            writer.poisoned = true;
+            return Err(io("drop the end of a log", &error));
+        }
+        let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
+        match length {
+            0 => logs.remove(author),
+            _ => logs.insert(*author, Log { number: log.number, length }),
+        };
         drop(logs);
         writer.promise(&self.db);
         Ok(())

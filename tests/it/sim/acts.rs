@@ -2,6 +2,7 @@
 
 use bzzz::kernel::agent::{self, AgentConfig, Budget, Effect};
 use bzzz::kernel::event::Draft;
+use bzzz::kernel::event::kinds::ForkProven;
 use bzzz::kernel::fold::SwarmState;
 use bzzz::kernel::identity::AuthorId;
 use bzzz::kernel::log::Range;
@@ -24,7 +25,7 @@ impl World {
             Ok(length) => {
                 self.count("appends");
                 let author = self.nodes[n].id;
-                self.sync(n, Input::Local { author, length });
+                self.tell_length(n, author);
                 self.grown(n, author, length);
                 true
             }
@@ -45,6 +46,11 @@ impl World {
             }
         }
         self.tell_members(n);
+    }
+
+    pub(super) fn tell_length(&mut self, n: usize, author: AuthorId) {
+        let (length, root) = self.nodes[n].engine().tip(&author);
+        self.sync(n, Input::Local { author, length, root });
     }
 
     pub(super) fn tell_members(&mut self, n: usize) {
@@ -71,10 +77,19 @@ impl World {
                 self.send(n, to, id, bytes);
             }
             Output::Respond { id, bytes, .. } => self.respond(n, id, bytes),
-            read @ Output::Read { .. } => {
+            read @ (Output::Read { .. } | Output::Prove { .. }) => {
                 let after = self.rng.range(0..20);
                 let node = n;
                 self.later(after, Event::Read { node, life, read });
+            }
+            Output::Forked { proof } => {
+                self.count("proofs");
+                let proven = ForkProven { proof: proof.to_bytes() };
+                let (author, index) = (proof.author(), proof.index());
+                let known = self.nodes[n].engine().read(|s| !s.members.stands(&author, index));
+                if author != self.nodes[n].id && !known {
+                    self.append(n, &[Draft::general(proven)]);
+                }
             }
             Output::Ingest { peer, range } => {
                 let after = self.rng.range(0..20);
@@ -174,8 +189,15 @@ impl World {
     }
 
     pub(super) fn read(&mut self, n: usize, life: u64, read: &Output) {
+        if let Output::Prove { peer, answers, author, index } = *read
+            && self.is_alive(n, life)
+        {
+            let branch = self.nodes[n].engine().branch(&author, index);
+            let result = branch.map(|branch| branch.map(Box::new)).map_err(|e| e.to_string());
+            return self.sync(n, Input::Proved { peer, answers, author, index, result });
+        }
         let Output::Read { peer, id, author, from, max_bytes } = *read else {
-            unreachable!("only reads are queued as reads");
+            return;
         };
         if !self.is_alive(n, life) {
             return;
@@ -194,7 +216,7 @@ impl World {
         match self.nodes[n].ingest(range, self.now_ms) {
             Err(Crashed) => self.crash(n),
             Ok(result) => {
-                let length = result.as_ref().ok().copied();
+                let length = result.as_ref().ok().map(|(length, _)| *length);
                 let ingested = Input::Ingested { peer, author, result };
                 self.sync(n, ingested);
                 if let Some(length) = length {

@@ -1,8 +1,8 @@
 //! What a malicious member answers instead of the truth.
 
 use bzzz::kernel::identity::AuthorId;
-use bzzz::kernel::log::MAX_LENGTH;
-use bzzz::kernel::sync::{Frontier, Response};
+use bzzz::kernel::log::{Hash, MAX_LENGTH};
+use bzzz::kernel::sync::{Frontier, Held, Response};
 
 use super::rng::Rng;
 
@@ -52,8 +52,9 @@ fn boast(frontier: &mut Frontier, logs: &[AuthorId], rng: &mut Rng) {
         1 => rng.range(1..1000),
         _ => rng.range(1..40),
     };
-    let mut all: Vec<(AuthorId, u64)> = logs.iter().map(|log| (*log, longer(rng))).collect();
-    all.sort_unstable();
-    all.dedup_by_key(|(author, _)| *author);
+    let held = |(author, length)| Held { author, length, root: Hash([7; 32]) };
+    let mut all: Vec<Held> = logs.iter().map(|log| held((*log, longer(rng)))).collect();
+    all.sort_unstable_by_key(|held| held.author);
+    all.dedup_by_key(|held| held.author);
     frontier.logs = all;
 }

@@ -78,7 +78,11 @@ impl Node {
         let engine = Engine::open(store, self.key.clone(), swarm, wall_ms);
         let engine = engine.expect("the store is whole");
         let lengths = engine.lengths().into_iter();
-        let inputs = lengths.map(|(author, length)| Input::Local { author, length }).collect();
+        let local = |(author, length)| {
+            let (_, root) = engine.tip(&author);
+            Input::Local { author, length, root }
+        };
+        let inputs = lengths.map(local).collect();
         let config = self.agent_config.clone();
         let process = self.life * 1000 + entropy % 1000;
         self.memory = Some(Memory {
@@ -106,7 +110,7 @@ impl Node {
         let memory = self.memory();
         let (mut peers, mut logs, founded) = memory.engine.read(|state| {
             let all = state.members.members.iter();
-            let logs = all.map(|(author, m)| (*author, m.revoked_at.unwrap_or(MAX_LENGTH)));
+            let logs = all.map(|(author, m)| (*author, m.stands_to().unwrap_or(MAX_LENGTH)));
             let logs: BTreeMap<_, _> = logs.collect();
             (state.members.present(), logs, state.members.founded.is_some())
         });
@@ -141,19 +145,24 @@ impl Node {
         &mut self,
         range: Range,
         now_ms: u64,
-    ) -> Result<Result<u64, IngestError>, Crashed> {
+    ) -> Result<Result<(u64, Hash), IngestError>, Crashed> {
         let (author, wall_ms) = (range.author, self.now(now_ms).wall_ms);
         let error = match self.engine().ingest(range, wall_ms) {
             Ok(length) => {
                 self.acknowledge(author, length);
-                return Ok(Ok(length));
+                return Ok(Ok(self.engine().tip(&author)));
             }
             Err(error) => error,
         };
         Ok(Err(match error {
             engine::IngestError::Gap { expected, .. } => IngestError::Gap { length: expected },
             engine::IngestError::Invalid(error) => IngestError::Invalid(error.to_string()),
+            engine::IngestError::Withheld(_) => IngestError::Invalid(error.to_string()),
+            engine::IngestError::Events(error) => IngestError::Invalid(error.to_string()),
             engine::IngestError::NotAMember(_) => IngestError::NotAMember,
+            engine::IngestError::Conflict { .. } => IngestError::Conflict,
+            engine::IngestError::OtherBranch(_) => IngestError::OtherBranch,
+            engine::IngestError::OwnLog => IngestError::OwnLog,
             engine::IngestError::Engine(EngineError::Store(StoreError::Io { .. })) => {
                 return Err(Crashed);
             }

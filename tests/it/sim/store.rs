@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bzzz::kernel::identity::AuthorId;
 use bzzz::kernel::log::{
     Append, Hash, IndexEntry, LogInfo, LogStore, NodeId, Record, RecordRef, SignedHead, StoreError,
-    Tile,
+    TILE_LEAVES, Tile,
 };
 
 /// When the machine crashes in the next commit.
@@ -39,6 +39,7 @@ enum Write {
     Index(IndexEntry),
     Cache(String, Vec<u8>),
     Erase(AuthorId, u64),
+    Truncate(AuthorId, u64, Vec<IndexEntry>),
 }
 
 #[derive(Default)]
@@ -116,6 +117,21 @@ impl Disk {
                     *record = record.as_ref().without_body();
                 }
             }
+            Write::Truncate(author, length, index) => {
+                if let Some(log) = self.logs.get_mut(author) {
+                    log.records.truncate(usize::try_from(*length).expect("a small log"));
+                    log.heads.retain(|covered, _| covered <= length);
+                    log.tiles.retain(|number, _| *number < length / TILE_LEAVES as u64);
+                    log.nodes.retain(|node, _| node.first_leaf() + node.width() <= *length);
+                }
+                if *length == 0 {
+                    self.logs.remove(author);
+                }
+                for entry in index {
+                    self.groups.entry(entry.group).or_default().remove(&entry.place);
+                }
+                self.cache.clear();
+            }
         }
     }
 }
@@ -169,6 +185,22 @@ impl LogStore for SimStore {
         for entry in index {
             inner.stage(Write::Index(*entry));
         }
+        inner.crash_at(CrashPoint::BeforeSync)?;
+        inner.sync();
+        inner.crash_at(CrashPoint::AfterSync)
+    }
+
+    fn truncate(
+        &self,
+        author: &AuthorId,
+        length: u64,
+        index: &[IndexEntry],
+    ) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        if inner.dead {
+            return Err(StoreError::Poisoned);
+        }
+        inner.stage(Write::Truncate(*author, length, index.to_vec()));
         inner.crash_at(CrashPoint::BeforeSync)?;
         inner.sync();
         inner.crash_at(CrashPoint::AfterSync)

@@ -46,6 +46,17 @@ pub enum CommandStatus {
     Lost(String),
 }
 
+/// Output is text for programs to read where it is text, and hexadecimal digits where it is not.
+fn text_or_hex<S: serde::Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::SerializeMap as _;
+    let mut field = to.serialize_map(Some(1))?;
+    match std::str::from_utf8(bytes) {
+        Ok(text) => field.serialize_entry("text", text)?,
+        Err(_) => field.serialize_entry("hex", &hex::encode(bytes))?,
+    }
+    field.end()
+}
+
 payload! {
     /// The sandbox is ready and holds the files of a commit.
     pub struct SandboxOpened {
@@ -150,6 +161,7 @@ payload! {
         /// When, in milliseconds since the command's start.
         pub at_ms: u64,
         /// What.
+        #[serde(flatten, serialize_with = "text_or_hex")]
         pub bytes: Vec<u8>,
     }
 

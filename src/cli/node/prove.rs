@@ -1,0 +1,165 @@
+//! `bzzz prove`: one event, or the beginning of a log, as a file that proves itself.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::context::{Context, out, print_json, write_whole};
+use super::error::{Error, Result};
+use super::log;
+use crate::engine::Engine;
+use crate::kernel::audit::{HeadsProof, Proof, ProofFile};
+use crate::kernel::identity::AuthorId;
+use crate::kernel::log::{Hash, SignedHead, Tip, TreeReader, prove_consistency};
+use crate::web::members;
+
+/// The fewest digits of an event's id that name it.
+const MIN_PREFIX: usize = 4;
+
+/// Write a proof that anybody can verify offline, with a key and nothing else
+///
+/// Of one event: that it is in its author's log. Of two heads: that the shorter log is the beginning
+/// of the longer one. `bzzz-verify proof FILE --author KEY` checks it. It works beside a running
+/// node.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(super) struct ProveArgs {
+    /// The event: its id, at least four digits that only its id begins with, or AUTHOR:INDEX
+    #[arg(required_unless_present = "heads", conflicts_with = "heads")]
+    event: Option<String>,
+    /// Prove that an author's log of FROM records is the beginning of its log of TO records, or of
+    /// what is here of it
+    #[arg(long, num_args = 2..=3, value_names = ["AUTHOR", "FROM", "TO"])]
+    heads: Option<Vec<String>>,
+    /// The file; named after the event or the author otherwise
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+const AFTER: &str = "\
+Examples:
+  bzzz prove 81394770ea
+  bzzz prove maple:17 -o claim.bzzz-event
+  bzzz prove --heads maple 100 200";
+
+pub(super) fn run(context: &Context, args: &ProveArgs) -> Result<()> {
+    let config = context.config(&[])?;
+    let Some(engine) = context.reader(&config)? else {
+        let what = "the node keeps its logs in memory, where nothing can be proven from";
+        return Err(Error::new(what).hint("set `store.kind` to \"rocksdb\" in bzzz.toml"));
+    };
+    let (file, name) = match (&args.event, &args.heads) {
+        (_, Some(heads)) => prove_heads(&engine, heads)?,
+        (Some(event), None) => prove_event(&engine, event)?,
+        (None, None) => return Err(Error::usage("name an event or heads")),
+    };
+    let path = args.out.clone().unwrap_or_else(|| PathBuf::from(name));
+    let bytes = file.to_bytes();
+    write_whole(&path, &bytes, false)
+        .map_err(|error| Error::new(format!("{} cannot be written: {error}", path.display())))?;
+    say(context, &file, &path, bytes.len())
+}
+
+fn say(context: &Context, file: &ProofFile, path: &Path, bytes: usize) -> Result<()> {
+    let author = file.author();
+    if context.json {
+        let (file, swarm) = (path, file.swarm);
+        return print_json(
+            &json!({ "file": file, "bytes": bytes, "swarm": swarm, "author": author }),
+        );
+    }
+    let (mut out, path) = (out(), path.display());
+    writeln!(out, "Wrote {path}, {bytes} bytes.")?;
+    writeln!(out, "Check it: bzzz-verify proof {path} --author {author}")?;
+    Ok(out.flush()?)
+}
+
+fn prove_event(engine: &Engine, text: &str) -> Result<(ProofFile, String)> {
+    let (author, index) = find(engine, text)?;
+    let Some(signed) = engine.signed_event(&author, index)? else {
+        let length = engine.lengths().get(&author).copied().unwrap_or(0);
+        let what = format!("log {author} has no record {index}; it has {length} here");
+        return Err(Error::new(what));
+    };
+    let name = format!("{}.bzzz-event", signed.record.as_ref().leaf(&author).short());
+    Ok((ProofFile { swarm: engine.swarm(), proof: Proof::Event(Box::new(signed)) }, name))
+}
+
+/// Where the event stands that a text names.
+fn find(engine: &Engine, text: &str) -> Result<(AuthorId, u64)> {
+    if let Some((name, index)) = text.rsplit_once(':') {
+        let index = index.parse().map_err(|_| {
+            Error::usage(format!("{index:?} is no index")).hint("AUTHOR:INDEX, such as maple:17")
+        })?;
+        return Ok((log::author(name, &members::list(engine))?, index));
+    }
+    let prefix = text.to_ascii_lowercase();
+    let digits = prefix.bytes().all(|b| b.is_ascii_hexdigit());
+    if !digits || !(MIN_PREFIX..=64).contains(&prefix.len()) {
+        return Err(Error::usage(format!("{text:?} names no event")).hint(
+            "an event is named by its id, at least four digits of it, or AUTHOR:INDEX; \
+             `bzzz log --json` shows them",
+        ));
+    }
+    let (even, odd) = prefix.split_at(prefix.len() / 2 * 2);
+    let whole = hex::decode(even).unwrap_or_default();
+    let half = odd.chars().next().and_then(|digit| digit.to_digit(16));
+    let begins = |leaf: &Hash| {
+        let next = leaf.0.get(whole.len()).map(|byte| u32::from(byte >> 4));
+        leaf.0.starts_with(&whole) && (half.is_none() || half == next)
+    };
+    let mut found = Vec::new();
+    for author in engine.lengths().into_keys() {
+        engine.store().scan(&author, 0, &mut |index, record| {
+            if begins(&record.leaf(&author)) {
+                found.push((author, index));
+            }
+            true
+        })?;
+    }
+    match found[..] {
+        [one] => Ok(one),
+        [] => Err(Error::new(format!("no event's id begins with {text}"))),
+        _ => Err(Error::new(format!("{text} begins the ids of {} events", found.len()))),
+    }
+}
+
+fn prove_heads(engine: &Engine, words: &[String]) -> Result<(ProofFile, String)> {
+    let [name, from, rest @ ..] = words else {
+        return Err(Error::usage("--heads takes an author, a length and perhaps another"));
+    };
+    let author = log::author(name, &members::list(engine))?;
+    let length = |text: &String| {
+        text.parse::<u64>()
+            .ok()
+            .filter(|length| *length > 0)
+            .ok_or_else(|| Error::usage(format!("{text:?} is no length of a log")))
+    };
+    let from = head(engine, author, length(from)?)?;
+    let to = match rest.first() {
+        Some(to) => head(engine, author, length(to)?)?,
+        None => engine.head(&author)?.unwrap_or_else(|| from.clone()),
+    };
+    if from.length > to.length {
+        return Err(Error::usage(format!("{} is longer than {}", from.length, to.length)));
+    }
+    let tip = Tip::open(engine.store(), author)?;
+    let tree = TreeReader::new(engine.store(), &tip);
+    let consistency = prove_consistency(&tree, from.length, to.length)?;
+    let name = format!("{}-{}-{}.bzzz-heads", author.short(), from.length, to.length);
+    let proof = Proof::Heads(Box::new(HeadsProof { from, to, consistency }));
+    Ok((ProofFile { swarm: engine.swarm(), proof }, name))
+}
+
+/// The head of exactly this length.
+fn head(engine: &Engine, author: AuthorId, length: u64) -> Result<SignedHead> {
+    let next = engine.store().heads(&author, length - 1, 1)?.pop();
+    match next {
+        Some(head) if head.length == length => Ok(head),
+        Some(head) => Err(Error::new(format!("log {author} has no head of {length} records"))
+            .hint(format!("the next longer one is of {}", head.length))),
+        None => Err(Error::new(format!("log {author} has fewer than {length} records here"))),
+    }
+}

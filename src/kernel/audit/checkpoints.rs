@@ -1,0 +1,94 @@
+//! What nodes said of their state, against a fresh fold at the same frontier.
+
+use std::collections::BTreeMap;
+
+use super::archive::Archive;
+use super::compare::fail_at;
+use super::input::Records;
+use super::report::{Report, Unchecked};
+use super::rule::Rule;
+use crate::kernel::event::kinds::{Checkpoint, Payload};
+use crate::kernel::event::{Body, Event};
+use crate::kernel::fold::{EventSource, FOLD_VERSION, Fold, FoldError, Place, SwarmState};
+use crate::kernel::identity::AuthorId;
+
+/// Compares every checkpoint with a fresh fold at its frontier. The checkpoints of one author are
+/// folded one after the other, since what a node knows only grows.
+pub(super) fn compare<R: Records>(
+    archive: &Archive<R>,
+    state: &SwarmState,
+    checkpoints: &[Place],
+    report: &mut Report,
+) -> Result<(), FoldError> {
+    let mut not_checked = 0;
+    for places in checkpoints.chunk_by(|a, b| a.author == b.author) {
+        let (mut fold, mut absent) = (Fold::new(state.swarm), Vec::new());
+        for place in places {
+            let event = archive.event(place)?;
+            let Some(Payload::Checkpoint(checkpoint)) = event.payload() else {
+                continue;
+            };
+            let stands = state.members.stands(&place.author, place.seq);
+            if !stands || !reach(archive, &mut fold, &mut absent, checkpoint)? {
+                not_checked += 1;
+                continue;
+            }
+            let fresh = fold.state().digest();
+            if checkpoint.digest == fresh {
+                report.checked.checkpoints += 1;
+            } else {
+                let what = format!("it has {}, and a fresh fold {fresh}", checkpoint.digest);
+                fail_at(archive, place, Rule::CheckpointDigest, what, report);
+            }
+        }
+    }
+    if not_checked > 0 {
+        let what = "checkpoints of other fold versions, of revoked authors, or of events that \
+                    are not in the bundle or were erased later"
+            .to_owned();
+        report.unchecked.push(Unchecked { kind: "checkpoints", count: Some(not_checked), what });
+    }
+    Ok(())
+}
+
+/// Folds on to a checkpoint's frontier; `false` if that cannot be: it is of another version, goes
+/// beyond the bundle, goes back behind the author's last checkpoint, or covers events whose payloads
+/// are `absent` without being erased at that frontier.
+fn reach<R: Records>(
+    archive: &Archive<R>,
+    fold: &mut Fold,
+    absent: &mut Vec<Event>,
+    checkpoint: &Checkpoint,
+) -> Result<bool, FoldError> {
+    let frontier: BTreeMap<AuthorId, u64> =
+        checkpoint.frontier.iter().map(|log| (log.author, log.length)).collect();
+    let lengths = archive.lengths();
+    let inside = |(author, length): (&AuthorId, &u64)| {
+        *length == 0 || lengths.get(author).is_some_and(|have| length <= have)
+    };
+    let behind =
+        |(author, length): (&AuthorId, &u64)| frontier.get(author).is_none_or(|next| next < length);
+    let possible = checkpoint.fold_version == FOLD_VERSION
+        && frontier.len() == checkpoint.frontier.len()
+        && frontier.iter().all(inside)
+        && !fold.frontier().iter().any(behind);
+    if !possible {
+        return Ok(false);
+    }
+    let mut new = Vec::new();
+    for (author, length) in &frontier {
+        let from = fold.frontier().get(author).copied().unwrap_or(0);
+        new.extend((from..*length).filter_map(|seq| {
+            let clock = archive.clock(author, seq)?;
+            Some(Place { clock, author: *author, seq })
+        }));
+    }
+    new.sort_unstable();
+    for place in new {
+        let event = archive.event(&place)?;
+        let _ = fold.apply(&event, archive)?;
+        absent.extend(Some(event).filter(|event| event.body == Body::Absent));
+    }
+    absent.retain(|event| fold.state().erasures.of(event).is_none());
+    Ok(absent.is_empty())
+}

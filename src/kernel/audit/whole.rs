@@ -1,0 +1,73 @@
+//! What is checked of a bundle as a whole, once its last part was read.
+
+use std::collections::BTreeMap;
+
+use super::rule::Rule;
+use super::verify::Verifier;
+
+impl Verifier {
+    /// The founding event must be there, if the logs could be read to their end.
+    pub(super) fn founded(&mut self) {
+        if self.swarm.is_some() && self.founding.is_none() {
+            let what = "no log begins with the event that the swarm's id commits to";
+            self.fail(Rule::FoundingEvent, None, None, 13, &what);
+        }
+    }
+
+    /// The manifest must name what there is, and there must be what it names.
+    pub(super) fn covered(&mut self) {
+        let Some((manifest, at)) = self.manifest.take() else {
+            return;
+        };
+        let mut wrong = Vec::new();
+        let mut named = BTreeMap::new();
+        for end in &manifest.logs {
+            named.insert(end.author, end);
+            match self.logs.get(&end.author) {
+                Some(log) if log.broken => {}
+                Some(log) if log.tip.length() == end.length && log.tip.root() == end.root => {}
+                found => {
+                    let length = found.map_or(0, |log| log.tip.length());
+                    let what = format!(
+                        "the manifest names {} records and the root {}; the bundle has {length}",
+                        end.length,
+                        end.root.short()
+                    );
+                    wrong.push((end.author, length.min(end.length), what));
+                }
+            }
+        }
+        for (author, log) in &self.logs {
+            if !named.contains_key(author) && !log.broken {
+                wrong.push((*author, 0, "the manifest does not name the log".to_owned()));
+            }
+        }
+        for (author, index, what) in wrong {
+            self.fail(Rule::ManifestFrontier, Some(author), Some(index), at, &what);
+        }
+        let sum: u128 = manifest.logs.iter().map(|log| u128::from(log.length)).sum();
+        if sum != u128::from(manifest.events) {
+            let what = format!("the manifest counts {} events in {sum}", manifest.events);
+            self.fail(Rule::ManifestEvents, Some(manifest.exporter), None, at, &what);
+        }
+        self.manifest = Some((manifest, at));
+    }
+
+    /// Every pinned head must be inside its log.
+    pub(super) fn pinned(&mut self) {
+        let mut wrong = Vec::new();
+        for (author, pins) in self.expect.pins.all() {
+            let log = self.logs.get(author);
+            let length = log.map_or(0, |log| log.tip.length());
+            let broken = log.is_some_and(|log| log.broken);
+            let beyond = pins.iter().filter(|(pinned, _)| *pinned > length && !broken);
+            wrong.extend(beyond.map(|(pinned, _)| (*author, length, *pinned)));
+        }
+        for (author, length, pinned) in wrong {
+            let what = format!(
+                "elsewhere it had {pinned} records, and here it has {length}: it is older or was cut"
+            );
+            self.fail(Rule::Pin, Some(author), Some(length), 0, &what);
+        }
+    }
+}

@@ -1,0 +1,712 @@
+"""The fold of schema/fold.md, in Python: what a set of events means, and the digest of that.
+
+Written from the page alone. `fold(events, swarm)` takes verified events in any order (tools/verify.py,
+`Event`), and `digest` is what manifests and checkpoints hold.
+"""
+
+from dataclasses import dataclass, field
+
+import verify as v
+from verify import derive, u64
+
+VERSION = 2
+MALFORMED, ROLE, NOT_AN_ADMINISTRATOR, NOT_THE_FOUNDING, CONTENT, DANGLING = range(6)
+NOT_THE_OWNER, OWN_PLAN, REPEATED, ENDED, OBJECTION, LIMIT, PROOF = range(6, 13)
+PLAN, REVIEW, STEP = range(3)
+AGENT, OBJECT, PUBLISHED = 1, 2, 2
+
+
+class Refused(Exception):
+    """An event changes nothing, for this reason."""
+
+
+def demand(reason, holds):
+    if not holds:
+        raise Refused(reason)
+
+
+# Encoding.
+
+
+def u32(number):
+    return number.to_bytes(4, "little")
+
+
+def flag(value):
+    return b"\1" if value else b"\0"
+
+
+def text(value):
+    data = value.encode()
+    return u64(len(data)) + data
+
+
+def raw(data):
+    return u64(len(data)) + data
+
+
+def option(value, encode):
+    return b"\0" if value is None else b"\1" + encode(value)
+
+
+def listed(values, encode):
+    return u64(len(values)) + b"".join(map(encode, values))
+
+
+def mapped(values, key, encode):
+    """By rising key; a text's order is that of its UTF-8."""
+    order = sorted(values, key=lambda k: k.encode() if isinstance(k, str) else k)
+    return u64(len(values)) + b"".join(key(k) + encode(values[k]) for k in order)
+
+
+def keys(values, key):
+    return mapped(dict.fromkeys(values), key, lambda _: b"")
+
+
+def same(data):
+    return data
+
+
+def is_commit(value):
+    return len(value) in (40, 64) and all(digit in "0123456789abcdef" for digit in value)
+
+
+@dataclass
+class Refusals:
+    first: list = field(default_factory=list)
+    count: int = 0
+
+    def add(self, event, reason):
+        if len(self.first) < 256:
+            self.first.append((event.id, event.author, event.seq, reason))
+        self.count += 1
+
+    def bytes(self):
+        one = lambda r: r[0] + r[1] + u64(r[2]) + u32(r[3])
+        return listed(self.first, one) + u64(self.count)
+
+
+@dataclass
+class Member:
+    name: str
+    role: int
+    administrator: bool
+    since: int
+    revoked_at: int | None = None
+    forks: set = field(default_factory=set)
+    resolved: tuple | None = None
+
+    def bytes(self):
+        parts = text(self.name) + u32(self.role) + flag(self.administrator) + u64(self.since)
+        parts += option(self.revoked_at, u64) + keys(self.forks, u64)
+        return parts + option(self.resolved, lambda branch: u64(branch[0]) + branch[1])
+
+
+@dataclass
+class Members:
+    swarm: bytes
+    founded: tuple | None = None
+    members: dict = field(default_factory=dict)
+    refusals: Refusals = field(default_factory=Refusals)
+    cuts: dict = field(default_factory=dict)
+
+    def stands(self, author, seq):
+        member = self.members.get(author)
+        if member is None:
+            return False
+        return all(seq < length for length in [member.revoked_at, *member.forks] if length is not None)
+
+    def fork(self, event, proof):
+        demand(ROLE, event.author in self.members)
+        try:
+            cursor = v.Cursor(proof)
+            branch, _ = v.read_branch(cursor), v.read_branch(cursor)
+            cursor.end()
+        except (v.Broken, v.Ended):
+            raise Refused(PROOF) from None
+        member, index = self.members.get(branch.head.author), branch.path.a
+        demand(DANGLING, member is not None)
+        demand(REPEATED, index not in member.forks)
+        demand(ENDED, member.resolved is None or index >= member.resolved[0])
+        try:
+            v.verify_fork(v.Cursor(proof), None, self.swarm)
+        except v.Broken:
+            raise Refused(PROOF) from None
+        member.forks = set(sorted(member.forks | {index})[:16])
+
+    def fold(self, event, fields):
+        if event.kind == 6:
+            self.fork(event, *fields)
+            return
+        if event.seq >= self.cuts.get(event.author, 1 << 64):
+            return
+        if event.kind == 1:
+            name, administrators, _ = fields
+            demand(CONTENT, len(administrators) <= 64 and len(name.encode()) <= 256)
+            right = event.seq == 0 and derive("swarm", event.id) == self.swarm
+            demand(NOT_THE_FOUNDING, right and self.founded is None)
+            self.founded = (event.id, name)
+            for (key,) in administrators:
+                self.members[key] = Member("administrator", AGENT, True, event.clock)
+            return
+        author = self.members.get(event.author)
+        demand(NOT_AN_ADMINISTRATOR, author is not None and author.administrator)
+        member = self.members.get(fields[0])
+        if event.kind == 2:
+            key, (role, _), name = fields
+            demand(CONTENT, len(name.encode()) <= 256)
+            demand(REPEATED, member is None or member.revoked_at is not None)
+            demand(ENDED, member is None)
+            demand(LIMIT, len(self.members) < 4096)
+            self.members[key] = Member(name, role, False, event.clock)
+        elif event.kind == 7:
+            _, length, root, reason = fields
+            demand(CONTENT, len(reason.encode()) <= 4096)
+            demand(DANGLING, member is not None and bool(member.forks))
+            demand(CONTENT, length == min(member.forks) + 1)
+            member.forks = {index for index in member.forks if index >= length}
+            member.resolved = (length, root)
+        else:
+            demand(DANGLING, member is not None)
+            demand(ROLE, not member.administrator)
+            demand(REPEATED, member.revoked_at is None)
+            member.revoked_at = fields[1]
+
+    def bytes(self):
+        founded = option(self.founded, lambda f: f[0] + text(f[1]))
+        members = mapped(self.members, same, Member.bytes)
+        return self.swarm + founded + members + self.refusals.bytes() + mapped(self.cuts, same, u64)
+
+
+@dataclass
+class Agent:
+    started: bytes
+    at: int
+    starts: int
+
+    def bytes(self):
+        return self.started + u64(self.at) + u64(self.starts)
+
+
+@dataclass
+class Intent:
+    author: bytes
+    at: int
+    process: int
+    lease_ms: int
+    previous: str | None
+    result: int = 0
+
+    def bytes(self):
+        numbers = u64(self.at) + u64(self.process) + u64(self.lease_ms)
+        return self.author + numbers + option(self.previous, text) + u32(self.result)
+
+
+@dataclass
+class Win:
+    author: bytes
+    process: int
+    at: int
+    intent: bytes
+    lease_ms: int
+    commit: str
+    moved_at: int
+    renewal: int = 0
+    status: int = 0
+    lost_at: int | None = None
+
+    def bytes(self):
+        parts = self.author + u64(self.process) + u64(self.at) + self.intent + u64(self.lease_ms)
+        parts += text(self.commit) + u64(self.renewal) + u32(self.status) + u64(self.moved_at)
+        return parts + option(self.lost_at, u64)
+
+
+@dataclass
+class Ask:
+    event: bytes
+    purpose: int
+    turn: int
+    waiting: bool = True
+    answer: tuple | None = None
+    failures: int = 0
+    last_error: str | None = None
+    nonsense: bool = False
+    turns: list = field(default_factory=lambda: [0, 0])
+
+    def bytes(self):
+        parts = self.event + u32(self.purpose) + u32(self.turn) + flag(self.waiting)
+        parts += option(self.answer, lambda a: a[0] + text(a[1])) + u32(self.failures)
+        parts += option(self.last_error, text) + flag(self.nonsense)
+        return parts + b"".join(map(u32, self.turns))
+
+    def answered(self):
+        self.answer, self.waiting, self.failures, self.last_error = None, False, 0, None
+
+
+@dataclass
+class Plan:
+    event: bytes
+    at: int
+    deadline_ms: int
+    text: list
+    reviews: list = field(default_factory=list)
+    adopted: bytes | None = None
+
+    def bytes(self):
+        summary, *lists = self.text
+        content = text(summary) + b"".join(listed(one, lambda t: text(t[0])) for one in lists)
+        reviews = listed(self.reviews, lambda r: r[0] + r[1] + u32(r[2]) + text(r[3]))
+        numbers = u64(self.at) + u64(self.deadline_ms)
+        return self.event + numbers + content + reviews + option(self.adopted, same)
+
+
+@dataclass
+class Command:
+    event: bytes
+    text: str
+    at: int
+    parts: int = 0
+    excerpt: bytes = b""
+    status: tuple | None = None
+    output_total: int = 0
+
+    def bytes(self):
+        parts = self.event + text(self.text) + u64(self.at) + u32(self.parts) + raw(self.excerpt)
+        return parts + option(self.status, ended) + u64(self.output_total)
+
+
+def ended(status):
+    number, fields = status
+    value = b"".join(
+        text(one) if isinstance(one, str) else one.to_bytes(4, "little", signed=True)
+        for one in fields
+    )
+    return u32(number) + value
+
+
+@dataclass
+class Publish:
+    intent: bytes
+    branch: str
+    commit: str
+    changed: list
+    at: int
+    claim: str | None = None
+    refused: str | None = None
+
+    def bytes(self):
+        parts = self.intent + text(self.branch) + text(self.commit)
+        parts += b"".join(map(u32, self.changed)) + option(self.claim, text) + u64(self.at)
+        return parts + option(self.refused, text)
+
+
+@dataclass
+class Work:
+    attempts: int = 0
+    sandbox: tuple | None = None
+    commands: list = field(default_factory=list)
+    failures: int = 0
+    last_error: str | None = None
+    done: tuple | None = None
+    spent: list = field(default_factory=lambda: [0, 0, 0, 0])
+
+    def bytes(self):
+        sandbox = lambda s: s[0] + u64(s[1]) + text(s[2]) + text(s[3])
+        parts = u32(self.attempts) + option(self.sandbox, sandbox)
+        parts += listed(self.commands, Command.bytes) + u32(self.failures)
+        parts += option(self.last_error, text)
+        parts += option(self.done, lambda done: done[0] + text(done[1]))
+        return parts + b"".join(map(u64, self.spent))
+
+
+@dataclass
+class Epoch:
+    number: int
+    intents: dict = field(default_factory=dict)
+    winner: Win | None = None
+    contested: set = field(default_factory=set)
+    seen: dict = field(default_factory=dict)
+    expired: dict = field(default_factory=dict)
+    asks: dict = field(default_factory=dict)
+    plans: list = field(default_factory=list)
+    work: Work = field(default_factory=Work)
+    publish: Publish | None = None
+    pull: tuple | None = None
+    escalation: tuple | None = None
+    reported: set = field(default_factory=set)
+    finished: str | None = None
+
+    def bytes(self):
+        parts = u64(self.number) + mapped(self.intents, same, Intent.bytes)
+        parts += option(self.winner, Win.bytes) + keys(self.contested, same)
+        parts += mapped(self.seen, same, lambda seers: keys(seers, same))
+        parts += mapped(self.expired, same, u64) + mapped(self.asks, same, Ask.bytes)
+        parts += listed(self.plans, Plan.bytes) + self.work.bytes()
+        parts += option(self.publish, Publish.bytes)
+        parts += option(self.pull, lambda pull: u64(pull[0]) + text(pull[1]))
+        parts += option(self.escalation, lambda e: e[0] + text(e[1]) + text(e[2]))
+        return parts + keys(self.reported, text) + option(self.finished, text)
+
+    def owned_by(self, author):
+        return self.winner is not None and self.winner.author == author
+
+    def answered(self, author, purpose):
+        ask = self.asks.get(author)
+        if ask and ask.purpose == purpose:
+            ask.answered()
+
+    def own_intent(self, event, intent):
+        found = self.intents.get(intent)
+        demand(DANGLING, found is not None and found.author == event.author)
+        return found
+
+    def fold(self, event, fields):
+        kind = event.kind
+        if kind in OF_OWNERS:
+            demand(NOT_THE_OWNER, self.owned_by(event.author))
+        getattr(self, f"fold_{kind}")(event, *fields)
+
+    # Claims.
+
+    def fold_21(self, event, intent, _, commit):
+        demand(CONTENT, is_commit(commit))
+        found = self.own_intent(event, intent)
+        found.result = 1
+        demand(REPEATED, not self.owned_by(event.author))
+        if self.winner is not None:
+            self.contested.add(event.author)
+            return
+        clock = event.clock
+        win = Win(event.author, found.process, clock, intent, found.lease_ms, commit, clock)
+        self.winner = win
+
+    def fold_22(self, event, _, __, holder):
+        for intent in self.intents.values():
+            if intent.author == event.author and intent.result == 0:
+                intent.result = 2
+        if holder is not None and holder[1] == self.number:
+            self.seen.setdefault(holder[0], set()).add(event.author)
+        if self.owned_by(event.author) and self.winner.lost_at is None:
+            self.winner.lost_at = event.clock
+
+    def fold_23(self, event, _, renewal, commit, status, __):
+        demand(CONTENT, is_commit(commit))
+        win = self.winner
+        win.commit, win.renewal, win.status, win.moved_at = commit, renewal, status[0], event.clock
+
+    def fold_24(self, event, holder, *_):
+        self.seen.setdefault(holder, set()).add(event.author)
+
+    def fold_25(self, event, holder, *_):
+        demand(DANGLING, self.owned_by(holder))
+        self.expired[event.author] = event.clock
+
+    def fold_26(self, event, intent, *_):
+        self.own_intent(event, intent).result = 3
+
+    # Plans.
+
+    def fold_30(self, event, _, revision, *rest):
+        *plan, deadline = rest
+        demand(REPEATED, revision == len(self.plans))
+        demand(LIMIT, len(self.plans) < 16)
+        self.plans.append(Plan(event.id, event.clock, deadline, plan))
+        self.answered(event.author, PLAN)
+
+    def fold_31(self, event, _, plan, verdict, reason):
+        demand(OWN_PLAN, not self.owned_by(event.author))
+        self.answered(event.author, REVIEW)
+        found = next((one for one in self.plans if one.event == plan), None)
+        demand(DANGLING, found is not None)
+        demand(REPEATED, all(author != event.author for _, author, _, _ in found.reviews))
+        demand(ENDED, found.adopted is None)
+        demand(LIMIT, len(found.reviews) < 64)
+        found.reviews.append((event.id, event.author, verdict[0], reason))
+
+    def fold_32(self, event, _, plan, considered):
+        demand(DANGLING, bool(self.plans) and self.plans[-1].event == plan)
+        found = self.plans[-1]
+        demand(REPEATED, found.adopted is None)
+        objections = [review[0] for review in found.reviews if review[2] == OBJECT]
+        demand(OBJECTION, not any([review] in considered for review in objections))
+        found.adopted = event.id
+
+    # Models.
+
+    def fold_42(self, event, _, purpose, turn, *__):
+        owns = self.owned_by(event.author)
+        demand(OWN_PLAN, not owns or purpose[0] != REVIEW)
+        demand(NOT_THE_OWNER, owns or purpose[0] == REVIEW)
+        before = self.asks.get(event.author)
+        demand(LIMIT, before is not None or len(self.asks) < 256)
+        ask = Ask(event.id, purpose[0], turn)
+        if before:
+            ask.failures, ask.last_error = before.failures, before.last_error
+            ask.nonsense, ask.turns = before.nonsense, before.turns
+        self.asks[event.author] = ask
+
+    def waiting(self, event, asked):
+        ask = self.asks.get(event.author)
+        demand(DANGLING, ask is not None and ask.event == asked and ask.waiting)
+        return ask
+
+    def fold_43(self, event, asked, _, __, ___, answer, tokens_in, tokens_out):
+        ask = self.waiting(event, asked)
+        ask.waiting, ask.answer = False, (event.id, answer)
+        if ask.purpose in (PLAN, STEP):
+            ask.turns[ask.purpose // STEP] += 1
+        if self.owned_by(event.author):
+            spent = self.work.spent
+            spent[1] += 1
+            if tokens_in is not None and tokens_out is not None:
+                spent[2] = min(2**64 - 1, spent[2] + tokens_in[0] + tokens_out[0])
+            else:
+                spent[3] += 1
+
+    def fold_44(self, event, asked, _, __, error):
+        ask = self.waiting(event, asked)
+        ask.waiting, ask.nonsense, ask.last_error = False, False, error
+        ask.failures += 1
+
+    def fold_45(self, event, answer, _, __, reason):
+        ask = self.asks.get(event.author)
+        demand(DANGLING, ask is not None and ask.answer is not None and ask.answer[0] == answer)
+        ask.answer, ask.nonsense, ask.last_error = None, True, reason
+        ask.failures += 1
+
+    # Work.
+
+    def fold_40(self, event, _, process, sandbox, base):
+        demand(CONTENT, is_commit(base))
+        work = self.work
+        work.attempts += 1
+        work.failures, work.last_error, work.commands, work.done = 0, None, [], None
+        work.sandbox = (event.id, process, sandbox, base)
+        ask = self.asks.get(event.author)
+        if ask:
+            ask.answer, ask.waiting, ask.turns[1] = None, False, 0
+
+    def fold_41(self, _, __, error):
+        self.work.failures += 1
+        self.work.last_error = error
+
+    def fold_50(self, *_):
+        self.work.sandbox = None
+
+    def fold_46(self, event, _, step, __, command, ___):
+        commands = self.work.commands
+        demand(LIMIT, len(commands) < 1024)
+        demand(REPEATED, step == len(commands))
+        commands.append(Command(event.id, command, event.clock))
+        self.work.spent[0] += 1
+        self.answered(event.author, STEP)
+
+    def running(self, command):
+        commands = self.work.commands
+        demand(DANGLING, bool(commands) and commands[-1].event == command)
+        demand(ENDED, commands[-1].status is None)
+        return commands[-1]
+
+    def fold_47(self, _, __, command, ___, ____, _____, data):
+        found = self.running(command)
+        found.parts += 1
+        found.excerpt = (found.excerpt + data)[-4096:]
+
+    def fold_48(self, _, __, command, status, ___, total, *____):
+        found = self.running(command)
+        found.status, found.output_total = status, total
+
+    def fold_49(self, event, _, summary):
+        self.work.done = (event.id, summary)
+        self.answered(event.author, STEP)
+
+    # The end.
+
+    def fold_60(self, event, _, branch, commit, *changed):
+        demand(CONTENT, is_commit(commit) and len(branch.encode()) <= 256)
+        demand(ENDED, self.publish is None or self.publish.claim is None)
+        self.publish = Publish(event.id, branch, commit, changed, event.clock)
+
+    def fold_61(self, event, _, branch, commit, claim):
+        demand(CONTENT, is_commit(claim))
+        found = self.publish
+        demand(DANGLING, found is not None and (found.branch, found.commit) == (branch, commit))
+        found.claim, found.at = claim, event.clock
+        win = self.winner
+        win.commit, win.status, win.moved_at = claim, PUBLISHED, event.clock
+
+    def fold_62(self, _, __, reason):
+        if self.publish is not None and self.publish.claim is None:
+            self.publish.refused = reason
+        else:
+            self.work.last_error = reason
+
+    def fold_63(self, _, __, number, place):
+        self.pull = (number, place)
+
+    def fold_64(self, event, _, reason, question):
+        demand(REPEATED, self.escalation is None)
+        self.escalation = (event.id, reason, question)
+        self.answered(event.author, STEP)
+        self.answered(event.author, PLAN)
+
+    def fold_65(self, _, __, target, status):
+        demand(LIMIT, len(self.reported) < 64)
+        self.reported.add(f"{target}:{status}")
+
+    def fold_66(self, _, __, outcome):
+        self.finished = outcome
+        for command in self.work.commands:
+            command.excerpt = b""
+        self.asks = {}
+
+
+OF_OWNERS = {23, 30, 32, 40, 41, 46, 47, 48, 49, 50, *range(60, 67)}
+# Where the epoch stands among the fields.
+EPOCH_AT = {21: 1, 24: 1, 25: 1, 26: 1, 43: 1, 44: 1, 45: 1}
+
+
+@dataclass
+class Task:
+    id: bytes
+    repository: str = ""
+    issue: int = 0
+    title: str = ""
+    body: str = ""
+    labels: list = field(default_factory=list)
+    depends_on: list = field(default_factory=list)
+    open: bool = False
+    seen_at: int | None = None
+    epochs: dict = field(default_factory=dict)
+    refusals: Refusals = field(default_factory=Refusals)
+    events: int = 0
+
+    def bytes(self):
+        parts = self.id + text(self.repository) + u64(self.issue) + text(self.title)
+        parts += text(self.body) + listed(self.labels, lambda label: text(label[0]))
+        parts += listed(self.depends_on, lambda issue: u64(issue[0])) + flag(self.open)
+        parts += option(self.seen_at, u64) + mapped(self.epochs, u64, Epoch.bytes)
+        return parts + self.refusals.bytes() + u64(self.events)
+
+    def fold(self, event, fields):
+        if event.kind == 12:
+            repository, issue, title, _, labels, depends_on, _ = fields
+            name = repository.encode()
+            fits = derive("task", u64(issue), name) == self.id and len(name) <= 128
+            fits = fits and len(title.encode()) <= 1024 and len(labels) <= 64
+            demand(CONTENT, fits and len(depends_on) <= 64)
+            self.repository, self.issue, self.title, self.body = fields[:4]
+            self.labels, self.depends_on, self.open = fields[4:]
+            self.seen_at = event.clock
+        elif event.kind == 20:
+            number, lease, process, previous = fields
+            there = number in self.epochs
+            demand(LIMIT, number != 0 and (there or len(self.epochs) < 1024))
+            epoch = self.epochs.setdefault(number, Epoch(number))
+            demand(LIMIT, len(epoch.intents) < 4096)
+            previous = previous[0] if previous and is_commit(previous[0]) else None
+            found = Intent(event.author, event.clock, process, lease, previous)
+            epoch.intents[event.id] = found
+        else:
+            demand(CONTENT, event.kind >= 20)
+            number = fields[EPOCH_AT.get(event.kind, 0)]
+            demand(DANGLING, number in self.epochs)
+            self.epochs[number].fold(event, fields)
+        self.events += 1
+
+
+@dataclass
+class State:
+    swarm: bytes
+    members: Members
+    agents: dict = field(default_factory=dict)
+    agent_refusals: dict = field(default_factory=dict)
+    repositories: dict = field(default_factory=dict)
+    repository_refusals: Refusals = field(default_factory=Refusals)
+    tasks: dict = field(default_factory=dict)
+
+    def bytes(self):
+        def repository(found):
+            url, branch, nodes = found
+            return text(url) + text(branch) + keys(nodes, same)
+
+        parts = self.swarm + self.members.bytes() + mapped(self.agents, same, Agent.bytes)
+        parts += mapped(self.agent_refusals, same, Refusals.bytes)
+        parts += mapped(self.repositories, text, repository) + self.repository_refusals.bytes()
+        return parts + mapped(self.tasks, same, Task.bytes)
+
+    def digest(self):
+        return derive("state", u32(VERSION), self.bytes())
+
+    def fold(self, event, fields):
+        """An event of another aggregate than members."""
+        if not self.members.stands(event.author, event.seq):
+            return
+        refusals = lambda: self.task(event.task).refusals
+        try:
+            if event.kind == 10:
+                refusals = lambda: self.agent_refusals.setdefault(event.author, Refusals())
+                name, capabilities = fields[0], fields[4]
+                demand(CONTENT, len(name.encode()) <= 256 and len(capabilities) <= 64)
+                before = self.agents.get(event.author)
+                starts = before.starts + 1 if before else 1
+                self.agents[event.author] = Agent(event.body, event.clock, starts)
+            elif event.kind == 11:
+                refusals = lambda: self.repository_refusals
+                self.repository(event, *fields)
+            else:
+                demand(ROLE, self.members.members[event.author].role == AGENT)
+                self.task(event.task).fold(event, fields)
+        except Refused as refused:
+            refusals().add(event, refused.args[0])
+
+    def task(self, task):
+        return self.tasks.setdefault(task, Task(task))
+
+    def repository(self, event, name, url, branch):
+        found = self.repositories.get(name)
+        if found:
+            found[2].add(event.author)
+            return
+        demand(CONTENT, len(name.encode()) <= 128 and len(url.encode()) <= 2048)
+        demand(LIMIT, len(self.repositories) < 4096)
+        self.repositories[name] = (url, branch, {event.author})
+
+
+def fold_members(events, swarm):
+    """Again and again, until no administrator's log is found to fork earlier than it was cut."""
+    cuts = {}
+    while True:
+        members = Members(swarm, cuts=cuts)
+        for event, fields in events:
+            try:
+                members.fold(event, fields)
+            except Refused as refused:
+                members.refusals.add(event, refused.args[0])
+        found = dict(cuts)
+        for author, member in members.members.items():
+            if member.administrator and member.forks:
+                found[author] = min(min(member.forks), cuts.get(author, 1 << 64))
+        if found == cuts:
+            return members
+        cuts = found
+
+
+def fold(events, swarm):
+    """The state that verified events lead to."""
+    members, others = [], []
+    for event in sorted(events, key=v.Event.place):
+        if event.format != 1 or event.body is None or event.kind not in v.PAYLOADS:
+            continue
+        try:
+            fields = v.read_payload(event.kind, event.body)
+        except v.Malformed:
+            continue
+        if event.kind in (1, 2, 3, 6, 7):
+            members.append((event, fields))
+        elif event.kind in (10, 11) or event.kind != 4 and event.task != bytes(32):
+            others.append((event, fields))
+    state = State(swarm, fold_members(members, swarm))
+    for event, fields in others:
+        state.fold(event, fields)
+    return state
