@@ -101,9 +101,10 @@ impl Engine {
     pub(super) fn commit(
         &self,
         writer: &mut Writer,
-        append: Append,
+        mut append: Append,
         now_ms: u64,
     ) -> Result<(), EngineError> {
+        self.strip(&mut append);
         let (author, length) = (append.author(), append.length());
         let (events, index) = events_of(&append);
         self.store.commit(std::slice::from_ref(&append), &index)?;
@@ -113,6 +114,7 @@ impl Engine {
         }
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
         self.fold_in(writer, author, &events, now_ms)?;
+        self.purge_after(writer, events.iter().map(|event| &**event))?;
         if writer.since_snapshot >= SNAPSHOT_EVERY {
             writer.since_snapshot = 0;
             self.snapshot()?;

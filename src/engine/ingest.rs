@@ -2,9 +2,10 @@
 //! that.
 
 use super::{Engine, EngineError};
-use crate::kernel::event::{EventId, Hlc, NotEvents, check_events, swarm_id};
+use crate::kernel::event::{EventId, Header, Hlc, NotEvents, check_events, swarm_id};
+use crate::kernel::fold::Erasures;
 use crate::kernel::identity::AuthorId;
-use crate::kernel::log::{Range, RangeError, SignedHead, Tip};
+use crate::kernel::log::{Append, Range, RangeError, RecordRef, SignedHead, Tip};
 
 /// Why a range was refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -35,6 +36,9 @@ pub enum IngestError {
     /// It does not verify.
     #[error(transparent)]
     Invalid(RangeError),
+    /// A payload of founding, membership or evidence, which nobody can erase, is not there.
+    #[error("index {0}: the payload is absent, and one of its kind cannot be erased")]
+    Withheld(u64),
     /// It verifies as a log, and its records are no events that follow each other.
     #[error(transparent)]
     Events(#[from] NotEvents),
@@ -70,6 +74,9 @@ impl Engine {
             }
             Err(error) => return Err(IngestError::Invalid(error)),
         };
+        if let Some(index) = withheld(&append) {
+            return Err(IngestError::Withheld(index));
+        }
         let newest = self.store.newest_head(&author).map_err(EngineError::from)?;
         check_events(&append, newest.map(|head| Hlc(head.clock)))?;
         if !self.is_of_the_standing_branch(&tip, &append) {
@@ -95,4 +102,14 @@ impl Engine {
         let id = first.map(|record| EventId(record.as_ref().leaf(&range.author).0));
         id.is_some_and(|id| swarm_id(id) == self.swarm)
     }
+}
+
+/// The first record without the payload that it must have.
+fn withheld(append: &Append) -> Option<u64> {
+    let must_have = |record: RecordRef<'_>| {
+        record.body().is_none()
+            && Header::read(record).is_ok_and(|header| !Erasures::may_be_erased(header.kind))
+    };
+    let mut records = (append.from()..).zip(append.records());
+    records.find(|(_, record)| must_have(record.as_ref())).map(|(index, _)| index)
 }

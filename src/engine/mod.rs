@@ -6,17 +6,20 @@
 
 mod append;
 mod copy;
+mod erase;
 mod fork;
 mod ingest;
 mod merge;
 mod open;
 mod source;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use append::Appended;
 pub use copy::{Copied, compare, copy};
+pub use erase::{EraseError, ErasedEvent};
 pub use fork::Stop;
 pub use ingest::IngestError;
 pub use open::{Founding, found};
@@ -24,7 +27,7 @@ pub use source::StoreSource;
 
 use crate::kernel::event::kinds::{Checkpoint, Frontier};
 use crate::kernel::event::{
-    Clock, ClockError, Draft, Event, EventError, Hlc, MAX_AHEAD_MS, SignedEvent, TaskId,
+    Clock, ClockError, Draft, Event, EventError, EventId, Hlc, MAX_AHEAD_MS, SignedEvent, TaskId,
 };
 use crate::kernel::fold::{
     Aggregate, Applied, EventSource, FOLD_VERSION, Fold, FoldError, Place, SwarmState,
@@ -98,6 +101,7 @@ pub struct Engine {
     queue: append::Queue,
     writer: Mutex<Writer>,
     view: RwLock<View>,
+    witnessed: Mutex<witness::Witnessed>,
     subscribers: RwLock<Vec<Subscriber>>,
 }
 
@@ -105,6 +109,8 @@ pub struct Engine {
 struct Writer {
     clock: Clock,
     since_snapshot: u64,
+    /// The erased payloads that were seen to be out of the store.
+    purged: BTreeMap<(AuthorId, u64), EventId>,
     own: fork::Own,
 }
 
@@ -288,6 +294,7 @@ impl Engine {
                 let events = self.events(author, from, READ_AGAIN)?;
                 let events: Vec<_> = events.into_iter().map(Arc::new).collect();
                 self.fold_in(&mut writer, author, &events, now_ms)?;
+                self.purge_after(&mut writer, events.iter().map(|event| &**event))?;
                 from += READ_AGAIN as u64;
             }
         }

@@ -90,8 +90,14 @@ impl Engine {
             key,
             swarm,
             queue: Queue::default(),
-            writer: Mutex::new(Writer { clock, since_snapshot: 0, own: Own::default() }),
+            writer: Mutex::new(Writer {
+                clock,
+                since_snapshot: 0,
+                purged: BTreeMap::new(),
+                own: Own::default(),
+            }),
             view: RwLock::new(View { tips, fold, held: BTreeMap::new() }),
+            witnessed: Mutex::default(),
             subscribers: RwLock::new(Vec::new()),
         };
         engine.catch_up(now_ms)?;

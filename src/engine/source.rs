@@ -27,6 +27,13 @@ impl EventSource for StoreSource<'_> {
             .map_err(|error| FoldError(error.to_string()))
     }
 
+    fn event_at(&self, author: &AuthorId, seq: u64) -> Result<Option<Event>, FoldError> {
+        let limit = ReadLimit { records: 1, bytes: usize::MAX };
+        let records = self.0.records(author, seq, limit);
+        let record = records.map_err(|error| FoldError(error.to_string()))?.pop();
+        Ok(record.and_then(|record| Event::read(*author, seq, record.as_ref()).ok()))
+    }
+
     fn aggregates_of(
         &self,
         author: &AuthorId,

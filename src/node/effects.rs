@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
+use super::mask;
 use super::outside::Repository;
 use super::work::Hands;
 use super::workspace::{Workspace, told};
@@ -16,7 +17,7 @@ use crate::integrations::sandbox::{Chunk, SandboxError, SandboxSpec};
 use crate::kernel::agent::{
     Effect, Input, IssueRead, Key, ModelRequest, Outcome, Push, RefRead, Report,
 };
-use crate::kernel::event::kinds::CommandStatus;
+use crate::kernel::event::kinds::{CommandStatus, Stream};
 use crate::kernel::event::{Claim, CommitId, EventId, SignedClaim, TaskId};
 use crate::kernel::log::Hash;
 
@@ -27,7 +28,14 @@ const OUTPUT_AGE: Duration = Duration::from_millis(250);
 /// The pieces of output that wait at most.
 const OUTPUT_QUEUE: usize = 64;
 
+/// Everything that comes from outside and may become an event goes through here, or through
+/// [`pass_on`], where secrets are masked.
 pub(super) async fn carry_out(hands: &Arc<Hands>, effect: Effect) -> Vec<Input> {
+    let inputs = perform(hands, effect).await;
+    inputs.into_iter().map(|input| hands.masker.input(input)).collect()
+}
+
+async fn perform(hands: &Arc<Hands>, effect: Effect) -> Vec<Input> {
     let (key, outcome) = match effect {
         Effect::Append(_) => return Vec::new(),
         Effect::Poll { repository } => return poll(hands, repository).await,
@@ -283,8 +291,16 @@ fn ended(command: EventId, status: CommandStatus) -> Outcome {
 }
 
 /// Passes a command's output on, joined into larger pieces, so that a command which writes
-/// byte by byte does not write an event for each.
+/// byte by byte does not write an event for each. What may be the beginning of a secret waits until
+/// it is known.
 async fn pass_on(hands: &Hands, task: TaskId, command: EventId, mut chunks: mpsc::Receiver<Chunk>) {
+    let mut output = Output {
+        hands,
+        task,
+        command,
+        streams: [hands.masker.stream(), hands.masker.stream()],
+        at_ms: 0,
+    };
     let mut waiting: Option<Chunk> = None;
     loop {
         let next = match &waiting {
@@ -292,7 +308,7 @@ async fn pass_on(hands: &Hands, task: TaskId, command: EventId, mut chunks: mpsc
             Some(_) => match tokio::time::timeout(OUTPUT_AGE, chunks.recv()).await {
                 Ok(next) => next,
                 Err(_) => {
-                    send(hands, task, command, waiting.take()).await;
+                    output.send(waiting.take()).await;
                     continue;
                 }
             },
@@ -307,17 +323,54 @@ async fn pass_on(hands: &Hands, task: TaskId, command: EventId, mut chunks: mpsc
                 Some(before)
             }
             before => {
-                send(hands, task, command, before).await;
+                output.send(before).await;
                 Some(chunk)
             }
         };
     }
-    send(hands, task, command, waiting).await;
+    output.send(waiting).await;
+    output.end().await;
 }
 
-async fn send(hands: &Hands, task: TaskId, command: EventId, chunk: Option<Chunk>) {
-    let Some(Chunk { stream, bytes, at_ms }) = chunk else { return };
-    let _ = hands.inputs.send(Input::Output { task, command, stream, at_ms, bytes }).await;
+/// The output of one command on its way into the log.
+struct Output<'a> {
+    hands: &'a Hands,
+    task: TaskId,
+    command: EventId,
+    /// Of standard output and standard error.
+    streams: [mask::Stream; 2],
+    at_ms: u64,
+}
+
+impl Output<'_> {
+    async fn send(&mut self, chunk: Option<Chunk>) {
+        let Some(Chunk { stream, bytes, at_ms }) = chunk else { return };
+        self.at_ms = at_ms;
+        let [out, error] = &mut self.streams;
+        let masked = match stream {
+            Stream::Stdout => out.push(&bytes),
+            Stream::Stderr => error.push(&bytes),
+        };
+        self.hand_over(stream, &masked).await;
+    }
+
+    async fn end(&mut self) {
+        let [out, error] = &mut self.streams;
+        let rest = [(Stream::Stdout, out.end()), (Stream::Stderr, error.end())];
+        for (stream, bytes) in rest {
+            self.hand_over(stream, &bytes).await;
+        }
+    }
+
+    /// A mark may be longer than what it stands for, and an event has a limit.
+    async fn hand_over(&self, stream: Stream, bytes: &[u8]) {
+        let Self { task, command, at_ms, .. } = *self;
+        for bytes in bytes.chunks(OUTPUT_BYTES) {
+            let bytes = bytes.to_vec();
+            let input = Input::Output { task, command, stream, at_ms, bytes };
+            let _ = self.hands.inputs.send(input).await;
+        }
+    }
 }
 
 async fn close_sandbox(hands: &Hands, task: TaskId) -> Outcome {

@@ -149,13 +149,22 @@ impl Home {
         text.trim().parse().map_err(|_| HomeError::Swarm(path))
     }
 
+    /// Founds a swarm with this node as its administrator, as [`Home::found_with`] does without any
+    /// variables of the environment.
+    ///
+    /// # Errors
+    /// [`HomeError`]; a home that is there already is left as it is.
+    pub fn found(&self, name: &str, config: &str) -> Result<(AuthorId, SwarmId), HomeError> {
+        self.found_with(name, config, &BTreeMap::new())
+    }
+
     /// Founds a swarm with this node as its administrator. The founding event goes into the store
     /// that the configuration names: the file in the home, or the text where there is none, with
     /// the variables of the environment.
     ///
     /// # Errors
     /// [`HomeError`]; a home that is there already is left as it is.
-    pub fn found(
+    pub fn found_with(
         &self,
         name: &str,
         config: &str,

@@ -10,11 +10,13 @@ mod effects;
 pub mod home;
 mod issues;
 mod key;
+mod mask;
 mod outside;
 mod replicate;
 mod run;
 mod status;
 mod stores;
+mod witness;
 mod work;
 mod workspace;
 

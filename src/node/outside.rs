@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::clock::{self, NoRandomness};
 use super::config::{self, Config, ReasonerKind, SandboxKind};
 use super::home::Home;
@@ -78,6 +80,8 @@ pub(super) struct Outside {
     pub(super) limits: Limits,
     /// Which sandbox, for the log.
     pub(super) kind: String,
+    /// The tokens and keys that all this is entered with, so that none gets into the log.
+    pub(super) secrets: Vec<Zeroizing<Vec<u8>>>,
 }
 
 impl Outside {
@@ -93,7 +97,12 @@ impl Outside {
             SandboxKind::Docker => format!("docker {}", config.sandbox.image),
             SandboxKind::Process => "process, without isolation".to_owned(),
         };
-        Ok(Self { repositories, reasoner, sandbox, limits, kind })
+        let tokens = config.repositories.iter().filter_map(|entry| entry.token_file.as_deref());
+        let mut secrets = Vec::new();
+        for path in tokens.chain(config.reasoner.key_file.as_deref()) {
+            secrets.push(Zeroizing::new(secret(path)?.into_bytes()));
+        }
+        Ok(Self { repositories, reasoner, sandbox, limits, kind, secrets })
     }
 }
 

@@ -356,6 +356,7 @@ impl Replicator {
                 sync::IngestError::OwnLog
             }
             IngestError::Invalid(error) => sync::IngestError::Invalid(error.to_string()),
+            IngestError::Withheld(_) => sync::IngestError::Invalid(error.to_string()),
             IngestError::Events(error) => sync::IngestError::Invalid(error.to_string()),
             IngestError::NotAMember(_) => sync::IngestError::NotAMember,
             IngestError::Engine(error) => {

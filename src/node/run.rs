@@ -12,6 +12,7 @@ use super::home::{Home, HomeError, Role};
 use super::outside::{Outside, OutsideError};
 use super::replicate::{Lags, Replicator};
 use super::status::{LogStatus, NodeStatus, PeerStatus};
+use super::witness;
 use super::work::Worker;
 use crate::engine::{Engine, EngineError};
 use crate::kernel::agent::{Agent, AgentConfig, Budget};
@@ -71,6 +72,7 @@ impl Node {
             engine.wait();
         }
         let engine = Arc::new(engine);
+        engine.finish_erasing()?;
         let (digest, _) = engine.digest();
         info!(node = me.short(), name, swarm = swarm.short(), digest = digest.short(), "opened");
 
@@ -111,6 +113,11 @@ impl Node {
         let loops = vec![
             tokio::spawn(replicator.run(events, for_sync, stop.subscribe())),
             tokio::spawn(worker.run(for_work, stop.subscribe())),
+            tokio::spawn(witness::run(
+                Arc::clone(&engine),
+                config.node.witness_seconds,
+                stop.subscribe(),
+            )),
         ];
         Ok(Self { engine, net, name, works: config.agent.work, lags, listening, stop, loops })
     }

@@ -7,9 +7,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
+use zeroize::Zeroizing;
 
 use super::clock;
 use super::home::Home;
+use super::mask::Masker;
 use super::outside::Outside;
 use super::workspace::{Workspaces, told};
 use crate::engine::{Engine, EngineError};
@@ -32,6 +34,7 @@ pub(super) struct Hands {
     pub(super) outside: Outside,
     pub(super) workspaces: Workspaces,
     pub(super) home: Home,
+    pub(super) masker: Masker,
     pub(super) name: String,
     pub(super) inputs: mpsc::Sender<Input>,
 }
@@ -54,7 +57,9 @@ impl Worker {
     ) -> Self {
         let (sender, inputs) = mpsc::channel(QUEUE);
         let workspaces = Workspaces::default();
-        let hands = Hands { engine, outside, workspaces, home, name, inputs: sender };
+        let seed = Zeroizing::new(hex::encode(*engine.key().seed()).into_bytes());
+        let masker = Masker::new(outside.secrets.iter().cloned().chain([seed]));
+        let hands = Hands { engine, outside, workspaces, home, masker, name, inputs: sender };
         Self { hands: Arc::new(hands), agent, inputs, effects: JoinSet::new() }
     }
 

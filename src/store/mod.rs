@@ -1,5 +1,5 @@
-//! Stores of logs: [`memory`] for tests, simulators and auditors, `rocksdb` or `hypercore` for nodes.
-//! One suite of conformance runs on all (`tests/it/store.rs`).
+//! Stores of logs: [`memory`] for tests, simulators and auditors, `rocksdb` or `hypercore` for
+//! nodes. One suite of conformance runs on all (`tests/it/store.rs`).
 
 use std::collections::BTreeMap;
 

@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use super::event::{Filter, names, views};
+use super::find::{FindError, find_event};
 use super::members::{self, MemberError};
 use super::{MAX_LISTED, Site, event, task};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, EraseError};
 use crate::kernel::audit::{LookupError, find_task};
 use crate::kernel::fold::SwarmState;
 use crate::kernel::identity::AuthorId;
@@ -54,6 +55,31 @@ impl IntoResponse for Refusal {
 impl From<EngineError> for Refusal {
     fn from(error: EngineError) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+impl From<FindError> for Refusal {
+    fn from(error: FindError) -> Self {
+        let status = match &error {
+            FindError::Form(_) => StatusCode::BAD_REQUEST,
+            FindError::Unknown(_) => StatusCode::NOT_FOUND,
+            FindError::Ambiguous(_) => StatusCode::CONFLICT,
+            FindError::Engine(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<EraseError> for Refusal {
+    fn from(error: EraseError) -> Self {
+        let status = match &error {
+            EraseError::Unknown { .. } => StatusCode::NOT_FOUND,
+            EraseError::NotAllowed(_) => StatusCode::FORBIDDEN,
+            EraseError::Already { .. } | EraseError::Refused(_) => StatusCode::CONFLICT,
+            EraseError::Text => StatusCode::BAD_REQUEST,
+            EraseError::Engine(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
     }
 }
 
@@ -349,6 +375,29 @@ pub(super) async fn revoke(
     blocking(site, move |engine| {
         let length = members::revoke(engine, key, asked.length, &asked.reason, now)?;
         Ok(Json(json!({ "revoked": key, "length": length })))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Erasing {
+    event: String,
+    reason: String,
+}
+
+/// Erases a payload; the bytes are out of this node's store when it answers.
+pub(super) async fn erase(
+    State(site): State<Arc<Site>>,
+    given: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let asked: Erasing = body(given)?;
+    let now = (site.shared.clock)();
+    blocking(site, move |engine| {
+        let (author, seq) = find_event(engine, &asked.event)?;
+        let erased = engine.erase(author, seq, &asked.reason, now)?;
+        let (event, said) = (erased.event, erased.said);
+        Ok(Json(json!({ "erased": event, "author": author, "seq": seq, "said": said })))
     })
     .await
 }

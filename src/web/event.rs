@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::engine::{Engine, EngineError};
-use crate::kernel::event::kinds::{CommandStatus, Payload, Verdict};
+use crate::kernel::event::kinds::{CommandStatus, Payload, Verdict, WitnessedHead};
 use crate::kernel::event::{Body, ClaimStatus, Event, TaskId};
 use crate::kernel::fold::{Place, SwarmState, Task};
 use crate::kernel::identity::AuthorId;
@@ -34,8 +34,8 @@ pub struct EventView {
     pub task: Option<String>,
     /// The task's name for people, once its issue was seen.
     pub task_name: Option<String>,
-    /// The kind, in lower case with underscores; `unknown`, `malformed` or `absent` if there is
-    /// nothing to read.
+    /// The kind, in lower case with underscores; `unknown`, `malformed`, `absent` or `erased` if
+    /// there is nothing to read.
     pub kind: String,
     /// What it says, in one line.
     pub gist: String,
@@ -160,19 +160,12 @@ fn view(event: &Event, state: &SwarmState, names: &BTreeMap<AuthorId, String>) -
     let task = event.header.task;
     let known = task.and_then(|task| state.tasks.get(&task));
     let known = known.filter(|task| !task.repository.is_empty());
-    let (kind, gist, payload) = match &event.body {
-        Body::Known(payload) => {
-            let value = json!(payload);
-            let kind = value.get("kind").and_then(Value::as_str).unwrap_or("unknown").to_owned();
-            (kind, gist(payload, names), value)
-        }
-        Body::Unknown => {
-            let text = format!("an event of kind {}, which is not known here", event.header.kind);
-            ("unknown".to_owned(), text, Value::Null)
-        }
-        Body::Malformed(why) => ("malformed".to_owned(), why.clone(), Value::Null),
-        Body::Absent => ("absent".to_owned(), "its payload is not here".to_owned(), Value::Null),
-    };
+    let erased = state.erasures.of(event).map(|erasure| {
+        let by = name(names, &erasure.by);
+        ("erased".to_owned(), format!("erased by {by}: {}", erasure.reason), Value::Null)
+    });
+    // What is erased is not shown, even where its bytes are still in memory.
+    let (kind, gist, payload) = erased.unwrap_or_else(|| what(event, names));
     EventView {
         id: event.id.to_string(),
         author: event.author.to_string(),
@@ -186,6 +179,23 @@ fn view(event: &Event, state: &SwarmState, names: &BTreeMap<AuthorId, String>) -
         gist: gist_line(&gist),
         causes: event.header.causes.iter().map(ToString::to_string).collect(),
         payload,
+    }
+}
+
+/// What an event says: its kind, a gist, and all of it.
+fn what(event: &Event, names: &BTreeMap<AuthorId, String>) -> (String, String, Value) {
+    match &event.body {
+        Body::Known(payload) => {
+            let value = json!(payload);
+            let kind = value.get("kind").and_then(Value::as_str).unwrap_or("unknown").to_owned();
+            (kind, gist(payload, names), value)
+        }
+        Body::Unknown => {
+            let text = format!("an event of kind {}, which is not known here", event.header.kind);
+            ("unknown".to_owned(), text, Value::Null)
+        }
+        Body::Malformed(why) => ("malformed".to_owned(), why.clone(), Value::Null),
+        Body::Absent => ("absent".to_owned(), "its payload is not here".to_owned(), Value::Null),
     }
 }
 
@@ -206,6 +216,16 @@ fn gist(payload: &Payload, names: &BTreeMap<AuthorId, String>) -> String {
         Payload::MemberRevoked(p) => {
             let who = name(names, &p.member);
             format!("revoked {who} at {} events: {}", p.length, p.reason)
+        }
+        Payload::HeadsWitnessed(p) => {
+            let head =
+                |head: &WitnessedHead| format!("{} at {}", name(names, &head.author), head.length);
+            let heads: Vec<String> = p.heads.iter().take(8).map(head).collect();
+            format!("holds {} logs: {}", p.heads.len(), heads.join(", "))
+        }
+        Payload::PayloadErased(p) => {
+            let whose = name(names, &p.author);
+            format!("erased what {whose} said at index {}: {}", p.seq, p.reason)
         }
         Payload::ForkProven(p) => match ForkProof::from_bytes(&p.proof) {
             Ok(proof) => {

@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Engine, EngineError};
-use crate::kernel::event::kinds::{ForkResolved, MemberAdmitted, MemberRevoked, Role};
+use crate::kernel::event::kinds::{
+    ForkResolved, MemberAdmitted, MemberRevoked, PayloadErased, Role,
+};
 use crate::kernel::event::{Draft, Hlc};
+use crate::kernel::fold::SwarmState;
 use crate::kernel::identity::AuthorId;
 use crate::kernel::log::Hash;
 
@@ -124,7 +127,7 @@ pub fn admit(
         Some(Some(_)) => return Err(MemberError::Revoked(key)),
     }
     let admitted = MemberAdmitted { member: key, role, name: name.to_owned() };
-    append(engine, Draft::general(admitted), now_ms)
+    append(engine, vec![Draft::general(admitted)], now_ms)
 }
 
 /// Revokes a member at a length of its log, or at as much as this node holds of it. Gives that
@@ -154,7 +157,9 @@ pub fn revoke(
     let held = || engine.lengths().get(&key).copied().unwrap_or(0);
     let length = length.unwrap_or_else(held);
     let revoked = MemberRevoked { member: key, length, reason: reason.to_owned() };
-    append(engine, Draft::general(revoked), now_ms)?;
+    let mut drafts = vec![Draft::general(revoked)];
+    drafts.extend(engine.read(|state| erasures_behind(state, &key, length)));
+    append(engine, drafts, now_ms)?;
     Ok(length)
 }
 
@@ -224,7 +229,7 @@ pub fn resolve(
     let root = found.root.parse().map_err(|_| MemberError::NoBranch)?;
     let (length, reason) = (found.index + 1, reason.to_owned());
     let resolved = ForkResolved { author: key, length, root, reason };
-    append(engine, Draft::general(resolved), now_ms)?;
+    append(engine, vec![Draft::general(resolved)], now_ms)?;
     Ok(found)
 }
 
@@ -247,6 +252,22 @@ pub fn role_of(name: &str) -> Option<Role> {
     }
 }
 
+/// What a member erased behind the length at which it is revoked would be void with the rest, and
+/// the bytes are gone already: the administrator erases it in its own name.
+fn erasures_behind(state: &SwarmState, key: &AuthorId, length: u64) -> Vec<Draft> {
+    let void = state
+        .erasures
+        .iter()
+        .filter(|(_, seq, erasure)| erasure.by == *key && erasure.index >= length && *seq < length);
+    let erased = void.map(|(author, seq, erasure)| PayloadErased {
+        event: erasure.event,
+        author,
+        seq,
+        reason: erasure.reason.clone(),
+    });
+    erased.map(Draft::general).collect()
+}
+
 fn may(engine: &Engine) -> Result<(), MemberError> {
     let me = engine.me();
     let may = engine.read(|state| state.members.members.get(&me).is_some_and(|m| m.administrator));
@@ -259,8 +280,8 @@ fn check_text(what: &'static str, text: &str) -> Result<(), MemberError> {
 }
 
 /// Appends the event; two that are decided at once may both come here, and the fold takes one.
-fn append(engine: &Engine, draft: Draft, now_ms: u64) -> Result<(), MemberError> {
-    let appended = engine.append(vec![draft], now_ms)?;
+fn append(engine: &Engine, drafts: Vec<Draft>, now_ms: u64) -> Result<(), MemberError> {
+    let appended = engine.append(drafts, now_ms)?;
     let refused = engine.read(|state| {
         let mut refusals = state.members.refusals.first.iter();
         refusals.find(|refusal| appended.ids.contains(&refusal.event)).map(|r| r.reason)

@@ -23,12 +23,14 @@
 //! | `POST /api/v1/members` | admits `{key, role, name}` |
 //! | `POST /api/v1/members/{key}/revoke` | revokes `{length, reason}` |
 //! | `POST /api/v1/members/{key}/resolve` | names a forked log's branch `{root, reason}` |
+//! | `POST /api/v1/erase` | erases the payload of `{event, reason}` |
 //!
 //! Errors are `{"error": ...}` with a fitting status. Numbers of arrival begin anew with each
 //! `run`.
 
 mod api;
 mod event;
+mod find;
 mod guard;
 mod listener;
 pub mod members;
@@ -56,6 +58,7 @@ use self::recent::Recent;
 use crate::engine::Engine;
 
 pub use self::event::{EventView, Filter, events, events_from};
+pub use self::find::{FindError, find_event};
 pub use self::task::{TaskSummary, TaskView};
 
 /// The longest body of a request, in bytes.
@@ -137,6 +140,7 @@ fn router(site: Arc<Site>) -> Router {
         .route("/api/v1/log/{author}", get(api::log))
         .route("/api/v1/members", get(api::members).post(api::admit))
         .route("/api/v1/members/{key}/revoke", post(api::revoke))
+        .route("/api/v1/erase", post(api::erase))
         .route("/api/v1/members/{key}/resolve", post(api::resolve))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::wrong_method)

@@ -3,19 +3,22 @@
 
 use std::sync::Arc;
 
-use bzzz::engine::{Engine, StoreSource, found};
+use bzzz::engine::{Engine, EraseError, StoreSource, found};
 use bzzz::kernel::event::kinds::{
-    AgentStarted, ClaimIntended, ClaimMoved, ClaimWon, MemberAdmitted, MemberRevoked, ModelAsked,
-    PlanProposed, PlanReviewed, PlanText, Purpose, Role, TaskSeen, Verdict,
+    AgentStarted, ClaimIntended, ClaimMoved, ClaimWon, KeyRotated, MemberAdmitted, MemberRevoked,
+    ModelAsked, Payload, PayloadErased, PlanProposed, PlanReviewed, PlanText, Purpose, Role,
+    TaskSeen, Verdict,
 };
-use bzzz::kernel::event::{ClaimStatus, Draft, Event, EventId, Hlc, TaskId};
-use bzzz::kernel::fold::{Fold, Reason, SwarmState, TaskStatus};
+use bzzz::kernel::event::{Body, ClaimStatus, Draft, Event, EventId, Hlc, TaskId};
+use bzzz::kernel::fold::{Aggregate, Fold, Place, Reason, SwarmState, TaskStatus};
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
-use bzzz::kernel::log::{Hash, LogStore, Range, SignedHead, Tip};
+use bzzz::kernel::log::{Hash, LogStore, Range, ReadLimit, SignedHead, Tip};
 use bzzz::store::memory::MemoryStore;
 use proptest::prelude::*;
 
 const NOW: u64 = 1_800_000_000_000;
+
+const ONE: ReadLimit = ReadLimit { records: 1, bytes: usize::MAX };
 
 fn key(n: u8) -> SecretKey {
     SecretKey::from_seed(&[n; 32])
@@ -123,8 +126,13 @@ fn history() -> (SwarmId, Vec<(AuthorId, Vec<Range>)>) {
     let (purpose, last) = (Purpose::Step, "next?".to_owned());
     let asked = ModelAsked { epoch: 1, purpose, turn: 0, prompt: Hash([1; 32]), last };
     say(c, 60, Draft::about(two, asked));
+    erasures(&a, b, c);
     let (member, reason) = (c.me(), "left".to_owned());
     say(&a, 70, Draft::general(MemberRevoked { member, length: 5, reason }));
+    // One goes on under another key; what the old one says then is void.
+    let index = b.lengths()[&b.me()];
+    say(b, 80, Draft::general(KeyRotated::sign(&swarm, &b.me(), &key(7), index)));
+    say(b, 81, seen(4));
     let ranges = [&a, b, c].map(|engine| {
         let mut ranges = Vec::new();
         let mut from = 0;
@@ -135,6 +143,40 @@ fn history() -> (SwarmId, Vec<(AuthorId, Vec<Range>)>) {
         (engine.me(), ranges)
     });
     (swarm, ranges.into())
+}
+
+/// A member erases what it said, the administrator what others said, and some is refused: what is
+/// protected, what is another's, what is not there, and what was erased before. The index of what
+/// is erased is found by the name of its kind.
+fn erasures(a: &Engine, b: &Engine, c: &Engine) {
+    let find = |of: &Engine, kind: &str| {
+        let events = of.events(of.me(), 0, 100).unwrap();
+        let mut found =
+            events.into_iter().filter(|e| e.payload().is_some_and(|p| p.name() == kind));
+        let event = found.next().unwrap();
+        (event.id, event.header.seq)
+    };
+    let erase = |by: &Engine, at, of: &Engine, (event, seq): (EventId, u64)| {
+        let erased = PayloadErased { event, author: of.me(), seq, reason: "so".to_owned() };
+        say(by, at, Draft::general(erased));
+    };
+    catch_up(a, b, b.me());
+    catch_up(a, c, c.me());
+    erase(b, 61, b, find(b, "PlanProposed"));
+    erase(b, 62, b, find(b, "PlanProposed"));
+    erase(c, 62, b, find(b, "TaskSeen"));
+    erase(a, 63, b, find(b, "PlanProposed"));
+    erase(a, 64, c, find(c, "TaskSeen"));
+    // It is behind the length at which the author is revoked later.
+    erase(a, 65, c, find(c, "ModelAsked"));
+    erase(a, 66, b, (find(b, "TaskSeen").0, find(b, "ClaimWon").1));
+    erase(a, 67, b, (find(b, "TaskSeen").0, 1000));
+    erase(a, 68, a, find(a, "MemberAdmitted"));
+}
+
+/// The places of [`erasures`] that are erased in the end.
+fn erased(state: &SwarmState) -> Vec<(AuthorId, u64)> {
+    state.erasures.iter().map(|(author, seq, _)| (author, seq)).collect()
 }
 
 fn started(engine: &Engine) -> AgentStarted {
@@ -163,8 +205,70 @@ fn ingest(swarm: SwarmId, logs: &[(AuthorId, Vec<Range>)], choices: &[usize]) ->
     engine
 }
 
+/// The same without the engine: nothing is deleted from the store.
+fn fold_alone(swarm: SwarmId, logs: &[(AuthorId, Vec<Range>)], choices: &[usize]) -> SwarmState {
+    let (store, mut fold) = (MemoryStore::new(), Fold::new(swarm));
+    let mut next = vec![0; logs.len()];
+    let mut tips: Vec<Tip> = logs.iter().map(|(author, _)| Tip::empty(*author)).collect();
+    let first = [0, 0, 0].iter().chain(choices.iter().cycle());
+    for log in first.map(|choice| choice % logs.len()) {
+        if let Some(range) = logs[log].1.get(next[log]) {
+            let append = tips[log].verify(&swarm, range.clone()).unwrap();
+            let records = (append.from()..).zip(append.records());
+            let events = records.map(|(i, r)| Event::read(append.author(), i, r.as_ref()).unwrap());
+            let events: Vec<Event> = events.collect();
+            let entry = |event: &Event| Some(Aggregate::of(event)?.entry(Place::of(event)));
+            let index: Vec<_> = events.iter().filter_map(entry).collect();
+            store.commit(std::slice::from_ref(&append), &index).unwrap();
+            for event in &events {
+                let _ = fold.apply(event, &StoreSource(&store)).unwrap();
+            }
+            tips[log] = append.tip().clone();
+            next[log] += 1;
+        } else if next.iter().zip(logs).all(|(next, (_, ranges))| *next == ranges.len()) {
+            break;
+        }
+    }
+    fold.state().clone()
+}
+
+/// The logs without the payloads that are erased, as far as the choices say so.
+fn without_bytes(
+    logs: &[(AuthorId, Vec<Range>)],
+    erased: &[(AuthorId, u64)],
+    choices: &[usize],
+) -> Vec<(AuthorId, Vec<Range>)> {
+    let mut logs = logs.to_vec();
+    let mut choices = choices.iter().cycle();
+    for (author, ranges) in &mut logs {
+        for range in ranges {
+            for (index, record) in (range.from..).zip(&mut range.records) {
+                if erased.contains(&(*author, index)) && choices.next().unwrap().is_multiple_of(2) {
+                    *record = record.as_ref().without_body();
+                }
+            }
+        }
+    }
+    logs
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn an_erased_payload_is_absent_with_or_without_its_bytes_in_any_order(
+        choices in prop::collection::vec(0usize..12, 1..40),
+    ) {
+        prop_assume!((0..3).all(|log| choices.iter().any(|choice| choice % 3 == log)));
+        let (swarm, logs) = history();
+        let expected = ingest(swarm, &logs, &[0, 1, 2]).read(SwarmState::clone);
+        let erased = erased(&expected);
+        let bare = without_bytes(&logs, &erased, &choices);
+        prop_assert_eq!(&fold_alone(swarm, &logs, &choices), &expected);
+        prop_assert_eq!(&fold_alone(swarm, &bare, &choices), &expected);
+        let engine = ingest(swarm, &bare, &choices);
+        prop_assert_eq!(&engine.read(SwarmState::clone), &expected);
+    }
 
     #[test]
     fn the_order_of_arrival_does_not_matter(choices in prop::collection::vec(0usize..3, 1..40)) {
@@ -231,6 +335,258 @@ fn what_is_refused_is_kept_with_its_reason() {
         assert!(reasons.contains(&Reason::NotTheOwner), "{reasons:?}");
         assert_eq!(task.status(), TaskStatus::Claimed);
         assert_eq!(task.current().unwrap().plans.len(), 2);
+    });
+}
+
+#[test]
+fn what_is_erased_leaves_state_and_store() {
+    let (swarm, logs) = history();
+    let engine = ingest(swarm, &logs, &[0, 1, 2]);
+    let (b, c) = (key(2).author(), key(3).author());
+    engine.read(|state| {
+        let places: Vec<_> = erased(state).into_iter().collect();
+        // b's plan, c's issue, and what is not there yet. c's question is behind its end, so that
+        // nothing is known of it, and its erasure waits as well.
+        assert_eq!(places.iter().filter(|(author, _)| *author == b).count(), 2, "{places:?}");
+        assert_eq!(places.iter().filter(|(author, _)| *author == c).count(), 2, "{places:?}");
+        let reasons: Vec<Reason> =
+            state.erasures.refusals.first.iter().map(|refusal| refusal.reason).collect();
+        let expected = [Reason::Repeated, Reason::Repeated, Reason::Dangling, Reason::Protected];
+        assert_eq!(reasons, expected, "another's erasure is void: its author was revoked before");
+        assert_eq!(state.task("r", 1).unwrap().current().unwrap().plans.len(), 1);
+        assert!(state.task("r", 2).is_none_or(|task| task.title.is_empty()));
+    });
+    for (author, seq) in engine.read(erased) {
+        let events = engine.events(author, seq, 1).unwrap();
+        assert!(events.iter().all(|event| event.body == Body::Absent), "{author:?} {seq}");
+    }
+    // A node that opens the store anew comes to the same.
+    assert_eq!(fold_alone(swarm, &logs, &[0, 1, 2]), engine.read(SwarmState::clone));
+}
+
+#[test]
+fn an_erasure_that_is_cut_off_is_finished_by_the_next_to_open() {
+    let a = founder();
+    let swarm = a.swarm();
+    let id = say(&a, 10, seen(1));
+    let erased = PayloadErased { event: id, author: a.me(), seq: 3, reason: String::new() };
+    let store = Arc::new(MemoryStore::new());
+    let mut tip = Tip::empty(a.me());
+    say(&a, 11, Draft::general(erased));
+    while let Some(mut range) = Range::read(a.store(), a.me(), tip.length(), 1).unwrap() {
+        if range.from == 3 {
+            // What a crash left: the payload that was to go.
+            let draft = seen(1).record(3, Hlc::from_ms(NOW + 10)).unwrap();
+            assert_eq!(draft.as_ref().header(), range.records[0].as_ref().header());
+            range.records[0] = draft;
+        }
+        let append = tip.verify(&swarm, range).unwrap();
+        store.commit(std::slice::from_ref(&append), &[]).unwrap();
+        tip = append.tip().clone();
+    }
+    let body = || store.records(&a.me(), 3, ONE).unwrap()[0].as_ref().body().is_some();
+    assert!(body());
+    let again = open(1, swarm, Arc::<MemoryStore>::clone(&store));
+    assert_eq!(again.read(|state| state.tasks.len()), 0);
+    again.finish_erasing().unwrap();
+    assert!(!body());
+}
+
+#[test]
+fn who_may_erase_what() {
+    let a = founder();
+    let b = open(2, a.swarm(), Arc::new(MemoryStore::new()));
+    catch_up(&b, &a, a.me());
+    say(&b, 10, seen(1));
+    say(&a, 11, seen(2));
+    catch_up(&a, &b, b.me());
+    catch_up(&b, &a, a.me());
+    let why = |result: Result<_, EraseError>| result.unwrap_err().to_string();
+    let (me, other) = (b.me(), a.me());
+    assert!(why(b.erase(other, 3, "x", NOW)).contains("only the event's author"));
+    assert!(why(b.erase(me, 7, "x", NOW)).contains("no event at index 7"));
+    assert!(why(b.erase(me, 0, "x\ny", NOW)).contains("one line"));
+    assert!(why(a.erase(other, 1, "x", NOW)).contains("cannot be erased"));
+    let erased = b.erase(me, 0, "printed a password", NOW + 20).unwrap();
+    assert_eq!((erased.author, erased.seq), (me, 0));
+    assert!(why(b.erase(me, 0, "x", NOW)).contains("erased before"));
+    // The administrator may erase what another said, also when it holds the bytes.
+    catch_up(&a, &b, me);
+    assert_eq!(a.digest(), b.digest());
+    a.erase(me, 0, "x", NOW).unwrap_err();
+    say(&b, 30, seen(3));
+    catch_up(&a, &b, me);
+    a.erase(me, 2, "a legal duty", NOW + 40).unwrap();
+    catch_up(&b, &a, other);
+    assert_eq!(a.digest(), b.digest());
+    for engine in [&a, &b] {
+        let record = engine.store().records(&me, 2, ONE).unwrap().pop().unwrap();
+        assert_eq!(record.as_ref().body(), None);
+        assert!(engine.signed_event(&me, 2).unwrap().unwrap().verify(&a.swarm()).is_ok());
+    }
+}
+
+#[test]
+fn a_founding_payload_is_not_taken_in_without_its_bytes() {
+    let a = founder();
+    let b = open(2, a.swarm(), Arc::new(MemoryStore::new()));
+    let mut range = Range::read(a.store(), a.me(), 0, 1).unwrap().unwrap();
+    range.records[0] = range.records[0].as_ref().without_body();
+    let error = b.ingest(range, NOW).unwrap_err();
+    assert!(matches!(error, bzzz::engine::IngestError::Withheld(0)), "{error}");
+}
+
+/// All engines take in all that the others have.
+fn replicate(engines: &[&Engine]) {
+    for (to, from) in engines.iter().flat_map(|to| engines.iter().map(move |from| (to, from))) {
+        for author in from.lengths().into_keys().filter(|author| *author != to.me()) {
+            catch_up(to, from, author);
+        }
+    }
+}
+
+/// The greatest length of a log that another's log says it holds.
+fn witnessed(engine: &Engine, by: AuthorId, of: AuthorId) -> u64 {
+    let events = engine.events(by, 0, 10_000).unwrap();
+    let heads = events.iter().filter_map(|event| match event.payload() {
+        Some(Payload::HeadsWitnessed(witnessed)) => Some(&witnessed.heads),
+        _ => None,
+    });
+    heads.flatten().filter(|head| head.author == of).map(|head| head.length).max().unwrap_or(0)
+}
+
+#[test]
+fn heads_are_witnessed_and_a_quiet_swarm_becomes_quiet() {
+    let a = founder();
+    let others = [2, 3].map(|n| open(n, a.swarm(), Arc::new(MemoryStore::new())));
+    let [b, c] = &others;
+    let all = [&a, b, c];
+    replicate(&all);
+    let mut at = 1000;
+    for issue in 1..4 {
+        say(b, at, seen(issue));
+        say(c, at + 1, seen(issue + 10));
+        let spoken: Vec<(AuthorId, u64)> =
+            [&a, b, c].iter().map(|e| (e.me(), e.lengths()[&e.me()])).collect();
+        let mut rounds = 0;
+        loop {
+            replicate(&all);
+            at += 10;
+            let said: usize = all.iter().map(|e| e.witness(NOW + at).unwrap()).sum();
+            if said == 0 {
+                break;
+            }
+            rounds += 1;
+            assert!(rounds < 3, "nodes witness each other's witnessing");
+        }
+        let lengths = a.lengths();
+        for _ in 0..5 {
+            replicate(&all);
+            at += 10;
+            assert!(all.iter().all(|e| e.witness(NOW + at).unwrap() == 0));
+        }
+        assert_eq!(a.lengths(), lengths);
+        for (of, length) in spoken {
+            for by in all.iter().map(|e| e.me()).filter(|by| *by != of) {
+                assert!(witnessed(&a, by, of) >= length, "{by:?} of {of:?}");
+            }
+        }
+    }
+    for engine in all {
+        let heads = engine.events(engine.me(), 0, 10_000).unwrap();
+        for event in heads {
+            let Some(Payload::HeadsWitnessed(witnessed)) = event.payload() else { continue };
+            for head in &witnessed.heads {
+                assert_ne!(head.author, engine.me());
+                let held = a.store().heads(&head.author, head.length - 1, 1).unwrap().remove(0);
+                assert_eq!((held.length, held.root), (head.length, head.root));
+                assert_eq!((held.clock, held.signature), (head.clock, head.signature));
+            }
+        }
+    }
+    let digest = a.read(SwarmState::digest);
+    assert!(all.iter().all(|engine| engine.read(SwarmState::digest) == digest));
+}
+
+#[test]
+fn a_rotated_key_has_the_same_rights_and_the_old_one_has_none() {
+    let a = founder();
+    let swarm = a.swarm();
+    let b = open(2, swarm, Arc::new(MemoryStore::new()));
+    catch_up(&b, &a, a.me());
+    say(&b, 10, seen(1));
+    let index = |engine: &Engine| engine.lengths()[&engine.me()];
+    let rotate = |engine: &Engine, at, rotated: KeyRotated| {
+        say(engine, at, Draft::general(rotated));
+        let refusals = engine.read(|state| state.members.refusals.first.clone());
+        refusals.last().map(|refusal| refusal.reason)
+    };
+    let mut bad = KeyRotated::sign(&swarm, &b.me(), &key(8), index(&b));
+    bad.successor = key(9).author();
+    assert_eq!(rotate(&b, 11, bad), Some(Reason::Signature));
+    let elsewhere = KeyRotated::sign(&swarm, &b.me(), &key(8), index(&b) + 1);
+    assert_eq!(rotate(&b, 12, elsewhere), Some(Reason::Signature));
+    let taken = KeyRotated::sign(&swarm, &b.me(), &key(3), index(&b));
+    assert_eq!(rotate(&b, 13, taken), Some(Reason::Repeated));
+    let length = index(&b) + 1;
+    let right = KeyRotated::sign(&swarm, &b.me(), &key(8), index(&b));
+    assert_eq!(rotate(&b, 14, right), Some(Reason::Repeated), "no refusal was added");
+    // Not even a refusal is left of what the old key says now.
+    say(&b, 15, seen(2));
+    let again = KeyRotated::sign(&swarm, &b.me(), &key(9), index(&b));
+    assert_eq!(rotate(&b, 16, again), Some(Reason::Repeated));
+    catch_up(&a, &b, b.me());
+    let new = open(8, swarm, Arc::new(MemoryStore::new()));
+    catch_up(&new, &a, a.me());
+    catch_up(&new, &b, b.me());
+    say(&new, 20, seen(3));
+    catch_up(&a, &new, new.me());
+    for engine in [&a, &new] {
+        engine.read(|state| {
+            let members = &state.members;
+            let (old, after) = (&members.members[&b.me()], &members.members[&new.me()]);
+            assert_eq!((old.revoked_at, old.successor), (Some(length), Some(new.me())));
+            assert_eq!((&after.name, &after.role), (&old.name, &old.role));
+            assert!(members.may_act(&new.me()) && !members.may_act(&b.me()));
+            assert_eq!(members.refusals.count, 3);
+            let issues: Vec<u64> = state.tasks.values().map(|task| task.issue).collect();
+            assert!(issues.contains(&1) && issues.contains(&3) && !issues.contains(&2));
+        });
+    }
+    assert_eq!(a.digest().0, new.digest().0);
+    // Whoever is told of nothing but a revocation before the rotation comes to the same state as
+    // who had taken the rotation in.
+    let (member, reason) = (b.me(), "the key was stolen before".to_owned());
+    say(&a, 30, Draft::general(MemberRevoked { member, length: 1, reason }));
+    let fresh = open(9, swarm, Arc::new(MemoryStore::new()));
+    catch_up(&fresh, &a, a.me());
+    let range = Range::read(b.store(), b.me(), 0, 1).unwrap().unwrap();
+    fresh.ingest(range, NOW + 100_000).unwrap();
+    assert_eq!(fresh.lengths()[&b.me()], 1);
+    assert_eq!(a.digest().0, fresh.digest().0);
+    assert!(a.read(|state| !state.members.members.contains_key(&new.me())));
+}
+
+#[test]
+fn an_administrators_new_key_is_an_administrators() {
+    let a = founder();
+    let swarm = a.swarm();
+    let index = a.lengths()[&a.me()];
+    say(&a, 10, Draft::general(KeyRotated::sign(&swarm, &a.me(), &key(8), index)));
+    let new = open(8, swarm, Arc::new(MemoryStore::new()));
+    catch_up(&new, &a, a.me());
+    let admit = |n: u8| {
+        let (member, name) = (key(n).author(), String::new());
+        Draft::general(MemberAdmitted { member, role: Role::Replica, name })
+    };
+    say(&new, 20, admit(5));
+    say(&a, 21, admit(6));
+    catch_up(&new, &a, a.me());
+    new.read(|state| {
+        let present = state.members.present();
+        assert!(present.contains(&key(5).author()), "the new key admits");
+        assert!(!present.contains(&key(6).author()), "the old one does not");
+        assert_eq!(state.members.refusals.count, 0);
     });
 }
 

@@ -17,7 +17,7 @@ use crate::log_laws::{SWARM, append, contents, grow, key, leaves, naive_root, re
 
 mod crash;
 mod disk;
-mod erase;
+pub(crate) mod erase;
 mod hypercore;
 
 /// A store under test that can be closed and opened again.

@@ -93,8 +93,7 @@ fn three_nodes_take_the_samples_issues_to_pull_requests() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
 
     let first = Home::at(&dir.path().join("alpha"));
-    let (_, swarm) =
-        first.found("demo", &config("alpha", &board, &bare, &[]), &BTreeMap::new()).unwrap();
+    let (_, swarm) = first.found("demo", &config("alpha", &board, &bare, &[])).unwrap();
     let alpha = runtime.block_on(Node::start(first.clone(), &load(&first))).unwrap();
     let source = alpha.status_source();
     wait("an address", || !runtime.block_on(source.status()).listening.is_empty());

@@ -200,10 +200,10 @@ fn take(engine: &Engine, mut range: Range) -> Result<Came> {
             Err(Error::new(format!("the bundle has another log {author} than this node: {error}"))
                 .hint("one of both was forked or tampered with; `bzzz-verify` checks the bundle"))
         }
-        Err(error @ (IngestError::Invalid(_) | IngestError::Events(_))) => {
-            Err(Error::new(format!("the bundle's log {author} does not verify: {error}"))
-                .hint("what was taken in before it stands; `bzzz-verify` says more"))
-        }
+        Err(
+            error @ (IngestError::Invalid(_) | IngestError::Events(_) | IngestError::Withheld(_)),
+        ) => Err(Error::new(format!("the bundle's log {author} does not verify: {error}"))
+            .hint("what was taken in before it stands; `bzzz-verify` says more")),
     }
 }
 

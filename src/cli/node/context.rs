@@ -84,7 +84,9 @@ impl Context {
             return Err(Error::new(what).hint(format!("start it: {}", self.command("up"))));
         }
         let lock = self.lock()?;
-        Ok((self.engine(config, Role::Writer)?, lock))
+        let engine = self.engine(config, Role::Writer)?;
+        engine.finish_erasing()?;
+        Ok((engine, lock))
     }
 
     fn engine(&self, config: &Config, role: Role) -> Result<Engine> {

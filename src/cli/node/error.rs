@@ -4,12 +4,13 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::cli::text::clean;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, EraseError};
 use crate::kernel::audit::{BundleError, ExportError, LookupError};
 use crate::kernel::log::StoreError;
 use crate::node::clock::NoRandomness;
 use crate::node::config::ConfigError;
 use crate::node::{HomeError, NodeError, OutsideError};
+use crate::web::FindError;
 use crate::web::members::MemberError;
 
 /// The status of a command that could not do what it was asked.
@@ -135,7 +136,8 @@ impl From<HomeError> for Error {
             HomeError::Engine(error) => error.into(),
             HomeError::Config(error) => error.into(),
             HomeError::Memory => Self::new(error.to_string()).hint(
-                "set `store.kind` to \"rocksdb\" or \"hypercore\"; a node that joins may keep nothing",
+                "set `store.kind` to \"rocksdb\" or \"hypercore\"; a node that joins may keep \
+                 nothing",
             ),
             HomeError::Taken(_) => Self::new(error.to_string())
                 .hint("`bzzz key show` prints its key; name another directory with --home"),
@@ -179,6 +181,24 @@ impl From<MemberError> for Error {
             }
             MemberError::Revoked(_) => stop.hint("let the node begin anew, with a new home"),
             _ => stop,
+        }
+    }
+}
+
+impl From<EraseError> for Error {
+    fn from(error: EraseError) -> Self {
+        match error {
+            EraseError::Engine(error) => error.into(),
+            error => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<FindError> for Error {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::Engine(error) => error.into(),
+            error => Self::new(error.to_string()).hint("`bzzz log --json` shows ids and indices"),
         }
     }
 }

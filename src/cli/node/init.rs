@@ -53,7 +53,7 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<()> {
     let home = &context.home;
     let (key, swarm) = match join {
         Some(swarm) => (home.join(swarm, &config)?, swarm),
-        None => home.found(&args.swarm_name, &config, &environment())?,
+        None => home.found_with(&args.swarm_name, &config, &environment())?,
     };
     if context.json {
         let founded = join.is_none();

@@ -5,6 +5,7 @@ mod client;
 mod configure;
 mod context;
 mod doctor;
+mod erase;
 mod error;
 mod fork;
 mod fsck;
@@ -76,6 +77,7 @@ enum Command {
     Log(log::LogArgs),
     #[command(subcommand)]
     Member(member::MemberCommand),
+    Erase(erase::EraseArgs),
     Export(bundle::ExportArgs),
     Import(bundle::ImportArgs),
     #[command(subcommand)]
@@ -126,6 +128,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Task(command) => task::run(context, command),
         Command::Log(args) => log::run(context, args),
         Command::Member(command) => member::run(context, command),
+        Command::Erase(args) => erase::run(context, args),
         Command::Export(args) => bundle::run_export(context, args),
         Command::Import(args) => bundle::run_import(context, args),
         Command::Store(command) => store::run(context, command),

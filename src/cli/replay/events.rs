@@ -1,8 +1,11 @@
 //! What one event says, in a line for people and the lines below it.
 
 use crate::cli::text::{Names, count, time};
-use crate::kernel::event::kinds::{CommandFinished, CommandStatus, Payload, Stream, Verdict};
+use crate::kernel::event::kinds::{
+    CommandFinished, CommandStatus, KINDS, Payload, Stream, Verdict,
+};
 use crate::kernel::event::{Body, ClaimStatus, Event};
+use crate::kernel::fold::Erasure;
 
 /// What an event says. Untrusted text: it is cleaned when it is printed.
 pub(super) struct Told {
@@ -24,6 +27,13 @@ impl Told {
     fn with_all(self, mark: &str, texts: &[String]) -> Self {
         texts.iter().fold(self, |told, text| told.with(mark, text))
     }
+}
+
+/// What is told in place of a payload that was erased.
+pub(super) fn erased(event: &Event, erasure: &Erasure, names: &Names) -> Told {
+    let name = KINDS.iter().find(|(number, _)| *number == event.header.kind);
+    let name = name.map_or("event", |(_, name)| *name);
+    Told::line(format!("{name}, erased by {}: {}", names.name(&erasure.by), erasure.reason))
 }
 
 /// What an event says.

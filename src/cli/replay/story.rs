@@ -49,7 +49,10 @@ impl<'a, R: Records> Story<'a, R> {
                 Some(Payload::CommandIntended(_)) => Some(event.id),
                 _ => None,
             };
-            let told = events::tell(&event, &self.names);
+            let told = match self.shown.state.erasures.of(&event) {
+                Some(erasure) => events::erased(&event, erasure, &self.names),
+                None => events::tell(&event, &self.names),
+            };
             let goes_on = matches!(event.payload(), Some(Payload::CommandOutput(_)))
                 && command == running
                 && refused.is_none()
@@ -91,7 +94,9 @@ impl<'a, R: Records> Story<'a, R> {
 
     fn step(&self, step: &Step) -> Value {
         let Step { event, refused, stands } = step;
+        let erased = self.shown.state.erasures.of(event);
         let (payload, unread) = match &event.body {
+            _ if erased.is_some() => (None, Some("erased".to_owned())),
             Body::Known(payload) => (Some(json!(payload)), None),
             Body::Unknown => (None, Some("unknown".to_owned())),
             Body::Malformed(why) => (None, Some(format!("malformed: {why}"))),
@@ -106,6 +111,7 @@ impl<'a, R: Records> Story<'a, R> {
             "header": event.header,
             "payload": payload,
             "unread": unread,
+            "erased": erased,
             "refused": refused,
             "stands": stands,
         })

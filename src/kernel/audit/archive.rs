@@ -232,6 +232,11 @@ impl<R: Records> EventSource for Archive<R> {
         if event.id.0.starts_with(&entry.id) { Ok(event) } else { Err(changed()) }
     }
 
+    fn event_at(&self, author: &AuthorId, seq: u64) -> Result<Option<Event>, FoldError> {
+        let place = place(&self.index, *author, seq);
+        place.map(|place| self.event(&place)).transpose()
+    }
+
     fn aggregates_of(&self, author: &AuthorId, _: u64) -> Result<BTreeSet<Aggregate>, FoldError> {
         Ok(self.index.spoken.get(author).cloned().unwrap_or_default())
     }

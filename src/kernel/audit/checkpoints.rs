@@ -8,6 +8,7 @@ use super::input::Records;
 use super::report::{Report, Unchecked};
 use super::rule::Rule;
 use crate::kernel::event::kinds::{Checkpoint, Payload};
+use crate::kernel::event::{Body, Event};
 use crate::kernel::fold::{EventSource, FOLD_VERSION, Fold, FoldError, Place, SwarmState};
 use crate::kernel::identity::AuthorId;
 
@@ -21,14 +22,14 @@ pub(super) fn compare<R: Records>(
 ) -> Result<(), FoldError> {
     let mut not_checked = 0;
     for places in checkpoints.chunk_by(|a, b| a.author == b.author) {
-        let mut fold = Fold::new(state.swarm);
+        let (mut fold, mut absent) = (Fold::new(state.swarm), Vec::new());
         for place in places {
             let event = archive.event(place)?;
             let Some(Payload::Checkpoint(checkpoint)) = event.payload() else {
                 continue;
             };
             let stands = state.members.stands(&place.author, place.seq);
-            if !stands || !reach(archive, &mut fold, checkpoint)? {
+            if !stands || !reach(archive, &mut fold, &mut absent, checkpoint)? {
                 not_checked += 1;
                 continue;
             }
@@ -43,7 +44,7 @@ pub(super) fn compare<R: Records>(
     }
     if not_checked > 0 {
         let what = "checkpoints of other fold versions, of revoked authors, or of events that \
-                    are not in the bundle"
+                    are not in the bundle or were erased later"
             .to_owned();
         report.unchecked.push(Unchecked { kind: "checkpoints", count: Some(not_checked), what });
     }
@@ -51,10 +52,12 @@ pub(super) fn compare<R: Records>(
 }
 
 /// Folds on to a checkpoint's frontier; `false` if that cannot be: it is of another version, goes
-/// beyond the bundle, or goes back behind the author's last checkpoint.
+/// beyond the bundle, goes back behind the author's last checkpoint, or covers events whose payloads
+/// are `absent` without being erased at that frontier.
 fn reach<R: Records>(
     archive: &Archive<R>,
     fold: &mut Fold,
+    absent: &mut Vec<Event>,
     checkpoint: &Checkpoint,
 ) -> Result<bool, FoldError> {
     let frontier: BTreeMap<AuthorId, u64> =
@@ -82,7 +85,10 @@ fn reach<R: Records>(
     }
     new.sort_unstable();
     for place in new {
-        let _ = fold.apply(&archive.event(&place)?, archive)?;
+        let event = archive.event(&place)?;
+        let _ = fold.apply(&event, archive)?;
+        absent.extend(Some(event).filter(|event| event.body == Body::Absent));
     }
-    Ok(true)
+    absent.retain(|event| fold.state().erasures.of(event).is_none());
+    Ok(absent.is_empty())
 }

@@ -207,6 +207,7 @@ fn refusals(state: &SwarmState, report: &mut Report) {
     };
     count(&state.members.refusals);
     count(&state.repository_refusals);
+    count(&state.erasures.refusals);
     state.agent_refusals.values().for_each(&mut count);
     state.tasks.values().for_each(|task| count(&task.refusals));
     report.checked.refused = total;

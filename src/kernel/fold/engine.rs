@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bincode::{Decode, Encode};
 
+use super::erasures::Erasure;
 use super::members::Members;
 use super::order::{Aggregate, Place};
 use super::state::{FOLD_VERSION, SwarmState};
+use crate::kernel::event::kinds::Payload;
 use crate::kernel::event::{Event, Hlc};
 use crate::kernel::identity::{AuthorId, SwarmId};
 
@@ -23,6 +25,13 @@ pub trait EventSource {
     /// # Errors
     /// [`FoldError`] if it is not there.
     fn event(&self, place: &Place) -> Result<Event, FoldError>;
+
+    /// The event at an index of a log; `None` if the log has none there, or something that is no
+    /// event.
+    ///
+    /// # Errors
+    /// [`FoldError`].
+    fn event_at(&self, author: &AuthorId, seq: u64) -> Result<Option<Event>, FoldError>;
 
     /// All tasks and agents of which an author has events before an index, and perhaps more.
     ///
@@ -92,6 +101,12 @@ impl Fold {
     /// unusable.
     pub fn apply(&mut self, event: &Event, source: &dyn EventSource) -> Result<Applied, FoldError> {
         self.frontier.insert(event.author, event.header.seq + 1);
+        let erased = self.state.erasures.at(&event.author, event.header.seq);
+        if erased.is_some() && self.state.erasures.of(event).is_none() {
+            // What an administrator erased before it was here is another event, or a protected one.
+            let stale = self.refold_erasures(source)?;
+            self.refold_all(stale, source)?;
+        }
         let Some(aggregate) = Aggregate::of(event) else {
             return Ok(Applied::Nothing);
         };
@@ -100,7 +115,11 @@ impl Fold {
         let in_order = *last <= place;
         *last = place.max(*last);
         let before = (aggregate == Aggregate::Members).then(|| self.state.members.clone());
-        if in_order {
+        if aggregate == Aggregate::Erasures {
+            let stale =
+                if in_order { self.erase(event, source)? } else { self.refold_erasures(source)? };
+            self.refold_all(stale, source)?;
+        } else if in_order {
             self.state.fold(aggregate, event);
         } else {
             self.refold(aggregate, source)?;
@@ -150,10 +169,72 @@ impl Fold {
             if place.seq >= self.frontier.get(&place.author).copied().unwrap_or(0) {
                 continue;
             }
-            self.state.fold(aggregate, &source.event(&place)?);
+            let event = source.event(&place)?;
+            match aggregate {
+                Aggregate::Erasures => drop(self.erase(&event, source)?),
+                _ => self.state.fold(aggregate, &event),
+            }
             self.last.insert(aggregate, place);
         }
         Ok(())
+    }
+
+    fn refold_all(
+        &mut self,
+        stale: BTreeSet<Aggregate>,
+        source: &dyn EventSource,
+    ) -> Result<(), FoldError> {
+        stale.into_iter().try_for_each(|aggregate| self.refold(aggregate, source))
+    }
+
+    /// Folds an erasure; gives the aggregate that is stale for it.
+    fn erase(
+        &mut self,
+        event: &Event,
+        source: &dyn EventSource,
+    ) -> Result<BTreeSet<Aggregate>, FoldError> {
+        let Some(Payload::PayloadErased(erased)) = event.payload() else {
+            return Ok(BTreeSet::new());
+        };
+        let (author, seq) = (erased.author, erased.seq);
+        let target = self.folded(&author, seq, source)?;
+        let stands = self.state.members.stands(&author, seq);
+        self.state.erase(event, target.as_ref().filter(|_| stands));
+        let said = self.state.erasures.at(&author, seq).map(|erasure| erasure.said);
+        let target = target.filter(|_| said == Some(event.id));
+        Ok(target.as_ref().and_then(Aggregate::of).into_iter().collect())
+    }
+
+    fn folded(
+        &self,
+        author: &AuthorId,
+        seq: u64,
+        source: &dyn EventSource,
+    ) -> Result<Option<Event>, FoldError> {
+        if seq < self.frontier.get(author).copied().unwrap_or(0) {
+            source.event_at(author, seq)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Folds all erasures anew; gives the aggregates that are stale for what changed.
+    fn refold_erasures(
+        &mut self,
+        source: &dyn EventSource,
+    ) -> Result<BTreeSet<Aggregate>, FoldError> {
+        let place = |(author, seq, erasure): (_, _, &Erasure)| (author, seq, erasure.event);
+        let before: BTreeSet<_> = self.state.erasures.iter().map(place).collect();
+        self.refold(Aggregate::Erasures, source)?;
+        let after: BTreeSet<_> = self.state.erasures.iter().map(place).collect();
+        let mut stale = BTreeSet::new();
+        for (author, seq, _) in before.symmetric_difference(&after) {
+            let event = self.folded(author, *seq, source)?;
+            stale.extend(event.as_ref().and_then(Aggregate::of));
+        }
+        stale.remove(&Aggregate::Members);
+        stale.remove(&Aggregate::Erasures);
+        Ok(stale)
     }
 
     /// Takes the end of a log back: only its first events are there any more. What the dropped
@@ -176,9 +257,15 @@ impl Fold {
         if length == 0 {
             self.frontier.remove(&author);
         }
-        for aggregate in about {
-            self.refold(*aggregate, source)?;
+        let mut about = about.clone();
+        if about.remove(&Aggregate::Members) {
+            self.refold(Aggregate::Members, source)?;
         }
+        // What is erased is decided before what depends on it, also if only a target is gone.
+        if about.remove(&Aggregate::Erasures) || self.last.contains_key(&Aggregate::Erasures) {
+            about.extend(self.refold_erasures(source)?);
+        }
+        self.refold_all(about, source)?;
         self.refold_changed(&before, source)
     }
 
@@ -190,18 +277,21 @@ impl Fold {
         source: &dyn EventSource,
     ) -> Result<(), FoldError> {
         let after = &self.state.members;
-        let mut stale = BTreeSet::new();
+        let (mut stale, mut changed) = (BTreeSet::new(), false);
         for author in before.members.keys().chain(after.members.keys()) {
             let folded = self.frontier.get(author).copied().unwrap_or(0);
             if folded > 0 && before.standing(author) != after.standing(author) {
                 stale.extend(source.aggregates_of(author, folded)?);
+                changed = true;
             }
         }
         stale.remove(&Aggregate::Members);
-        for aggregate in stale {
-            self.refold(aggregate, source)?;
+        stale.remove(&Aggregate::Erasures);
+        // What is erased is decided first: the others depend on it.
+        if changed && self.last.contains_key(&Aggregate::Erasures) {
+            stale.extend(self.refold_erasures(source)?);
         }
-        Ok(())
+        self.refold_all(stale, source)
     }
 
     /// The fold as bytes, for a cache: their hash, then the version and the fold.

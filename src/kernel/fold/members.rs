@@ -32,8 +32,10 @@ pub struct Member {
     pub administrator: bool,
     /// When it was admitted.
     pub since: Hlc,
-    /// The number of its events that stand, once it was revoked.
+    /// The number of its events that stand, once it was revoked or went on under another key.
     pub revoked_at: Option<u64>,
+    /// The key under which it goes on.
+    pub successor: Option<AuthorId>,
     /// The indices at which its log was proven to fork and which nobody resolved. Events from the
     /// first of them on do not stand.
     pub forks: BTreeSet<u64>,
@@ -52,8 +54,8 @@ pub struct Resolved {
 
 impl Member {
     fn new(name: String, role: Role, administrator: bool, since: Hlc) -> Self {
-        let (revoked_at, forks, resolved) = (None, BTreeSet::new(), None);
-        Self { name, role, administrator, since, revoked_at, forks, resolved }
+        let (revoked_at, successor, forks, resolved) = (None, None, BTreeSet::new(), None);
+        Self { name, role, administrator, since, revoked_at, successor, forks, resolved }
     }
 
     /// The first index at which its log forks, if that is not resolved.
@@ -130,9 +132,10 @@ impl Members {
     /// its own log from behind it.
     pub(super) fn counts(&self, event: &Event) -> bool {
         let proof = matches!(event.payload(), Some(Payload::ForkProven(_)));
-        let forked = self.members.get(&event.author).and_then(Member::forked_at);
+        let member = self.members.get(&event.author);
+        let (forked, revoked) = member.map_or((None, None), |m| (m.forked_at(), m.revoked_at));
         let cut = self.cuts.get(&event.author).copied();
-        proof || [forked, cut].into_iter().flatten().all(|index| event.header.seq < index)
+        proof || [forked, revoked, cut].into_iter().flatten().all(|end| event.header.seq < end)
     }
 
     /// Who belongs to the swarm now.
@@ -178,9 +181,28 @@ impl Members {
                 match self.members.get(&revoked.member) {
                     None => Err(Reason::Dangling),
                     Some(member) if member.administrator => Err(Reason::Role),
+                    // What a thief of the key rotated can be taken back, up to before it.
+                    Some(member) if member.successor.is_some() => match member.revoked_at {
+                        Some(length) if revoked.length < length => Ok(()),
+                        _ => Err(Reason::Repeated),
+                    },
                     Some(member) if member.revoked_at.is_some() => Err(Reason::Repeated),
                     Some(_) => Ok(()),
                 }
+            }
+            Payload::KeyRotated(rotated) => {
+                let Event { author, header, .. } = event;
+                if !self.members.contains_key(author) {
+                    return Err(Reason::Dangling);
+                }
+                if self.members.contains_key(&rotated.successor) {
+                    return Err(Reason::Repeated);
+                }
+                if self.members.len() >= MAX_MEMBERS {
+                    return Err(Reason::Limit);
+                }
+                let verified = rotated.verify(&self.swarm, author, header.seq);
+                verified.map_err(|_| Reason::Signature)
             }
             Payload::ForkProven(proven) => self.fork(event, proven).map(drop),
             Payload::ForkResolved(resolved) => {
@@ -242,8 +264,18 @@ impl Members {
                 self.members.insert(admitted.member, member);
             }
             Some(Payload::MemberRevoked(revoked)) => {
-                if let Some(member) = self.members.get_mut(&revoked.member) {
-                    member.revoked_at = Some(revoked.length);
+                let Some(member) = self.members.get_mut(&revoked.member) else {
+                    return;
+                };
+                member.revoked_at = Some(revoked.length);
+                // The rotation stands no more, nor any that followed it.
+                let mut next = member.successor.take();
+                // What was refused of the void part leaves no trace: nodes that got to know of the
+                // revocation sooner never had it.
+                self.refusals.forget(&revoked.member, revoked.length);
+                while let Some(key) = next {
+                    next = self.members.remove(&key).and_then(|member| member.successor);
+                    self.refusals.forget(&key, 0);
                 }
             }
             Some(Payload::ForkProven(proven)) => {
@@ -261,6 +293,16 @@ impl Members {
                     member.forks.retain(|index| index >= length);
                     member.resolved = Some(Resolved { length: *length, root: *root });
                 }
+            }
+            Some(Payload::KeyRotated(rotated)) => {
+                let Some(member) = self.members.get_mut(&event.author) else {
+                    return;
+                };
+                let (name, role) = (member.name.clone(), member.role.clone());
+                let after = Member::new(name, role, member.administrator, since);
+                member.revoked_at = Some(event.header.seq + 1);
+                member.successor = Some(rotated.successor);
+                self.members.insert(rotated.successor, after);
             }
             _ => {}
         }

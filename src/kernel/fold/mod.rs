@@ -7,6 +7,7 @@
 
 mod agents;
 mod engine;
+mod erasures;
 mod members;
 mod order;
 mod refusal;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use agents::Agent;
 pub use engine::{Applied, EventSource, Fold, FoldError};
+pub use erasures::{Erasure, Erasures, MAX_ERASURE_REASON};
 pub use members::{Member, Members, Resolved};
 pub use order::{Aggregate, Place};
 pub use refusal::{MAX_REFUSALS, Reason, Refusal, Refusals};

@@ -2,8 +2,8 @@
 
 use bincode::{Decode, Encode};
 
-use crate::kernel::event::kinds::Payload;
-use crate::kernel::event::{Event, Hlc, TaskId};
+use crate::kernel::event::kinds::KINDS;
+use crate::kernel::event::{Body, Event, FORMAT, Hlc, TaskId};
 use crate::kernel::identity::AuthorId;
 use crate::kernel::log::IndexEntry;
 
@@ -55,22 +55,31 @@ pub enum Aggregate {
     Repositories,
     /// One task.
     Task(TaskId),
+    /// The payloads that were erased.
+    Erasures,
 }
 
 impl Aggregate {
-    /// The aggregate of an event; `None` if no state depends on it.
+    /// The aggregate of an event; `None` if no state depends on it. The header alone decides, so
+    /// that an event keeps its aggregate when its payload is erased.
     #[must_use]
     pub fn of(event: &Event) -> Option<Self> {
-        match event.payload()? {
-            Payload::SwarmFounded(_)
-            | Payload::MemberAdmitted(_)
-            | Payload::MemberRevoked(_)
-            | Payload::ForkProven(_)
-            | Payload::ForkResolved(_) => Some(Self::Members),
-            Payload::AgentStarted(_) => Some(Self::Agent(event.author)),
-            Payload::RepositorySeen(_) => Some(Self::Repositories),
-            Payload::Checkpoint(_) => None,
-            _ => event.header.task.map(Self::Task),
+        let known = match &event.body {
+            Body::Known(_) => true,
+            Body::Unknown | Body::Malformed(_) => false,
+            Body::Absent => event.header.format == FORMAT,
+        };
+        match event.header.kind {
+            _ if !known => None,
+            1..=3 | 6 | 7 | 9 => Some(Self::Members),
+            4 | 5 => None,
+            8 => Some(Self::Erasures),
+            10 => Some(Self::Agent(event.author)),
+            11 => Some(Self::Repositories),
+            kind if KINDS.iter().any(|(number, _)| *number == kind) => {
+                event.header.task.map(Self::Task)
+            }
+            _ => None,
         }
     }
 
@@ -82,6 +91,7 @@ impl Aggregate {
             Self::Agent(author) => (1, &author.0),
             Self::Repositories => (2, &[0; 32]),
             Self::Task(task) => (3, &task.0),
+            Self::Erasures => (4, &[0; 32]),
         };
         let mut hasher = blake3::Hasher::new_derive_key("bzzz v1 group");
         hasher.update(&[tag]);

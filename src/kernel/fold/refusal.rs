@@ -54,6 +54,12 @@ pub enum Reason {
     /// The proof that it gives proves nothing.
     #[error("the proof does not verify")]
     Proof,
+    /// The payload is one of founding, membership or evidence.
+    #[error("what founds the swarm, admits members or is evidence cannot be erased")]
+    Protected,
+    /// A signature in the event does not verify.
+    #[error("a signature in it does not verify")]
+    Signature,
 }
 
 /// One refused event.
@@ -85,5 +91,12 @@ impl Refusals {
             self.first.push(refusal);
         }
         self.count += 1;
+    }
+
+    /// Takes out those that are listed of an author from an index on.
+    pub(super) fn forget(&mut self, author: &AuthorId, from: u64) {
+        let before = self.first.len();
+        self.first.retain(|refusal| refusal.author != *author || refusal.seq < from);
+        self.count -= (before - self.first.len()) as u64;
     }
 }

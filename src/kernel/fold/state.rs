@@ -6,6 +6,7 @@ use bincode::{Decode, Encode};
 use serde::Serialize;
 
 use super::agents::Agent;
+use super::erasures::Erasures;
 use super::members::Members;
 use super::order::Aggregate;
 use super::refusal::{Reason, Refusal, Refusals};
@@ -17,7 +18,7 @@ use crate::kernel::identity::{AuthorId, SwarmId};
 use crate::kernel::log::Hash;
 
 /// The version of the fold: it changes whenever one set of events may lead to another state.
-pub const FOLD_VERSION: u32 = 2;
+pub const FOLD_VERSION: u32 = 3;
 
 /// The state of a swarm.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
@@ -36,6 +37,8 @@ pub struct SwarmState {
     pub repository_refusals: Refusals,
     /// The tasks.
     pub tasks: BTreeMap<TaskId, Task>,
+    /// The payloads that were erased.
+    pub erasures: Erasures,
 }
 
 impl SwarmState {
@@ -50,6 +53,7 @@ impl SwarmState {
             repositories: BTreeMap::new(),
             repository_refusals: Refusals::default(),
             tasks: BTreeMap::new(),
+            erasures: Erasures::default(),
         }
     }
 
@@ -85,13 +89,36 @@ impl SwarmState {
         Dependencies::Ready(base)
     }
 
-    /// Authorises an event, then applies it to its aggregate. What was refused is kept there.
+    /// Authorises an event, then applies it to its aggregate. What was refused is kept there. An
+    /// erased payload is skipped, there or not: it leaves no trace.
     pub(super) fn fold(&mut self, aggregate: Aggregate, event: &Event) {
-        if let Err(reason) = self.authorize(aggregate, event) {
-            let Event { id, author, header, .. } = event;
-            let refusal = Refusal { event: *id, author: *author, seq: header.seq, reason };
-            self.refuse(aggregate, refusal);
+        if matches!(event.body, Body::Absent) || self.erasures.of(event).is_some() {
+            return;
         }
+        if let Err(reason) = self.authorize(aggregate, event) {
+            self.refuse_event(aggregate, event, reason);
+        }
+    }
+
+    /// Authorises an erasure, then applies it. `target` is the event that stands at the place that
+    /// it names, if there is one yet.
+    pub(super) fn erase(&mut self, event: &Event, target: Option<&Event>) {
+        if !self.members.stands(&event.author, event.header.seq) {
+            return;
+        }
+        let Some(Payload::PayloadErased(erased)) = event.payload() else {
+            return;
+        };
+        match self.erasures.authorize(&self.members, event, erased, target) {
+            Ok(()) => self.erasures.apply(event, erased),
+            Err(reason) => self.refuse_event(Aggregate::Erasures, event, reason),
+        }
+    }
+
+    fn refuse_event(&mut self, aggregate: Aggregate, event: &Event, reason: Reason) {
+        let Event { id, author, header, .. } = event;
+        let refusal = Refusal { event: *id, author: *author, seq: header.seq, reason };
+        self.refuse(aggregate, refusal);
     }
 
     fn authorize(&mut self, aggregate: Aggregate, event: &Event) -> Result<(), Reason> {
@@ -152,6 +179,7 @@ impl SwarmState {
                 self.agent_refusals.entry(author).or_default().push(refusal);
             }
             Aggregate::Repositories => self.repository_refusals.push(refusal),
+            Aggregate::Erasures => self.erasures.refusals.push(refusal),
         }
     }
 
@@ -168,6 +196,7 @@ impl SwarmState {
                 self.repository_refusals = Refusals::default();
             }
             Aggregate::Task(id) => drop(self.tasks.remove(&id)),
+            Aggregate::Erasures => self.erasures = Erasures::default(),
         }
     }
 }

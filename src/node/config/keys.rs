@@ -154,14 +154,17 @@ section! {
         /// What is logged: a level (error, warn, info, debug, trace, off), or a level for each
         /// part of the program, such as "info,bzzz::net=debug".
         log_level: String = text(Form::LogFilter, "info");
+        /// How often this node records which heads of other logs it holds, if anything is new in
+        /// them, so that nobody can rewrite those logs without it; 0 for never.
+        witness_seconds: u64 = integer(0, 86_400, 60);
     }
 }
 
 section! {
     /// Where this node keeps the logs of events, its own and those of others.
     store: Store {
-        /// On disk, in a database of RocksDB or in files of Hypercore 10, or in memory, which forgets
-        /// everything when the node stops. `bzzz store migrate` changes it.
+        /// On disk, in a database of RocksDB or in files of Hypercore 10, or in memory, which
+        /// forgets everything when the node stops. `bzzz store migrate` changes it.
         kind: StoreKind = choice(StoreKind::WORDS);
         /// The store's directory.
         path: PathBuf = text(Form::Path, "store");

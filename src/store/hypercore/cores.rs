@@ -1,8 +1,8 @@
 //! The cores of logs: what the crate `hypercore` writes, and in which files.
 //!
 //! A log is a sequence of cores of [`BLOCKS`] blocks, since the crate cannot open a longer one
-//! again. A block is a record, byte for byte. Reading does not go through the crate: an index beside
-//! each core says where each block ends, and holds a check of its bytes.
+//! again. A block is a record, byte for byte. Reading does not go through the crate: an index
+//! beside each core says where each block ends, and holds a check of its bytes.
 
 use std::collections::BTreeMap;
 use std::fmt;

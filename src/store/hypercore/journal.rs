@@ -152,8 +152,8 @@ impl Journal {
         self.end > ENOUGH
     }
 
-    /// Makes all changes durable in their files, and goes on with a new journal. Nothing of what the
-    /// old one held is left.
+    /// Makes all changes durable in their files, and goes on with a new journal. Nothing of what
+    /// the old one held is left.
     pub(super) fn rotate(&mut self, number: u64, logs: &BTreeMap<AuthorId, Log>) -> io::Result<()> {
         let old = names(&*self.disk)?;
         self.begin(number, logs, old)

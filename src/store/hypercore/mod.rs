@@ -5,9 +5,9 @@
 //! index of groups) stands beside them in files of entries of one size, each with a check.
 //!
 //! The crate neither syncs nor writes its four files as one. So all that a commit changes is first
-//! gathered (`change`), then written as one frame to a journal and synced, and only then made in the
-//! files (`journal`). A commit costs one sync. Opening makes the journal's changes again, which is
-//! harmless, and reads no more than that: the time does not grow with the logs.
+//! gathered (`change`), then written as one frame to a journal and synced, and only then made in
+//! the files (`journal`). A commit costs one sync. Opening makes the journal's changes again, which
+//! is harmless, and reads no more than that: the time does not grow with the logs.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -51,8 +51,12 @@ const ACKNOWLEDGED: &str = "ACKNOWLEDGED";
 /// The number of a commit and its check.
 const ACKNOWLEDGED_BYTES: usize = 8 + CHECK;
 
-/// A writer beside a reader begins a new journal every 16 MiB; a few attempts find a moment between.
+/// A writer beside a reader begins a new journal every 16 MiB; a few attempts find a moment
+/// between.
 const READ_ONLY_ATTEMPTS: u32 = 50;
+
+/// A child process that is being started holds what its parent had locked until it runs.
+const LOCK_ATTEMPTS: u32 = 20;
 
 /// A store in Hypercore's files.
 #[derive(Debug)]
@@ -425,6 +429,15 @@ impl LogStore for HyperStore {
         })
     }
 
+    fn truncate(
+        &self,
+        author: &AuthorId,
+        length: u64,
+        index: &[IndexEntry],
+    ) -> Result<(), StoreError> {
+        self.drop_end(author, length, index)
+    }
+
     fn erase(&self, places: &[(AuthorId, u64)]) -> Result<(), StoreError> {
         self.erase_bodies(places)
     }
@@ -447,8 +460,8 @@ fn complete(disk: &dyn Disk, place: &str) -> Result<journal::Found, StoreError> 
     Err(StoreError::Io { what: "recover all that it had acknowledged", cause })
 }
 
-/// The number of the last commit that was acknowledged. `None` if it is not known: the file is never
-/// synced.
+/// The number of the last commit that was acknowledged. `None` if it is not known: the file is
+/// never synced.
 fn acknowledged(disk: &dyn Disk) -> std_io::Result<Option<u64>> {
     if disk.len(ACKNOWLEDGED)? != Some(ACKNOWLEDGED_BYTES as u64) {
         return Ok(None);
@@ -459,8 +472,8 @@ fn acknowledged(disk: &dyn Disk) -> std_io::Result<Option<u64>> {
     Ok(number.map(u64::from_le_bytes))
 }
 
-/// Notes that everything up to a commit is durable. Where that fails, nothing is lost but a check at
-/// the next opening.
+/// Notes that everything up to a commit is durable. Where that fails, nothing is lost but a check
+/// at the next opening.
 fn acknowledge(disk: &dyn Disk, number: u64) {
     let bytes = layout::sealed(ACKNOWLEDGED, 0, &number.to_le_bytes());
     let _ = disk.write(ACKNOWLEDGED, 0, &bytes);
@@ -470,12 +483,17 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     const OPEN: &str = "open its files";
     let file = File::options().create(true).truncate(false).write(true).open(path.join(LOCK));
     let file = file.map_err(|error| at(path, OPEN, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::Error(error)) => Err(at(path, OPEN, &error)),
-        Err(TryLockError::WouldBlock) => {
-            let cause = format!("{} is open in another process", path.display());
-            Err(StoreError::Io { what: OPEN, cause })
+    let mut attempts = LOCK_ATTEMPTS;
+    loop {
+        attempts -= 1;
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(at(path, OPEN, &error)),
+            Err(TryLockError::WouldBlock) if attempts == 0 => {
+                let cause = format!("{} is open in another process", path.display());
+                return Err(StoreError::Io { what: OPEN, cause });
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
         }
     }
 }

@@ -45,15 +45,9 @@ impl HyperStore {
         self.begin_journal(&mut writer)
     }
 
-    /// Drops the end of a log: its first `length` records stay, and what was computed from them. The
-    /// given index entries are removed, and all caches. A log that is not longer is left as it is.
-    ///
-    /// The core that holds the new end is made anew, since the crate cannot cut one; those behind it
-    /// are removed.
-    ///
-    /// # Errors
-    /// [`StoreError::Gap`] if no head has this length, and nothing was changed; or the store's own.
-    pub fn truncate(
+    /// Drops the end of a log. The core that holds the new end is made anew, since the crate cannot
+    /// cut one; those behind it are removed.
+    pub(super) fn drop_end(
         &self,
         author: &AuthorId,
         length: u64,

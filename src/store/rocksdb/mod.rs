@@ -135,22 +135,6 @@ impl RocksStore {
         Ok(behind)
     }
 
-    /// Deletes from a batch's point of view all of a log from a length on.
-    fn delete_end(&self, batch: &mut WriteBatch, number: u32, length: u64) {
-        let (log, next_log) = (|n: u64| keys::at(number, n), keys::at(number + 1, 0));
-        batch.delete_range_cf(self.family(keys::RECORDS), log(length), next_log);
-        batch.delete_range_cf(self.family(keys::HEADS), log(length + 1), next_log);
-        let tiles = length / TILE_LEAVES as u64;
-        batch.delete_range_cf(self.family(keys::TILES), log(tiles), next_log);
-        let nodes = self.family(keys::NODES);
-        let end_of = |height: u8| keys::node(number, NodeId { height: height + 1, offset: 0 });
-        for height in TILE_HEIGHT..=MAX_LENGTH.ilog2().try_into().unwrap_or(u8::MAX) {
-            // The first node of this height that is not complete within the length.
-            let first = NodeId { height, offset: length >> height };
-            batch.delete_range_cf(nodes, keys::node(number, first), end_of(height));
-        }
-    }
-
     /// The keys of those places that hold a body, with their records without it.
     fn with_content(&self, places: &[(AuthorId, u64)]) -> Result<Vec<erase::Erased>, StoreError> {
         let records = self.family(keys::RECORDS);
@@ -169,6 +153,22 @@ impl RocksStore {
             }
         }
         Ok(found)
+    }
+
+    /// Deletes from a batch's point of view all of a log from a length on.
+    fn delete_end(&self, batch: &mut WriteBatch, number: u32, length: u64) {
+        let (log, next_log) = (|n: u64| keys::at(number, n), keys::at(number + 1, 0));
+        batch.delete_range_cf(self.family(keys::RECORDS), log(length), next_log);
+        batch.delete_range_cf(self.family(keys::HEADS), log(length + 1), next_log);
+        let tiles = length / TILE_LEAVES as u64;
+        batch.delete_range_cf(self.family(keys::TILES), log(tiles), next_log);
+        let nodes = self.family(keys::NODES);
+        let end_of = |height: u8| keys::node(number, NodeId { height: height + 1, offset: 0 });
+        for height in TILE_HEIGHT..=MAX_LENGTH.ilog2().try_into().unwrap_or(u8::MAX) {
+            // The first node of this height that is not complete within the length.
+            let first = NodeId { height, offset: length >> height };
+            batch.delete_range_cf(nodes, keys::node(number, first), end_of(height));
+        }
     }
 
     fn put_append(&self, batch: &mut WriteBatch, number: u32, append: &Append) {

@@ -157,6 +157,7 @@ impl Node {
         Ok(Err(match error {
             engine::IngestError::Gap { expected, .. } => IngestError::Gap { length: expected },
             engine::IngestError::Invalid(error) => IngestError::Invalid(error.to_string()),
+            engine::IngestError::Withheld(_) => IngestError::Invalid(error.to_string()),
             engine::IngestError::Events(error) => IngestError::Invalid(error.to_string()),
             engine::IngestError::NotAMember(_) => IngestError::NotAMember,
             engine::IngestError::Conflict { .. } => IngestError::Conflict,

@@ -38,8 +38,8 @@ enum Write {
     Append(Append),
     Index(IndexEntry),
     Cache(String, Vec<u8>),
-    Truncate(AuthorId, u64, Vec<IndexEntry>),
     Erase(AuthorId, u64),
+    Truncate(AuthorId, u64, Vec<IndexEntry>),
 }
 
 #[derive(Default)]
@@ -110,6 +110,13 @@ impl Disk {
             Write::Cache(name, value) => {
                 self.cache.insert(name.clone(), value.clone());
             }
+            Write::Erase(author, index) => {
+                let index = usize::try_from(*index).expect("a small log");
+                let log = self.logs.get_mut(author);
+                if let Some(record) = log.and_then(|log| log.records.get_mut(index)) {
+                    *record = record.as_ref().without_body();
+                }
+            }
             Write::Truncate(author, length, index) => {
                 if let Some(log) = self.logs.get_mut(author) {
                     log.records.truncate(usize::try_from(*length).expect("a small log"));
@@ -124,13 +131,6 @@ impl Disk {
                     self.groups.entry(entry.group).or_default().remove(&entry.place);
                 }
                 self.cache.clear();
-            }
-            Write::Erase(author, index) => {
-                let index = usize::try_from(*index).expect("a small log");
-                let log = self.logs.get_mut(author);
-                if let Some(record) = log.and_then(|log| log.records.get_mut(index)) {
-                    *record = record.as_ref().without_body();
-                }
             }
         }
     }

@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 use crate::log_laws::{SWARM, grow, key};
 
-/// What a child process is to do, with what and where: `append rocksdb PATH`, `fill hypercore PATH`;
-/// `hold`, `erase` and `check` are the others.
+/// What a child process is to do, with what and where: `append rocksdb PATH`, `fill hypercore
+/// PATH`; `hold`, `erase` and `check` are the others.
 const TASK: &str = "BZZZ_TEST_STORE_TASK";
 
 /// A kind of store on a disk.

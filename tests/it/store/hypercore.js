@@ -33,10 +33,11 @@ async function main () {
   const version = JSON.parse(fs.readFileSync(
     path.join(modules, 'hypercore', 'package.json'))).version
   const { length, byteLength, contiguousLength } = core
-  console.log(JSON.stringify({
+  const said = JSON.stringify({
     version, length, byteLength, contiguousLength, copied, copyLength: copy.length, blocks
-  }))
-  process.exit(0)
+  })
+  // A pipe takes it in parts: the program ends when all of it is written.
+  process.stdout.write(said + '\n', () => process.exit(0))
 }
 
 main().catch((error) => { console.error(error); process.exit(1) })

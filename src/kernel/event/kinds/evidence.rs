@@ -3,7 +3,7 @@
 
 use super::payload;
 use crate::kernel::event::EventId;
-use crate::kernel::identity::{AuthorId, Signature};
+use crate::kernel::identity::{AuthorId, Context, SecretKey, Signature, SignatureError, SwarmId};
 use crate::kernel::log::Hash;
 
 /// The most heads that one [`HeadsWitnessed`] names.
@@ -71,5 +71,35 @@ payload! {
         /// The new key's signature over swarm, old key, new key, and this event's index (u64),
         /// in the context `bzzz v1 rotation`.
         pub signature: Signature,
+    }
+}
+
+impl KeyRotated {
+    /// What the new key signs: swarm || old key || new key || index of the event.
+    #[must_use]
+    pub fn message(swarm: &SwarmId, old: &AuthorId, new: &AuthorId, index: u64) -> Vec<u8> {
+        [&swarm.0[..], &old.0, &new.0, &index.to_le_bytes()].concat()
+    }
+
+    /// The consent of a new key to follow an old one, whose log ends with the event at this index.
+    #[must_use]
+    pub fn sign(swarm: &SwarmId, old: &AuthorId, new: &SecretKey, index: u64) -> Self {
+        let successor = new.author();
+        let message = Self::message(swarm, old, &successor, index);
+        Self { successor, signature: new.sign(Context::Rotation, &message) }
+    }
+
+    /// Whether the new key consented.
+    ///
+    /// # Errors
+    /// [`SignatureError`].
+    pub fn verify(
+        &self,
+        swarm: &SwarmId,
+        old: &AuthorId,
+        index: u64,
+    ) -> Result<(), SignatureError> {
+        let message = Self::message(swarm, old, &self.successor, index);
+        self.successor.verify(Context::Rotation, &message, &self.signature)
     }
 }
