@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use bzzz::kernel::identity::{AuthorId, Context, SecretKey, SwarmId};
 use bzzz::kernel::log::{Hash, LogStore, Peaks, Range, Record, RecordRef, Tip};
+use bzzz::store::hypercore::HyperStore;
 use bzzz::store::rocksdb::RocksStore;
 use tempfile::TempDir;
 
@@ -41,10 +42,37 @@ fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let plan = if quick { QUICK } else { FULL };
     println!("{:<34}{:>14}{:>14}{:>8}{:>8}", "", "events/s", "limit", "share", "target");
-    append(&plan);
-    single(&plan);
-    verify(&plan);
-    open(&plan);
+    for kind in [Kind::Rocksdb, Kind::Hypercore] {
+        append(kind, &plan);
+        single(kind, &plan);
+        verify(kind, &plan);
+    }
+    for kind in [Kind::Rocksdb, Kind::Hypercore] {
+        open(kind, &plan);
+    }
+}
+
+/// A kind of store. Both are held against the same limit, a minimal loop over RocksDB.
+#[derive(Clone, Copy)]
+enum Kind {
+    Rocksdb,
+    Hypercore,
+}
+
+impl Kind {
+    fn name(self, what: &str) -> String {
+        match self {
+            Self::Rocksdb => format!("rocksdb: {what}"),
+            Self::Hypercore => format!("hypercore: {what}"),
+        }
+    }
+
+    fn open(self, path: &Path) -> Box<dyn LogStore> {
+        match self {
+            Self::Rocksdb => Box::new(RocksStore::open(path, Some(&SWARM)).unwrap()),
+            Self::Hypercore => Box::new(HyperStore::open(path, Some(&SWARM)).unwrap()),
+        }
+    }
 }
 
 /// Runs both in turn and prints the rates of both and their ratio.
@@ -161,27 +189,27 @@ impl Minimal {
     }
 }
 
-fn ours(path: &Path) -> (RocksStore, Tip) {
-    let store = RocksStore::open(path, Some(&SWARM)).unwrap();
-    let tip = Tip::open(&store, key().author()).unwrap();
+fn ours(kind: Kind, path: &Path) -> (Box<dyn LogStore>, Tip) {
+    let store = kind.open(path);
+    let tip = Tip::open(&*store, key().author()).unwrap();
     (store, tip)
 }
 
-fn append_ours(store: &RocksStore, tip: &mut Tip, events: &[([u8; 64], [u8; 200])]) {
+fn append_ours(store: &dyn LogStore, tip: &mut Tip, events: &[([u8; 64], [u8; 200])]) {
     let record = |(head, body): &([u8; 64], [u8; 200])| Record::new(head, body).unwrap();
     let append = tip.append(&key(), SWARM, 1, events.iter().map(record).collect());
     store.commit(std::slice::from_ref(&append), &[]).unwrap();
     *tip = append.tip().clone();
 }
 
-fn append(plan: &Plan) {
+fn append(kind: Kind, plan: &Plan) {
     let events = events(plan.events);
     let ours = || {
         let directory = TempDir::new().unwrap();
-        let (store, mut tip) = ours(directory.path());
+        let (store, mut tip) = ours(kind, directory.path());
         timed(|| {
             for batch in events.chunks(BATCH) {
-                append_ours(&store, &mut tip, batch);
+                append_ours(&*store, &mut tip, batch);
             }
         })
     };
@@ -194,18 +222,18 @@ fn append(plan: &Plan) {
             }
         })
     };
-    race("append, durable, batches of 1,000", 0.5, plan, plan.events, ours, limit);
+    race(&kind.name("append in batches of 1,000"), 0.5, plan, plan.events, ours, limit);
 }
 
-fn single(plan: &Plan) {
+fn single(kind: Kind, plan: &Plan) {
     let events = events(plan.singles);
     let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let (store, mut tip) = ours(one.path());
+    let (store, mut tip) = ours(kind, one.path());
     let mut minimal = Minimal::open(two.path());
     let ours = || {
         timed(|| {
             for event in &events {
-                append_ours(&store, &mut tip, std::slice::from_ref(event));
+                append_ours(&*store, &mut tip, std::slice::from_ref(event));
             }
         })
     };
@@ -216,33 +244,33 @@ fn single(plan: &Plan) {
             }
         })
     };
-    race("append, durable, one by one", 0.6, plan, plan.singles, ours, limit);
+    race(&kind.name("append one by one"), 0.6, plan, plan.singles, ours, limit);
 }
 
-fn verify(plan: &Plan) {
+fn verify(kind: Kind, plan: &Plan) {
     let events = events(plan.events);
     let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let (store, mut tip) = ours(one.path());
+    let (store, mut tip) = ours(kind, one.path());
     let mut minimal = Minimal::open(two.path());
     for batch in events.chunks(BATCH) {
-        append_ours(&store, &mut tip, batch);
+        append_ours(&*store, &mut tip, batch);
         minimal.append(batch);
     }
     drop((store, minimal.db));
-    let (store, tip) = ours(one.path());
+    let (store, tip) = ours(kind, one.path());
     minimal = Minimal::open(two.path());
     let author = key().author();
     let ours = || {
         timed(|| {
             let mut verified = Tip::empty(author);
-            while let Some(range) = next(&store, author, &verified) {
+            while let Some(range) = next(&*store, author, &verified) {
                 verified = verified.verify(&SWARM, range).unwrap().tip().clone();
             }
             assert_eq!(verified, tip);
         })
     };
     let limit = || timed(|| assert_eq!(minimal.verify(), plan.events));
-    race("verify, from the store", 0.5, plan, plan.events, ours, limit);
+    race(&kind.name("verify, from the store"), 0.5, plan, plan.events, ours, limit);
     let ours = || {
         timed(|| {
             let mut count = 0;
@@ -265,32 +293,32 @@ fn verify(plan: &Plan) {
             }
         })
     };
-    race("scan", 0.5, plan, plan.events, ours, limit);
+    race(&kind.name("scan"), 0.5, plan, plan.events, ours, limit);
 }
 
-fn next(store: &RocksStore, author: AuthorId, tip: &Tip) -> Option<Range> {
+fn next(store: &dyn LogStore, author: AuthorId, tip: &Tip) -> Option<Range> {
     Range::read(store, author, tip.length(), 1 << 20).unwrap()
 }
 
-fn open(plan: &Plan) {
-    println!("\n{:<34}{:>14}{:>14}", "open", "closed", "killed");
+fn open(kind: Kind, plan: &Plan) {
+    println!("\n{:<34}{:>14}{:>14}", kind.name("open"), "closed", "killed");
     let mut firsts = Vec::new();
     for count in [plan.small, plan.large] {
         let (live, image) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-        let (store, mut tip) = ours(live.path());
+        let (store, mut tip) = ours(kind, live.path());
         for from in (0..count).step_by(BATCH) {
             let batch: Vec<_> = (from..).take(BATCH).map(event).collect();
-            append_ours(&store, &mut tip, &batch);
+            append_ours(&*store, &mut tip, &batch);
         }
         // A copy while nothing is written is what a killed process leaves.
         copy(live.path(), image.path());
         drop(store);
-        let closed = (0..plan.rounds).map(|_| timed(|| assert_eq!(ours(live.path()).1, tip)));
+        let closed = (0..plan.rounds).map(|_| timed(|| assert_eq!(ours(kind, live.path()).1, tip)));
         let closed = median(closed.collect());
         let killed = (0..plan.rounds).map(|_| {
             let again = TempDir::new().unwrap();
             copy(image.path(), again.path());
-            timed(|| assert_eq!(ours(again.path()).1, tip))
+            timed(|| assert_eq!(ours(kind, again.path()).1, tip))
         });
         let killed = median(killed.collect());
         println!("{count:>26} records{closed:>14.1?}{killed:>14.1?}");
@@ -303,6 +331,12 @@ fn open(plan: &Plan) {
 fn copy(from: &Path, to: &Path) {
     for file in std::fs::read_dir(from).unwrap() {
         let file = file.unwrap();
-        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        let copied = to.join(file.file_name());
+        if file.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&copied).unwrap();
+            copy(&file.path(), &copied);
+        } else {
+            std::fs::copy(file.path(), copied).unwrap();
+        }
     }
 }

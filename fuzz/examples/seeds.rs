@@ -7,14 +7,15 @@ use std::path::PathBuf;
 
 use bzzz::kernel::event::kinds::{
     AgentStarted, ClaimIntended, ClaimMoved, ClaimSeen, ClaimWon, CommandFinished, CommandIntended,
-    CommandStatus, KINDS, MemberAdmitted, MemberRevoked, ModelAnswered, ModelAsked, Payload,
-    PlanAdopted, PlanProposed, PlanReviewed, PlanText, PublishIntended, Published, Purpose,
-    RepositorySeen, Role, SandboxOpened, TaskFinished, TaskSeen, Verdict, WorkDone,
+    CommandStatus, ForkResolved, KINDS, MemberAdmitted, MemberRevoked, ModelAnswered, ModelAsked,
+    Payload, PlanAdopted, PlanProposed, PlanReviewed, PlanText, PublishIntended, Published,
+    Purpose, RepositorySeen, Role, SandboxOpened, TaskFinished, TaskSeen, Verdict, WorkDone,
 };
 use bzzz::kernel::event::{Claim, ClaimStatus, EventId, SignedClaim, TaskId};
 use bzzz::kernel::identity::AuthorId;
 use bzzz::kernel::log::{Hash, Record, TreeReader, prove_consistency, prove_inclusion};
-use bzzz::kernel::sync::{Frontier, Request, Response};
+use bzzz::kernel::sync::{Frontier, Held, Request, Response};
+use bzzz_fuzz::script::fork_proof;
 use bzzz_fuzz::script::{Script, author_ref, event_ref};
 use bzzz_fuzz::{SWARM, bundle, key, log, signed_event, store};
 
@@ -68,6 +69,8 @@ impl Seeds {
         self.write("range", "whole", &range.to_bytes())?;
         let (store, tip) = store();
         let tree = TreeReader::new(store, tip);
+        let fork = [&[4], &fork_proof(0, 3).to_bytes()[..]].concat();
+        self.write("proof", "fork", &fork)?;
         for length in 1..=tip.length() {
             let proof = prove_inclusion(&tree, length - 1, tip.length()).expect("it is there");
             let bytes = [&[1], &proof.to_bytes()[..]].concat();
@@ -84,12 +87,16 @@ impl Seeds {
     }
 
     fn messages(&self) -> io::Result<()> {
-        let logs = (1..=3).map(|n| (AuthorId([n; 32]), u64::from(n))).collect();
+        let held = |n| Held { author: AuthorId([n; 32]), length: n.into(), root: Hash([n; 32]) };
+        let logs = (1..=3).map(held).collect();
         let frontier = Frontier { swarm: SWARM, logs };
         let fetch = Request::Fetch { author: AuthorId([7; 32]), from: 3, max_bytes: 4 };
+        let [branch, _] = fork_proof(0, 3).branches;
         let messages = [
             ("asked", Request::Frontier(frontier.clone()).to_bytes()),
             ("fetch", fetch.to_bytes()),
+            ("prove", Request::Prove { author: AuthorId([7; 32]), index: 9 }.to_bytes()),
+            ("proof", Response::Proof(Box::new(branch)).to_bytes()),
             ("told", Response::Frontier(frontier).to_bytes()),
             ("range", Response::Range(log().clone()).to_bytes()),
             ("nothing", Response::Nothing { length: 258 }.to_bytes()),
@@ -133,6 +140,16 @@ impl Seeds {
     }
 
     fn scripts(&self) -> io::Result<()> {
+        for (name, by, of, index, resolver) in [
+            ("of-a-member", 2, 1, 2, 0),
+            ("of-the-founder", 1, 0, 3, 0),
+            ("of-the-founder-early", 2, 0, 1, 0),
+            ("resolved-by-a-member", 0, 1, 0, 2),
+        ] {
+            let script = forked(by, of, index, resolver);
+            self.write("fold", name, &script)?;
+            self.write("audit", name, &[&[0; 3], &script[..]].concat())?;
+        }
         let scripts = [
             ("work", work()),
             ("dispute", dispute()),
@@ -279,6 +296,21 @@ fn revoked() -> Vec<u8> {
     script.say(2, 1, seen());
     script.say(0, 0, MemberRevoked { member: author(1), length: 2, reason: "left".into() });
     script.say(1, 1, plan(0));
+    script.0
+}
+
+/// A log forks, somebody proves it, and somebody names the branch that stands.
+fn forked(by: u8, of: u8, index: u8, resolver: u8) -> Vec<u8> {
+    let mut script = Script::default();
+    admit(&mut script);
+    script.say(1, 1, seen());
+    win(&mut script, 1, 1, "b");
+    script.raw(by, 129, 0, 0b11_0000, 6, &[of, index]);
+    script.say(1, 1, plan(0));
+    let (root, reason) = (Hash([0; 32]), "this".into());
+    let length = u64::from(index) + 1;
+    script.say(resolver, 0, ForkResolved { author: author(of), length, root, reason });
+    script.say(1, 1, plan(1));
     script.0
 }
 

@@ -11,7 +11,7 @@ use bzzz::kernel::fold::{Fold, Place};
 use bzzz::kernel::log::{LogStore, Tip};
 use bzzz::store::memory::MemoryStore;
 use bzzz_fuzz::key;
-use bzzz_fuzz::script::{AUTHORS, World, frontier};
+use bzzz_fuzz::script::{AUTHORS, World, author, frontier};
 use libfuzzer_sys::fuzz_target;
 
 /// What honest signatures can go with.
@@ -29,11 +29,11 @@ fn digest(world: &World) -> bzzz::kernel::log::Hash {
 
 fn bundle(world: &World) -> Vec<u8> {
     let store = MemoryStore::new();
-    for key in (1..=AUTHORS).map(key) {
-        let mut tip = Tip::empty(key.author());
+    for (key, author) in (1..=AUTHORS).map(key).zip((0..).map(author)) {
+        let mut tip = Tip::empty(author);
         let mut records = Vec::new();
-        let length = world.log(key.author()).count();
-        for (index, (event, record, ends)) in world.log(key.author()).enumerate() {
+        let length = world.log(author).count();
+        for (index, (event, record, ends)) in world.log(author).enumerate() {
             records.push(record.clone());
             if *ends || index + 1 == length {
                 let clock = event.header.clock.0;

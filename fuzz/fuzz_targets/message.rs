@@ -9,8 +9,8 @@ use libfuzzer_sys::fuzz_target;
 
 fn check(frontier: &Frontier) {
     assert!(frontier.logs.len() <= MAX_FRONTIER_LOGS);
-    assert!(frontier.logs.is_sorted_by(|(a, _), (b, _)| a < b));
-    assert!(frontier.logs.iter().all(|(_, length)| (1..=MAX_LENGTH).contains(length)));
+    assert!(frontier.logs.is_sorted_by(|a, b| a.author < b.author));
+    assert!(frontier.logs.iter().all(|held| (1..=MAX_LENGTH).contains(&held.length)));
 }
 
 fuzz_target!(|bytes: &[u8]| {
@@ -24,6 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
             Request::Fetch { from, max_bytes, .. } => {
                 assert!(*from < MAX_LENGTH && (1..=MAX_FETCH_BYTES).contains(max_bytes));
             }
+            Request::Prove { index, .. } => assert!(*index < MAX_LENGTH),
         }
     }
     if let Ok(response) = response {
@@ -32,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
             Response::Frontier(frontier) => check(frontier),
             Response::Nothing { length } => assert!(*length <= MAX_LENGTH),
             Response::Range(range) => assert!(range.heads.len() <= range.records.len()),
-            Response::Refused(_) => {}
+            Response::Refused(_) | Response::Proof(_) => {}
         }
     }
 });

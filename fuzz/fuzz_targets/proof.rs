@@ -1,12 +1,14 @@
-//! Heads, the two proofs, and events that prove themselves: what reads is written as the same
+//! Heads, the three proofs, and events that prove themselves: what reads is written as the same
 //! bytes, every hash matters, and nothing that was not signed verifies. The first byte selects.
 
 #![no_main]
 
 use bzzz::kernel::event::SignedEvent;
 use bzzz::kernel::log::{
-    Consistency, Cursor, HEAD_BYTES, Hash, Inclusion, MAX_LENGTH, MAX_PROOF_HASHES, SignedHead,
+    Consistency, Cursor, ForkProof, HEAD_BYTES, Hash, Inclusion, MAX_LENGTH, MAX_PROOF_HASHES,
+    SignedHead,
 };
+use bzzz_fuzz::script::fork_proof;
 use bzzz_fuzz::{SWARM, log, signed_event};
 use libfuzzer_sys::fuzz_target;
 
@@ -81,12 +83,31 @@ fn event(bytes: &[u8]) {
     }
 }
 
+fn fork(bytes: &[u8]) {
+    let Ok(proof) = ForkProof::from_bytes(bytes) else {
+        return;
+    };
+    assert_eq!(proof.to_bytes(), bytes);
+    assert_eq!(ForkProof::from_file(&proof.to_file()), Ok(proof.clone()));
+    let Ok(fork) = proof.verify(&proof.swarm()) else {
+        return;
+    };
+    assert_eq!((fork.author, fork.index), (proof.author(), proof.index()));
+    let [a, b] = &proof.branches;
+    assert!(a.leaf < b.leaf && a.head.author == b.head.author);
+    let genuine = fork_proof(0, 3);
+    if fork.author == genuine.author() {
+        assert_eq!(proof, genuine, "a forged fork proof");
+    }
+}
+
 fuzz_target!(|bytes: &[u8]| {
     match bytes.split_first() {
         Some((0, bytes)) => head(bytes),
         Some((1, bytes)) => inclusion(bytes),
         Some((2, bytes)) => consistency(bytes),
         Some((3, bytes)) => event(bytes),
+        Some((4, bytes)) => fork(bytes),
         _ => {}
     }
 });

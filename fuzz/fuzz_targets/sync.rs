@@ -5,14 +5,16 @@
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use bzzz::kernel::identity::{AuthorId, Signature};
-use bzzz::kernel::log::{Hash, MAX_LENGTH, Range, Record, SignedHead};
+use bzzz::kernel::log::{Branch, Hash, MAX_LENGTH, Range, Record, SignedHead};
 use bzzz::kernel::sync::{
-    Config, Frontier, IngestError, Input, MAX_RESPONSE_BYTES, Output, Refusal, Request, Response,
-    Sync,
+    Config, Frontier, Held, IngestError, Input, MAX_RESPONSE_BYTES, Output, Refusal, Request,
+    Response, Sync,
 };
-use bzzz_fuzz::SWARM;
+use bzzz_fuzz::script::{FORKS, fork_proof};
+use bzzz_fuzz::{SWARM, key};
 use libfuzzer_sys::fuzz_target;
 
 /// Peers and logs have these numbers; the last is a stranger at first.
@@ -21,8 +23,28 @@ const NAMES: u8 = 7;
 /// Behaves, and comes last.
 const HONEST: AuthorId = AuthorId([99; 32]);
 
+static IDS: LazyLock<Vec<AuthorId>> =
+    LazyLock::new(|| (1..=NAMES).map(|n| key(n).author()).collect());
+
+/// Both branches of every log at every index.
+static BRANCHES: LazyLock<Vec<[Branch; 2]>> = LazyLock::new(|| {
+    let all = (0..NAMES).flat_map(|n| (0..FORKS).map(move |index| (n, index)));
+    all.map(|(n, index)| fork_proof(n, index).branches).collect()
+});
+
 fn id(n: u8) -> AuthorId {
-    AuthorId([n % NAMES; 32])
+    IDS[usize::from(n % NAMES)]
+}
+
+fn root(n: u8) -> Hash {
+    Hash([n % 3; 32])
+}
+
+/// A branch of a log at an index, if there is one: it verifies.
+fn branch(author: AuthorId, index: u64, which: u8) -> Option<Branch> {
+    let both =
+        BRANCHES.iter().find(|both| both[0].head.author == author && both[0].index() == index);
+    both.map(|both| both[usize::from(which % 2)].clone())
 }
 
 /// The input, read from left to right; zeros behind its end.
@@ -87,7 +109,10 @@ struct Model {
     next_request: u64,
     /// Requests of peers that are not answered.
     unanswered: BTreeMap<(AuthorId, u64), Option<Request>>,
-    reads: BTreeMap<(AuthorId, u64), AuthorId>,
+    /// What is read from the store for whom: of which log, and for a proof, the index.
+    reads: BTreeMap<(AuthorId, u64), (AuthorId, Option<u64>)>,
+    /// Branches of ours that are read for comparisons.
+    proving: Vec<(AuthorId, AuthorId, u64)>,
     /// Requests of ours.
     asked: BTreeMap<u64, (AuthorId, Request)>,
     last_asked: u64,
@@ -107,6 +132,7 @@ impl Model {
             next_request: 1,
             unanswered: BTreeMap::new(),
             reads: BTreeMap::new(),
+            proving: Vec::new(),
             asked: BTreeMap::new(),
             last_asked: 0,
             ingests: Vec::new(),
@@ -134,7 +160,7 @@ impl Model {
                     let response = Response::from_bytes(bytes).expect("it is well formed");
                     let member = self.members.contains(peer);
                     let refused = Response::Refused(Refusal::NotAMember);
-                    let read = matches!(input, Input::ReadDone { .. });
+                    let read = matches!(input, Input::ReadDone { .. } | Input::Proved { .. });
                     assert!(member || read || response == refused, "a stranger is served");
                 }
                 Output::Read { peer, id, author, from, max_bytes } => {
@@ -143,7 +169,29 @@ impl Model {
                     let fetch = Request::Fetch { author, from, max_bytes };
                     assert_eq!(asked, Some(fetch), "a read that nobody asked for");
                     assert!(self.members.contains(peer) && self.held.contains(&author));
-                    assert_eq!(self.reads.insert((*peer, *id), author), None, "read twice");
+                    let read = self.reads.insert((*peer, *id), (author, None));
+                    assert_eq!(read, None, "read twice");
+                }
+                Output::Prove { peer, answers: Some(id), author, index } => {
+                    let asked = self.unanswered.get(&(*peer, *id)).cloned().flatten();
+                    let (author, index) = (*author, *index);
+                    assert_eq!(asked, Some(Request::Prove { author, index }));
+                    assert!(self.members.contains(peer) && self.held.contains(&author));
+                    let read = self.reads.insert((*peer, *id), (author, Some(index)));
+                    assert_eq!(read, None, "read twice");
+                }
+                Output::Prove { peer, answers: None, author, index } => {
+                    let (from_peer, request, bytes) = ingest.take().expect("a proof came");
+                    let (author, index) = (*author, *index);
+                    assert_eq!((*peer, Request::Prove { author, index }), (from_peer, request));
+                    let proof = Response::from_bytes(&bytes);
+                    assert!(matches!(proof, Ok(Response::Proof(_))));
+                    assert!(self.held.contains(&author), "a log that is nobody's");
+                    self.proving.push((*peer, author, index));
+                }
+                Output::Forked { proof } => {
+                    let fork = proof.verify(&SWARM).expect("it is verified");
+                    assert!(self.held.contains(&fork.author), "a log that is nobody's");
                 }
                 Output::Ingest { peer, range } => {
                     let (from_peer, request, bytes) = ingest.take().expect("a range came");
@@ -172,7 +220,7 @@ impl Model {
         let request = Request::from_bytes(bytes).expect("it is well formed");
         assert!(self.members.contains(&peer), "a stranger is asked");
         assert!(self.connected.contains(&peer), "who is not connected is asked");
-        if let Request::Fetch { author, .. } = &request {
+        if let Request::Fetch { author, .. } | Request::Prove { author, .. } = &request {
             assert!(self.held.contains(author), "a log that is nobody's");
         }
         self.asked.insert(id, (peer, request));
@@ -232,10 +280,14 @@ impl Model {
     fn frontier(input: &mut Bytes<'_>) -> Frontier {
         let swarm = if input.u8() == 255 { HONEST.0 } else { SWARM.0 };
         let count = input.u8() % 8;
-        let logs: BTreeMap<_, _> =
-            (0..count).map(|_| (id(input.u8()), input.u64().clamp(1, MAX_LENGTH))).collect();
+        let mut log = || {
+            let (author, root) = (id(input.u8()), root(input.u8()));
+            let length = input.u64().clamp(1, MAX_LENGTH);
+            (author, Held { author, length, root })
+        };
+        let logs: BTreeMap<_, _> = (0..count).map(|_| log()).collect();
         let swarm = bzzz::kernel::identity::SwarmId(swarm);
-        Frontier { swarm, logs: logs.into_iter().collect() }
+        Frontier { swarm, logs: logs.into_values().collect() }
     }
 
     /// One step of the input.
@@ -243,7 +295,7 @@ impl Model {
         self.now_ms += u64::from(input.u8()) * 16;
         let op = input.u8();
         let who = id(input.u8());
-        match op % 14 {
+        match op % 16 {
             0 => self.connect(who),
             1 => self.disconnect(who),
             2 => self.request(who, input.raw()),
@@ -257,8 +309,8 @@ impl Model {
             6 | 7 => self.answer(input),
             8 => self.read_done(input),
             9 => {
-                let length = input.u64().min(1 << 39);
-                self.on(Input::Local { author: who, length }, None);
+                let (length, root) = (input.u64().min(1 << 39), root(input.u8()));
+                self.on(Input::Local { author: who, length, root }, None);
             }
             10 => self.ingested(input),
             11 => {
@@ -271,6 +323,11 @@ impl Model {
                 let (author, length) = (id(input.u8()), input.u64());
                 self.on(Input::Heard { peer: who, author, length }, None);
             }
+            13 => {
+                let (author, index) = (id(input.u8()), input.u64().min(MAX_LENGTH - 1));
+                self.request(who, Request::Prove { author, index }.to_bytes());
+            }
+            14 => self.proved(input),
             _ => drop(self.on(Input::Tick, None)),
         }
     }
@@ -297,6 +354,10 @@ impl Model {
                 let range = range(author, from, input.u8() % 16, 0, how & 8 == 0);
                 Ok(Response::Range(range).to_bytes())
             }
+            (_, Request::Prove { author, index }) => match branch(author, index, input.u8()) {
+                Some(branch) => Ok(Response::Proof(Box::new(branch)).to_bytes()),
+                None => Err("too far".to_owned()),
+            },
             _ => Ok(Response::Frontier(Self::frontier(input)).to_bytes()),
         };
         self.respond(peer, id, result);
@@ -304,17 +365,42 @@ impl Model {
 
     fn read_done(&mut self, input: &mut Bytes<'_>) {
         let nth = usize::from(input.u8()) % (self.reads.len() + 1);
-        let found = self.reads.iter().nth(nth).map(|(read, author)| (*read, *author));
-        let ((peer, id), author) = found.unwrap_or(((id(nth as u8), 77), id(0)));
-        let result = match input.u8() % 4 {
-            0 => Ok(None),
-            1 => Err("io".to_owned()),
-            _ => Ok(Some(range(author, 0, 2, 0, true))),
-        };
+        let found = self.reads.iter().nth(nth).map(|(read, what)| (*read, *what));
+        let ((peer, id), (author, index)) = found.unwrap_or(((id(0), 0), (id(0), None)));
+        let how = input.u8() % 4;
         let open = self.reads.remove(&(peer, id)).is_some();
-        let out = self.on(Input::ReadDone { peer, id, result }, None);
+        let input = if let Some(index) = index {
+            let result = match how {
+                0 => Ok(None),
+                1 => Err("io".to_owned()),
+                _ => Ok(branch(author, index, how).map(Box::new)),
+            };
+            Input::Proved { peer, answers: Some(id), author, index, result }
+        } else {
+            let result = match how {
+                0 => Ok(None),
+                1 => Err("io".to_owned()),
+                _ => Ok(Some(range(author, 0, 2, 0, true))),
+            };
+            Input::ReadDone { peer, id, result }
+        };
+        let out = self.on(input, None);
         let answers = out.iter().filter(|output| matches!(output, Output::Respond { .. })).count();
         assert_eq!(answers, usize::from(open), "one answer for each read");
+    }
+
+    /// A branch of ours was read for a comparison.
+    fn proved(&mut self, input: &mut Bytes<'_>) {
+        if self.proving.is_empty() {
+            return;
+        }
+        let nth = usize::from(input.u8()) % self.proving.len();
+        let (peer, author, index) = self.proving.remove(nth);
+        let result = match input.u8() {
+            255 => Err("io".to_owned()),
+            which => Ok(branch(author, index, which).map(Box::new)),
+        };
+        self.on(Input::Proved { peer, answers: None, author, index, result }, None);
     }
 
     fn ingested(&mut self, input: &mut Bytes<'_>) {
@@ -328,7 +414,12 @@ impl Model {
             1 => Err(IngestError::Invalid("the root".to_owned())),
             2 => Err(IngestError::NotAMember),
             3 => Err(IngestError::Store("full".to_owned())),
-            _ => Ok(end),
+            4 => Err(IngestError::Conflict),
+            5 => match input.u8() % 2 {
+                0 => Err(IngestError::OtherBranch),
+                _ => Err(IngestError::OwnLog),
+            },
+            _ => Ok((end, root(input.u8()))),
         };
         self.on(Input::Ingested { peer, author, result }, None);
     }
@@ -336,7 +427,11 @@ impl Model {
     /// Whatever came before: a member that behaves connects, and its log is fetched.
     fn goes_on(&mut self) {
         while let Some((peer, author, end)) = self.ingests.pop() {
-            self.on(Input::Ingested { peer, author, result: Ok(end) }, None);
+            self.on(Input::Ingested { peer, author, result: Ok((end, root(0))) }, None);
+        }
+        while let Some((peer, author, index)) = self.proving.pop() {
+            let result = Ok(None);
+            self.on(Input::Proved { peer, answers: None, author, index, result }, None);
         }
         let mut peers = self.members.clone();
         peers.insert(HONEST);
@@ -354,17 +449,18 @@ impl Model {
             };
             let response = match request {
                 Request::Frontier(_) => {
-                    let logs = vec![(HONEST, 9)];
+                    let logs = vec![Held { author: HONEST, length: 9, root: root(0) }];
                     Response::Frontier(Frontier { swarm: SWARM, logs })
                 }
                 Request::Fetch { author, from, .. } if author == HONEST => {
                     Response::Range(range(author, from, 3, 0, true))
                 }
                 Request::Fetch { .. } => Response::Nothing { length: 0 },
+                Request::Prove { .. } => Response::Refused(Refusal::Failed),
             };
             self.respond(HONEST, id, Ok(response.to_bytes()));
             if let Some((peer, author, end)) = self.ingests.pop() {
-                self.on(Input::Ingested { peer, author, result: Ok(end) }, None);
+                self.on(Input::Ingested { peer, author, result: Ok((end, root(0))) }, None);
                 length = end;
             }
             if length == 9 {

@@ -8,20 +8,22 @@
 //! | 1 | author, modulo 4 |
 //! | 1 | time: below 128 so many steps behind the author's last event, else behind all events |
 //! | 1 | task: 0 for none, else one of four |
-//! | 1 | bits 0-1: number of causes; 2: unknown format; 3: withhold the body; 4: end of append |
+//! | 1 | bits 0-1: number of causes; 2: unknown format; 3: withhold the body; 4: end of append; 5: a true fork proof, of the log and the index that the payload's bytes name |
 //! | 2 | kind |
 //! | 2 | length of the payload |
 //! | n | payload; in it [`event_ref`] and [`author_ref`] stand for ids |
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
-use bzzz::kernel::event::kinds::{Payload, SwarmFounded};
+use bzzz::kernel::event::kinds::{ForkProven, Payload, SwarmFounded};
 use bzzz::kernel::event::{Draft, Event, Hlc, TaskId, swarm_id};
 use bzzz::kernel::fold::{Aggregate, EventSource, FoldError, Place};
-use bzzz::kernel::identity::{AuthorId, SwarmId};
-use bzzz::kernel::log::Record;
+use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
+use bzzz::kernel::log::{Branch, ForkProof, LogStore, Record, Tip};
+use bzzz::store::memory::MemoryStore;
 
-use crate::key;
+use crate::{SWARM, key};
 
 /// The authors of a script: keys 1 to 4. The first founds the swarm, and it alone administers it.
 pub const AUTHORS: u8 = 4;
@@ -52,16 +54,63 @@ fn marked(mark: u8, n: u8) -> [u8; 32] {
     bytes
 }
 
+/// Making a key costs more than folding a script.
+static IDS: LazyLock<[AuthorId; AUTHORS as usize]> =
+    LazyLock::new(|| std::array::from_fn(|n| key(u8::try_from(n + 1).expect("few")).author()));
+
 /// The author of a number.
 #[must_use]
 pub fn author(n: u8) -> AuthorId {
-    key(n % AUTHORS + 1).author()
+    IDS[usize::from(n % AUTHORS)]
 }
 
 /// The task of a number that is not 0.
 #[must_use]
 pub fn task(n: u8) -> TaskId {
     TaskId::of("r", u64::from(n % 4))
+}
+
+fn founding() -> (Event, Record) {
+    let name = "fuzz".to_owned();
+    let founded = SwarmFounded { name, administrators: vec![author(0)], nonce: [0; 16] };
+    let record = Draft::general(founded).record(0, Hlc(START)).expect("it is small");
+    let event = Event::read(author(0), 0, record.as_ref()).expect("it was just made");
+    (event, record)
+}
+
+/// The indices at which logs are forked here.
+pub const FORKS: u8 = 6;
+
+/// The payloads of true fork proofs, by author and index.
+static PROOFS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let all = (0..AUTHORS).flat_map(|who| (0..FORKS).map(move |index| (who, index)));
+    all.map(|(who, index)| fork(who, index)).collect()
+});
+
+/// Two histories of a log that differ first at an index, and the payload that proves it.
+fn fork(who: u8, index: u8) -> Vec<u8> {
+    let proof = prove(&key(who + 1), swarm_id(founding().0.id), index).to_bytes();
+    Payload::from(ForkProven { proof }).to_bytes().expect("it is small")
+}
+
+/// A true fork proof of key `n + 1` in [`SWARM`].
+#[must_use]
+pub fn fork_proof(n: u8, index: u8) -> ForkProof {
+    prove(&key(n + 1), SWARM, index)
+}
+
+fn prove(key: &SecretKey, swarm: SwarmId, index: u8) -> ForkProof {
+    let branch = |history: u8| {
+        let store = MemoryStore::new();
+        let header = |at| if at < index { vec![at] } else { vec![at, history] };
+        let records = (0..=index).map(|at| Record::new(&header(at), b"").expect("it is small"));
+        let append = Tip::empty(key.author()).append(key, swarm, 1, records.collect());
+        store.commit(std::slice::from_ref(&append), &[]).expect("the store is empty");
+        let head = store.newest_head(&key.author()).expect("memory does not fail");
+        let head = head.expect("it was just appended");
+        Branch::prove(&store, append.tip(), head, index.into()).expect("memory does not fail")
+    };
+    ForkProof::new(branch(1), branch(2))
 }
 
 /// What a script led to.
@@ -104,13 +153,7 @@ impl World {
     /// Plays a script. What is cut short at its end is left out.
     #[must_use]
     pub fn of(script: &[u8]) -> Self {
-        let founded = SwarmFounded {
-            name: "fuzz".to_owned(),
-            administrators: vec![author(0)],
-            nonce: [0; 16],
-        };
-        let record = Draft::general(founded).record(0, Hlc(START)).expect("it is small");
-        let event = Event::read(author(0), 0, record.as_ref()).expect("it was just made");
+        let (event, record) = founding();
         let mut world = Self { swarm: swarm_id(event.id), events: vec![(event, record, true)] };
         let mut rest = script;
         while world.events.len() < MAX_EVENTS
@@ -147,7 +190,13 @@ impl World {
         for (event, ..) in self.events.iter().rev().take(causes) {
             header.extend_from_slice(&event.id.0);
         }
-        let body = self.resolve(body);
+        let body = match *body {
+            [who, index, ..] if flags & 32 != 0 => {
+                let nth = usize::from(who % AUTHORS * FORKS + index % FORKS);
+                PROOFS[nth].clone()
+            }
+            _ => self.resolve(body),
+        };
         let mut record = Record::new(&header, &body).expect("within the limits");
         if flags & 8 != 0 && !body.is_empty() {
             let mut bytes = record.to_vec();

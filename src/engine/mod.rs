@@ -5,6 +5,7 @@
 //! the time is handed in, so that the simulator runs this very code.
 
 mod append;
+mod copy;
 mod erase;
 mod fork;
 mod ingest;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use append::Appended;
+pub use copy::{Copied, compare, copy};
 pub use erase::{EraseError, ErasedEvent};
 pub use fork::Stop;
 pub use ingest::IngestError;

@@ -1,18 +1,18 @@
 //! A node's home directory: where its key, its configuration, its store and its working files are.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::clock::{self, NoRandomness};
-use super::config::{self, ConfigError, StoreKind};
+use super::config::{self, Config, ConfigError, StoreKind};
 use super::key::{self, KeyError};
-use crate::engine::{self, EngineError};
+use super::stores;
+use crate::engine::{self, Copied, EngineError};
 use crate::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use crate::kernel::log::{LogStore, StoreError};
-use crate::store::memory::MemoryStore;
-use crate::store::rocksdb::RocksStore;
 
 /// What a store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,12 @@ pub enum HomeError {
     /// It is the home of a node already.
     #[error("{0} is the home of a node already")]
     Taken(PathBuf),
+    /// Something is where a new store should be.
+    #[error("{0} is there already; nothing was overwritten")]
+    There(PathBuf),
+    /// A founder that forgets its log.
+    #[error("a swarm's founder keeps its log on disk: in memory, the founding event would be lost")]
+    Memory,
     /// It is no node's home.
     #[error("{0} is no node's home; run `bzzz init` first, or name another with --home")]
     Absent(PathBuf),
@@ -143,16 +149,42 @@ impl Home {
         text.trim().parse().map_err(|_| HomeError::Swarm(path))
     }
 
-    /// Founds a swarm with this node as its administrator.
+    /// Founds a swarm with this node as its administrator, as [`Home::found_with`] does without any
+    /// variables of the environment.
     ///
     /// # Errors
     /// [`HomeError`]; a home that is there already is left as it is.
     pub fn found(&self, name: &str, config: &str) -> Result<(AuthorId, SwarmId), HomeError> {
+        self.found_with(name, config, &BTreeMap::new())
+    }
+
+    /// Founds a swarm with this node as its administrator. The founding event goes into the store
+    /// that the configuration names: the file in the home, or the text where there is none, with
+    /// the variables of the environment.
+    ///
+    /// # Errors
+    /// [`HomeError`]; a home that is there already is left as it is.
+    pub fn found_with(
+        &self,
+        name: &str,
+        config: &str,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<(AuthorId, SwarmId), HomeError> {
+        // A configuration that will not do is refused before anything is made.
+        let file = self.config_file();
+        let settings = match file.exists() {
+            true => Config::load(&file, environment, &[])?,
+            false => Config::parse(config, &file, environment, &[])?,
+        };
+        let settings = settings.config.store;
+        if settings.kind == StoreKind::Memory {
+            return Err(HomeError::Memory);
+        }
         let key = self.prepare(config)?;
         let founding = engine::found(&key, name, clock::random()?, clock::wall_ms())?;
         let swarm = founding.swarm;
-        let store = RocksStore::open(&self.dir.join("store"), Some(&swarm))?;
-        founding.commit(&store, &key)?;
+        let store = stores::open(&settings, &swarm, Role::Writer)?;
+        founding.commit(&*store, &key)?;
         self.write("swarm", &format!("{swarm}\n"))?;
         key::write(&self.key_file(), &key)?;
         Ok((key.author(), swarm))
@@ -197,16 +229,46 @@ impl Home {
         settings: &config::Store,
         role: Role,
     ) -> Result<Arc<dyn LogStore>, HomeError> {
-        let swarm = self.swarm()?;
-        Ok(match (settings.kind, role) {
-            (StoreKind::Memory, _) => Arc::new(MemoryStore::new()),
-            (StoreKind::Rocksdb, Role::Writer) => {
-                Arc::new(RocksStore::open(&settings.path, Some(&swarm))?)
-            }
-            (StoreKind::Rocksdb, Role::Reader) => {
-                Arc::new(RocksStore::open_read_only(&settings.path)?)
-            }
-        })
+        Ok(stores::open(settings, &self.swarm()?, role)?)
+    }
+
+    /// Copies the logs to a new store, which must not be there, and compares it with the old one.
+    /// `tell` gets the number of records so far. The node must not run meanwhile.
+    ///
+    /// # Errors
+    /// [`HomeError`]; the old store is as it was.
+    pub fn migrate(
+        &self,
+        from: &config::Store,
+        to: &config::Store,
+        tell: impl FnMut(u64),
+    ) -> Result<Copied, HomeError> {
+        stores::migrate(from, to, &self.swarm()?, tell)
+    }
+
+    /// Names the new store in the configuration file, and puts the old one aside; tells where.
+    ///
+    /// # Errors
+    /// [`HomeError`]. The configuration names one of the two in any case.
+    pub fn use_store(
+        &self,
+        old: &config::Store,
+        new: &config::Store,
+    ) -> Result<PathBuf, HomeError> {
+        let file = self.config_file();
+        let text = fs::read_to_string(&file).map_err(|source| io_error(&file, "read", source))?;
+        let text = new.put_into(&text, &file)?;
+        let part = stores::beside(&file, "part");
+        let written = fs::File::create(&part).and_then(|mut part| {
+            part.write_all(text.as_bytes())?;
+            part.sync_all()
+        });
+        let written = written.and_then(|()| fs::rename(&part, &file));
+        written.map_err(|source| io_error(&file, "written", source))?;
+        let aside = stores::beside(&old.path, "old");
+        let moved = fs::rename(&old.path, &aside);
+        moved.map_err(|source| io_error(&old.path, "put aside", source))?;
+        Ok(aside)
     }
 }
 

@@ -15,6 +15,7 @@ mod outside;
 mod replicate;
 mod run;
 mod status;
+mod stores;
 mod witness;
 mod work;
 mod workspace;

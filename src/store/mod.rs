@@ -1,11 +1,13 @@
-//! Stores of logs: [`memory`] for tests, simulators and auditors, `rocksdb` for nodes. One suite of
-//! conformance runs on both (`tests/it/store.rs`).
+//! Stores of logs: [`memory`] for tests, simulators and auditors, `rocksdb` or `hypercore` for
+//! nodes. One suite of conformance runs on all (`tests/it/store.rs`).
 
 use std::collections::BTreeMap;
 
 use crate::kernel::identity::AuthorId;
 use crate::kernel::log::{Append, StoreError};
 
+#[cfg(feature = "hypercore")]
+pub mod hypercore;
 pub mod memory;
 #[cfg(feature = "rocksdb")]
 pub mod rocksdb;

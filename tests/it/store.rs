@@ -8,14 +8,17 @@ use bzzz::kernel::log::{
     Append, Hash, IndexEntry, LogInfo, LogStore, NodeId, Range, ReadLimit, RecordRef, SignedHead,
     StoreError, Tile, Tip, TreeReader, prove_consistency, prove_inclusion,
 };
+use bzzz::store::hypercore::HyperStore;
 use bzzz::store::memory::MemoryStore;
 use bzzz::store::rocksdb::RocksStore;
 use tempfile::TempDir;
 
 use crate::log_laws::{SWARM, append, contents, grow, key, leaves, naive_root, record};
 
+mod crash;
 mod disk;
 pub(crate) mod erase;
+mod hypercore;
 
 /// A store under test that can be closed and opened again.
 trait Backend {
@@ -61,6 +64,28 @@ impl Backend for Rocks {
     }
 }
 
+struct Hyper {
+    directory: TempDir,
+    store: Option<HyperStore>,
+}
+
+impl Backend for Hyper {
+    fn fresh() -> Self {
+        let directory = TempDir::new().unwrap();
+        let store = Some(HyperStore::open(directory.path(), Some(&SWARM)).unwrap());
+        Self { directory, store }
+    }
+
+    fn store(&self) -> &dyn LogStore {
+        self.store.as_ref().unwrap()
+    }
+
+    fn reopen(&mut self) {
+        drop(self.store.take());
+        self.store = Some(HyperStore::open(self.directory.path(), None).unwrap());
+    }
+}
+
 /// Makes one test of each law for each store.
 macro_rules! conformance {
     ($($law:ident),* $(,)?) => {
@@ -69,6 +94,9 @@ macro_rules! conformance {
         }
         mod rocksdb {
             $(#[test] fn $law() { super::$law::<super::Rocks>(); })*
+        }
+        mod hypercore_files {
+            $(#[test] fn $law() { super::$law::<super::Hyper>(); })*
         }
     };
 }

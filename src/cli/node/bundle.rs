@@ -39,7 +39,9 @@ pub(super) fn run_export(context: &Context, args: &ExportArgs) -> Result<()> {
     let config = context.config(&[])?;
     let Some(engine) = context.reader(&config)? else {
         let what = "the node keeps its logs in memory, where they cannot be exported from";
-        return Err(Error::new(what).hint("set `store.kind` to \"rocksdb\" in bzzz.toml"));
+        return Err(
+            Error::new(what).hint("set `store.kind` to \"rocksdb\" or \"hypercore\" in bzzz.toml")
+        );
     };
     let part = aside(&args.file);
     let written = write(&engine, &part).and_then(|written| {

@@ -71,7 +71,9 @@ impl Context {
     pub(super) fn reader(&self, config: &Config) -> Result<Option<Engine>> {
         match config.store.kind {
             StoreKind::Memory => Ok(None),
-            StoreKind::Rocksdb => self.engine(config, Role::Reader).map(Some),
+            StoreKind::Rocksdb | StoreKind::Hypercore => {
+                self.engine(config, Role::Reader).map(Some)
+            }
         }
     }
 
@@ -112,7 +114,7 @@ impl Context {
 }
 
 /// The variables of the environment that are text.
-fn environment() -> BTreeMap<String, String> {
+pub(super) fn environment() -> BTreeMap<String, String> {
     let all = std::env::vars_os();
     all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()

@@ -135,6 +135,10 @@ impl From<HomeError> for Error {
             HomeError::Store(error) => error.into(),
             HomeError::Engine(error) => error.into(),
             HomeError::Config(error) => error.into(),
+            HomeError::Memory => Self::new(error.to_string()).hint(
+                "set `store.kind` to \"rocksdb\" or \"hypercore\"; a node that joins may keep \
+                 nothing",
+            ),
             HomeError::Taken(_) => Self::new(error.to_string())
                 .hint("`bzzz key show` prints its key; name another directory with --home"),
             error => Self::new(error.to_string()),

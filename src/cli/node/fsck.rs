@@ -1,16 +1,14 @@
 //! `bzzz fsck`: the checks of `bzzz-verify` on the node's own store.
 
-use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
-
 use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 
 use super::context::{Context, out};
 use super::error::{Error, Result};
-use crate::cli::verify::{Frames, Progress, compare, print, print_json, take};
-use crate::kernel::audit::{Expect, Failure, Records, Report, Rule, Spot, Verifier};
+use crate::cli::verify::{Frames, Progress, compare, print_json, print_report, take};
+use crate::kernel::audit::{Expect, Failure, Records, Report, Rule, Spot, Unchecked, Verifier};
 use crate::kernel::identity::AuthorId;
 use crate::kernel::log::{
     Hash, LogStore, NodeId, Peaks, Range, ReadLimit, StoreError, TILE_HEIGHT, TILE_LEAVES,
@@ -23,9 +21,9 @@ const RANGE_BYTES: usize = 1 << 20;
 
 /// Verify all logs of the node's store, and the store itself
 ///
-/// Every record, signature and rule is checked as `bzzz-verify` checks a bundle, the state is folded
-/// anew, and the tree that the store keeps is compared with its records. Nothing is written. The
-/// node must not run meanwhile.
+/// Every record, signature and rule is checked as `bzzz-verify` checks a bundle, the state is
+/// folded anew, and the tree that the store keeps is compared with its records. Nothing is
+/// written. The node must not run meanwhile.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(super) struct FsckArgs {
@@ -90,12 +88,12 @@ pub(super) fn run(context: &Context, args: &FsckArgs) -> Result<()> {
     }
     if !report.logs.iter().any(|log| log.author == key) {
         let what = "the node's own log is not in the store".to_owned();
-        report.unchecked.push(crate::kernel::audit::Unchecked { kind: "own", count: None, what });
+        report.unchecked.push(Unchecked { kind: "own", count: None, what });
     }
     let mut out = out();
     match context.json {
         true => print_json(&mut out, &report)?,
-        false => print(&mut out, &report, args.claims)?,
+        false => print_report(&mut out, &report, args.claims)?,
     }
     out.flush()?;
     if report.verifies() { Ok(()) } else { Err(Error::Said) }
@@ -149,7 +147,7 @@ fn tree(store: &dyn LogStore, author: AuthorId, length: u64, report: &mut Report
                 nodes.push((node, hash));
             }
         });
-        let mut compare = || -> std::result::Result<(), StoreError> {
+        let compare = || -> std::result::Result<(), StoreError> {
             for (node, hash) in nodes {
                 if store.node(&author, node)? != Some(hash) {
                     found.push((index, "a node of the tree is not that of the records"));

@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::Args;
 use serde_json::json;
 
-use super::context::{Context, out, print_json};
+use super::context::{Context, environment, out, print_json};
 use super::error::{Error, Result};
 use crate::kernel::identity::SwarmId;
 use crate::node::config::{Config, Origin, Repository, literal};
@@ -53,7 +53,7 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<()> {
     let home = &context.home;
     let (key, swarm) = match join {
         Some(swarm) => (home.join(swarm, &config)?, swarm),
-        None => home.found(&args.swarm_name, &config)?,
+        None => home.found_with(&args.swarm_name, &config, &environment())?,
     };
     if context.json {
         let founded = join.is_none();

@@ -15,6 +15,7 @@ mod logging;
 mod member;
 mod prove;
 mod status;
+mod store;
 mod task;
 mod up;
 
@@ -79,6 +80,8 @@ enum Command {
     Erase(erase::EraseArgs),
     Export(bundle::ExportArgs),
     Import(bundle::ImportArgs),
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     Prove(prove::ProveArgs),
     Fsck(fsck::FsckArgs),
     Doctor(doctor::DoctorArgs),
@@ -128,6 +131,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Erase(args) => erase::run(context, args),
         Command::Export(args) => bundle::run_export(context, args),
         Command::Import(args) => bundle::run_import(context, args),
+        Command::Store(command) => store::run(context, command),
         Command::Prove(args) => prove::run(context, args),
         Command::Fsck(args) => fsck::run(context, args),
         Command::Doctor(args) => doctor::run(context, args),

@@ -20,9 +20,9 @@ const MIN_PREFIX: usize = 4;
 
 /// Write a proof that anybody can verify offline, with a key and nothing else
 ///
-/// Of one event: that it is in its author's log. Of two heads: that the shorter log is the beginning
-/// of the longer one. `bzzz-verify proof FILE --author KEY` checks it. It works beside a running
-/// node.
+/// Of one event: that it is in its author's log. Of two heads: that the shorter log is the
+/// beginning of the longer one. `bzzz-verify proof FILE --author KEY` checks it. It works beside
+/// a running node.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(super) struct ProveArgs {

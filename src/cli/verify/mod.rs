@@ -2,6 +2,7 @@
 
 mod cores;
 mod files;
+mod git;
 mod print;
 mod proof;
 mod run;
@@ -14,13 +15,12 @@ use clap::{Args, Parser, Subcommand};
 
 pub use self::files::Files;
 pub use self::print::failed;
-#[cfg(feature = "node")]
-pub(crate) use self::print::{print, print_json};
+pub(crate) use self::print::{print as print_report, print_json};
 #[cfg(feature = "node")]
 pub(crate) use self::run::{Frames, compare, take};
 pub use self::run::{Progress, verify};
 use super::exit::{self, CliError, DONE, NO};
-use crate::kernel::audit::{AuditError, Expect, Pins, Policy};
+use crate::kernel::audit::{AuditError, Expect, Ownership, Pins, Policy, Report};
 
 const PROGRAM: &str = "bzzz-verify";
 
@@ -60,6 +60,9 @@ struct BundleArgs {
     /// Whose word about other logs counts: a file of witnesses, groups and a quorum
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// A local clone with the claim refs (refs/bzzz/claims/*), to be compared with the logs
+    #[arg(long, value_name = "NAME=PATH", value_parser = git::repository)]
+    git: Vec<git::Repository>,
     /// List who owned which task from when to when
     #[arg(long)]
     claims: bool,
@@ -102,13 +105,32 @@ fn bundle(args: &BundleArgs) -> Result<u8, CliError> {
     let files = Files::open(path)?;
     let bytes = files.bytes();
     let audit = verify(files, bytes, expect, Progress::new());
-    let report = audit.map_err(|error| cannot_check(&error))?.report;
+    let mut report = audit.map_err(|error| cannot_check(&error))?.report;
+    claim_refs(&args.git, &mut report)?;
     let found = args.strict && report.findings.count > 0;
     let status = if report.verifies() && !found { DONE } else { NO };
     say(status, |out| match args.json {
-        true => print::print_json(out, &report),
-        false => print::print(out, &report, args.claims),
+        true => print_json(out, &report),
+        false => print_report(out, &report, args.claims),
     })
+}
+
+/// Compares claim refs. Where all tasks that were claimed are of these repositories, claims are no
+/// longer their authors' word alone.
+fn claim_refs(repositories: &[git::Repository], report: &mut Report) -> Result<(), CliError> {
+    if repositories.is_empty() || !report.verifies() {
+        return Ok(());
+    }
+    for repository in repositories {
+        git::compare(repository, report)?;
+    }
+    let compared = |owned: &Ownership| {
+        repositories.iter().any(|repository| git::issue_of(owned, repository.name()).is_some())
+    };
+    if report.claims.iter().all(compared) {
+        report.unchecked.retain(|unchecked| unchecked.kind != "claims");
+    }
+    Ok(())
 }
 
 /// Reads pins from the command line: each is one, or a file of them.

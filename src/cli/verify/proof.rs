@@ -12,7 +12,7 @@ use crate::cli::text::{clean, time};
 use crate::kernel::audit::{MAX_PROOF_FILE, Proof, ProofFile, ProofFileError, Proven, fork_rule};
 use crate::kernel::event::{Body, Event, Hlc};
 use crate::kernel::identity::{AuthorId, SwarmId};
-use crate::kernel::log::{Fork, ForkError, ForkProof};
+use crate::kernel::log::{Fork, ForkError, ForkProof, HeadError, SignedHead};
 
 /// Verify that an event, or the beginning of a log, is in the log of an author
 ///
@@ -59,14 +59,14 @@ type Broken = (&'static str, String);
 pub(super) fn run(args: &ProofArgs) -> Result<u8, CliError> {
     let bytes = read(&args.file)?;
     let checked = check(&bytes, args).map_err(|error| (error.rule(), error.to_string()));
-    end(checked, args.json, text)
+    verdict(checked, args.json, text)
 }
 
 fn check(bytes: &[u8], args: &ProofArgs) -> Result<Value, ProofFileError> {
     let file = ProofFile::from_bytes(bytes)?;
     if let Some(expected) = args.swarm.filter(|swarm| *swarm != file.swarm) {
         let found = file.swarm;
-        return Err(crate::kernel::log::HeadError::Swarm { expected, found }.into());
+        return Err(HeadError::Swarm { expected, found }.into());
     }
     let shown = match (file.verify(&args.author)?, &file.proof) {
         (Proven::Event(event), Proof::Event(signed)) => json!({
@@ -80,12 +80,16 @@ fn check(bytes: &[u8], args: &ProofArgs) -> Result<Value, ProofFileError> {
         }),
         (Proven::Prefix { from, to }, Proof::Heads(heads)) => json!({
             "kind": "heads",
-            "from": { "length": from, "root": heads.from.root, "time_ms": Hlc(heads.from.clock).ms() },
-            "to": { "length": to, "root": heads.to.root, "time_ms": Hlc(heads.to.clock).ms() },
+            "from": end(from, &heads.from),
+            "to": end(to, &heads.to),
         }),
         _ => return Err(ProofFileError::Magic),
     };
     Ok(with(shown, file.swarm, args.author))
+}
+
+fn end(length: u64, head: &SignedHead) -> Value {
+    json!({ "length": length, "root": head.root, "time_ms": Hlc(head.clock).ms() })
 }
 
 fn body(event: &Event) -> &'static str {
@@ -153,7 +157,7 @@ pub(super) fn fork(args: &ForkArgs) -> Result<u8, CliError> {
         }
         _ => Ok(forked(&proof, fork)),
     });
-    end(checked, args.json, |out, shown| {
+    verdict(checked, args.json, |out, shown| {
         let word = |value: &Value| value.as_str().unwrap_or("").to_owned();
         let index = &shown["index"];
         for branch in shown["branches"].as_array().into_iter().flatten() {
@@ -192,7 +196,7 @@ fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     Ok(bytes)
 }
 
-fn end(
+fn verdict(
     checked: Result<Value, Broken>,
     json: bool,
     text: impl FnOnce(&mut dyn Write, &Value) -> std::io::Result<()>,

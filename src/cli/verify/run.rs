@@ -133,7 +133,6 @@ pub fn verify<I: Input>(
                 while end.ended.is_none() && !frames.is_full() {
                     read(&mut reader, &mut frames, &mut end);
                 }
-                frames.up_to = reader.position();
                 (!frames.is_empty()).then_some(frames)
             };
             take(&mut verifier, swarm, make, |up_to, _| {
@@ -156,7 +155,11 @@ pub fn verify<I: Input>(
 /// Reads the next part. Behind the manifest it makes sure that nothing follows.
 fn read<I: Input>(reader: &mut BundleReader<Sequential<I>>, frames: &mut Frames, end: &mut End) {
     let manifest = match reader.next_part() {
-        Ok(Some(Part::Range { at, bytes })) => return frames.push(at, bytes),
+        Ok(Some(Part::Range { at, bytes })) => {
+            frames.push(at, bytes);
+            frames.up_to = reader.position();
+            return;
+        }
         Ok(Some(Part::Manifest { at, bytes })) => (at, bytes.to_vec()),
         Ok(None) => return end.ended = Some(Ok(())),
         Err(error) => return end.ended = Some(Err(error)),

@@ -40,7 +40,9 @@ impl Log {
         match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
             Some(chunk) => chunk.push(entry),
             None => {
-                let mut chunk = Vec::with_capacity(CHUNK);
+                // Most logs of a bundle may be short.
+                let room = if self.chunks.is_empty() { 1 } else { CHUNK };
+                let mut chunk = Vec::with_capacity(room);
                 chunk.push(entry);
                 self.chunks.push(chunk);
             }

@@ -53,6 +53,10 @@ fn owned(task: &Task, epoch: &Epoch, win: &Win, next: Option<(&Epoch, &Win)>, re
         from: win.at,
         until,
         end,
+        intent: win.intent,
+        previous: epoch.intents.get(&win.intent).and_then(|intent| intent.previous.clone()),
+        claim: win.commit.clone(),
+        branch: published.map(|publish| publish.branch.clone()),
         published: published.map(|publish| publish.commit.clone()),
         pull_request: epoch.pull.as_ref().map(|pull| pull.number),
     });

@@ -1,5 +1,5 @@
-//! What is compared once every log verifies by itself: causes, members, claims, witnesses, erasures,
-//! the state's digest, and what nodes said of it in their checkpoints.
+//! What is compared once every log verifies by itself: causes, members, claims, witnesses,
+//! erasures, the state's digest, and what nodes said of it in their checkpoints.
 
 use std::collections::BTreeMap;
 

@@ -73,6 +73,7 @@ fn good(swarm: &SwarmId, at: u64, range: Range) -> Option<Good> {
         events.push(Seen { id, clock, at: at + 4, len, aggregate, task });
         at += 4 + u64::from(len);
     }
+    let key = author.key();
     let mut covered = from;
     let mut roots = Vec::with_capacity(heads.len());
     for head in heads {
@@ -83,7 +84,7 @@ fn good(swarm: &SwarmId, at: u64, range: Range) -> Option<Good> {
         if !fits {
             return None;
         }
-        let head = head.verify(swarm).ok()?;
+        let head = head.verify_by(swarm, &key).ok()?;
         covered = head.length;
         roots.push((head.length, head.root));
     }

@@ -100,8 +100,8 @@ impl Policy {
         }
     }
 
-    /// How far a log is attested by each part, and by the whole, when each witness attests it as far
-    /// as is given. Without a quorum, all of it is.
+    /// How far a log is attested by each part, and by the whole, when each witness attests it as
+    /// far as is given. Without a quorum, all of it is.
     #[must_use]
     pub fn attested(&self, length: u64, by: impl Fn(&AuthorId) -> u64) -> (u64, Vec<PartReport>) {
         let mut lengths: Vec<u64> = Vec::with_capacity(self.parts.len());

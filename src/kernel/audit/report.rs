@@ -136,6 +136,14 @@ pub struct Ownership {
     pub until: Option<Hlc>,
     /// How: `active`, `released`, `published`, `escalated`, `lost`, `taken_over`, `finished`.
     pub end: &'static str,
+    /// The event that intended the claim.
+    pub intent: EventId,
+    /// The claim commit that the claim was to replace.
+    pub previous: Option<CommitId>,
+    /// The claim commit, as the owner last moved it.
+    pub claim: CommitId,
+    /// The branch of what was published. Untrusted text.
+    pub branch: Option<String>,
     /// The commit that was published under this claim.
     pub published: Option<CommitId>,
     /// The pull request that was opened under this claim.

@@ -66,6 +66,7 @@ rules! {
     Pin "pin" "A log contains the heads that the auditor obtained elsewhere.",
     WitnessedRoot "witnessed-root" "No witness holds another head that a log's author signed.",
     Policy "policy" "A log is attested by the quorum of the auditor's policy.",
+    ClaimRef "claim-ref" "The claims in a repository's refs are those of the logs.",
     Store "store" "What a store keeps besides the records fits them.",
     CheckpointDigest "checkpoint-digest" "A fresh fold has the digest that a checkpoint names.",
 }

@@ -8,6 +8,8 @@ use super::report::Unchecked;
 #[derive(Default)]
 pub(super) struct Skipped {
     pub(super) ranges: u64,
+    /// Whether there were too many logs.
+    pub(super) logs: bool,
     pub(super) kinds: BTreeMap<u16, u64>,
     pub(super) formats: u64,
     pub(super) malformed: u64,
@@ -25,7 +27,11 @@ impl Skipped {
                 all.push(Unchecked { kind, count: Some(count), what });
             }
         };
-        counted("ranges", self.ranges, "ranges behind the first failure of their log".to_owned());
+        counted(
+            "ranges",
+            self.ranges,
+            "ranges behind the first failure of their log, or of too many logs".to_owned(),
+        );
         counted("formats", self.formats, "events of formats that this program skips".to_owned());
         let kinds: Vec<String> = self.kinds.keys().take(16).map(u16::to_string).collect();
         let what = format!("events of kinds that this program does not know: {}", kinds.join(", "));

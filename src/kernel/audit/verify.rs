@@ -111,10 +111,10 @@ pub struct Verifier {
     pub(super) founding: Option<EventId>,
     noted: Noted,
     failures: Counted<Failure>,
-    skipped: Skipped,
+    pub(super) skipped: Skipped,
 }
 
-/// Logs that were gone through, each by itself; what is to be compared between them, if they verify.
+/// Logs that were gone through, each by itself, and what is to be compared between them.
 pub struct Verified<R> {
     /// The events of each log up to the first that does not verify.
     pub archive: Archive<R>,
@@ -191,6 +191,9 @@ impl Verifier {
         let Some(swarm) = self.swarm else {
             return;
         };
+        if self.too_many(at, bytes) {
+            return;
+        }
         if let Some(good) = examined.0 {
             let follows = self.current.is_none_or(|current| current <= good.author);
             let log = self.log(good.author);

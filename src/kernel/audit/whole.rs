@@ -1,9 +1,11 @@
-//! What is checked of a bundle as a whole, once its last part was read.
+//! What is checked of a bundle as a whole, most of it once its last part was read.
 
 use std::collections::BTreeMap;
 
+use super::manifest::MAX_BUNDLE_LOGS;
 use super::rule::Rule;
 use super::verify::Verifier;
+use crate::kernel::identity::AuthorId;
 
 impl Verifier {
     /// The founding event must be there, if the logs could be read to their end.
@@ -65,9 +67,26 @@ impl Verifier {
         }
         for (author, length, pinned) in wrong {
             let what = format!(
-                "elsewhere it had {pinned} records, and here it has {length}: it is older or was cut"
+                "elsewhere it had {pinned} records, and here it has {length}: older, or cut"
             );
             self.fail(Rule::Pin, Some(author), Some(length), 0, &what);
         }
+    }
+
+    /// Passes over the logs behind the most that a manifest can name, so that what is remembered of
+    /// each stays bounded.
+    pub(super) fn too_many(&mut self, at: u64, bytes: &[u8]) -> bool {
+        let author = bytes.first_chunk::<32>().map(|bytes| AuthorId(*bytes));
+        let known = author.is_none_or(|author| self.logs.contains_key(&author));
+        if known || self.logs.len() < MAX_BUNDLE_LOGS {
+            return false;
+        }
+        if !self.skipped.logs {
+            let what = format!("it is one of more than {MAX_BUNDLE_LOGS} logs");
+            self.fail(Rule::ManifestFrontier, author, Some(0), at, &what);
+        }
+        self.skipped.logs = true;
+        self.skipped.ranges += 1;
+        true
     }
 }

@@ -125,8 +125,9 @@ impl Fold {
             self.refold(aggregate, source)?;
         }
         if let Some(before) = before {
-            if in_order && before.cuts().0 != self.state.members.cuts().0 {
-                // Where an administrator's log stands changed: so may what it said before this.
+            if in_order && !(before.is_uncut() && self.state.members.is_uncut()) {
+                // What an administrator says behind a fork of its log does not count, wherever it
+                // stands in the order; nor does what follows from it. Only the whole set tells.
                 self.refold(aggregate, source)?;
             }
             self.refold_changed(&before, source)?;

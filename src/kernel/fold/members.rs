@@ -121,13 +121,21 @@ impl Members {
         (cuts.collect(), &self.cuts)
     }
 
+    /// Whether no administrator's log is cut off, nor should be.
+    pub(super) fn is_uncut(&self) -> bool {
+        let (found, cuts) = self.cuts();
+        found.is_empty() && cuts.is_empty()
+    }
+
     /// Whether an event about members counts. A fork proof speaks for itself, whoever passes it
-    /// on; everything else must stand.
+    /// on; everything else must stand, as far as is known by then. So nobody resolves a fork of
+    /// its own log from behind it.
     pub(super) fn counts(&self, event: &Event) -> bool {
         let proof = matches!(event.payload(), Some(Payload::ForkProven(_)));
+        let member = self.members.get(&event.author);
+        let (forked, revoked) = member.map_or((None, None), |m| (m.forked_at(), m.revoked_at));
         let cut = self.cuts.get(&event.author).copied();
-        let end = self.members.get(&event.author).and_then(|member| member.revoked_at);
-        proof || [cut, end].into_iter().flatten().all(|end| event.header.seq < end)
+        proof || [forked, revoked, cut].into_iter().flatten().all(|end| event.header.seq < end)
     }
 
     /// Who belongs to the swarm now.

@@ -14,6 +14,8 @@ mod refusal;
 mod repositories;
 mod state;
 mod task;
+#[cfg(test)]
+mod tests;
 
 pub use agents::Agent;
 pub use engine::{Applied, EventSource, Fold, FoldError};

@@ -144,6 +144,15 @@ pub enum SignatureError {
 }
 
 impl AuthorId {
+    /// The key of this author, read once for many signatures.
+    ///
+    /// # Errors
+    /// [`SignatureError::Key`] if the author's name is no usable key.
+    pub fn key(&self) -> Result<PublicKey, SignatureError> {
+        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| SignatureError::Key)?;
+        if key.is_weak() { Err(SignatureError::Key) } else { Ok(PublicKey(key)) }
+    }
+
     /// Verifies a signature of this author strictly.
     ///
     /// # Errors
@@ -155,13 +164,35 @@ impl AuthorId {
         message: &[u8],
         signature: &Signature,
     ) -> Result<(), SignatureError> {
-        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| SignatureError::Key)?;
-        if key.is_weak() {
-            return Err(SignatureError::Key);
-        }
+        self.key()?.verify(context, message, signature)
+    }
+}
+
+/// An author's public key: a point of the curve, not of small order. Only [`AuthorId::key`] makes
+/// one.
+#[derive(Clone, Debug)]
+pub struct PublicKey(VerifyingKey);
+
+impl PublicKey {
+    /// The author whose key this is.
+    #[must_use]
+    pub fn author(&self) -> AuthorId {
+        AuthorId(self.0.to_bytes())
+    }
+
+    /// Verifies a signature strictly.
+    ///
+    /// # Errors
+    /// [`SignatureError::Mismatch`].
+    pub fn verify(
+        &self,
+        context: Context,
+        message: &[u8],
+        signature: &Signature,
+    ) -> Result<(), SignatureError> {
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        key.verify_strict(&context.message(message), &signature)
-            .map_err(|_| SignatureError::Mismatch)
+        let verified = self.0.verify_strict(&context.message(message), &signature);
+        verified.map_err(|_| SignatureError::Mismatch)
     }
 }
 

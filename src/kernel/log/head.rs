@@ -1,7 +1,9 @@
 //! Signed heads: an author's word for what its log is at a length.
 
 use super::{Hash, MAX_LENGTH};
-use crate::kernel::identity::{AuthorId, Context, SecretKey, Signature, SignatureError, SwarmId};
+use crate::kernel::identity::{
+    AuthorId, Context, PublicKey, SecretKey, Signature, SignatureError, SwarmId,
+};
 
 /// The encoded size of a signed head.
 pub const HEAD_BYTES: usize = 32 + 32 + 8 + 32 + 8 + 64;
@@ -91,15 +93,34 @@ impl SignedHead {
     /// # Errors
     /// [`HeadError`], which says what is wrong.
     pub fn verify(self, swarm: &SwarmId) -> Result<VerifiedHead, HeadError> {
+        let key = self.author.key();
+        self.verify_by(swarm, &key)
+    }
+
+    /// Verifies swarm and signature with the author's key, as [`AuthorId::key`] read it: many heads
+    /// of one author need it only once.
+    ///
+    /// # Errors
+    /// [`HeadError`], which says what is wrong.
+    pub fn verify_by(
+        self,
+        swarm: &SwarmId,
+        key: &Result<PublicKey, SignatureError>,
+    ) -> Result<VerifiedHead, HeadError> {
         if self.swarm != *swarm {
             return Err(HeadError::Swarm { expected: *swarm, found: self.swarm });
         }
         if self.length == 0 || self.length > MAX_LENGTH {
             return Err(HeadError::Length(self.length));
         }
-        self.author
-            .verify(Context::Head, &self.signed_bytes(), &self.signature)
-            .map_err(|source| HeadError::Signature { length: self.length, source })?;
+        let verified = match key {
+            Ok(key) if key.author() == self.author => {
+                key.verify(Context::Head, &self.signed_bytes(), &self.signature)
+            }
+            Ok(_) => Err(SignatureError::Key),
+            Err(error) => Err(*error),
+        };
+        verified.map_err(|source| HeadError::Signature { length: self.length, source })?;
         Ok(VerifiedHead(self))
     }
 

@@ -100,7 +100,8 @@ impl Sync {
         let Some(log) = self.logs.get_mut(&author).filter(|log| log.doing == Doing::Nothing) else {
             return;
         };
-        if busy >= COMPARISONS_PER_PEER || !self.peers.contains_key(&peer) {
+        let asked = self.members.contains(&peer) && self.peers.contains_key(&peer);
+        if busy >= COMPARISONS_PER_PEER || !asked {
             return;
         }
         log.doing = Doing::Comparing(peer);

@@ -290,6 +290,11 @@ impl Sync {
             }
         }
         self.members = members;
+        let compared = self.comparisons.values().map(|comparison| comparison.peer);
+        let strangers: Vec<_> = compared.filter(|peer| !self.members.contains(peer)).collect();
+        for peer in strangers {
+            self.forget_comparisons(&peer);
+        }
         if new {
             // Peers may hold the new logs, and what they said of them was not kept.
             for peer in self.peers.values_mut() {

@@ -264,6 +264,23 @@ fn a_log_that_is_nobodys_for_a_while_is_stored_once_at_a_time() {
 }
 
 #[test]
+fn nobody_but_members_is_asked_for_proofs() {
+    for member in [true, false] {
+        let mut node = Node::with(&[2, 3]);
+        let (_, request, ..) = fetched(&node.told(2, &[(4, 9)]));
+        let _ = node.answer(2, request, &Response::Range(range(4, 0, 3)));
+        let (_, request, ..) = fetched(&node.stored(2, 4, Ok(3)));
+        let _ = node.answer(2, request, &Response::Range(range(4, 3, 3)));
+        let _ = node.on(members((1..=5).filter(|n| member || *n != 2)));
+        let out = node.stored(2, 4, Err(IngestError::Conflict));
+        let proofs = asked(&out)
+            .into_iter()
+            .filter(|(_, _, request)| matches!(request, Request::Prove { .. }));
+        assert_eq!(proofs.count(), usize::from(member));
+    }
+}
+
+#[test]
 fn frontiers_are_exchanged_again_and_again_but_one_at_a_time() {
     let mut node = Node::with(&[2]);
     assert_eq!(node.wait(4_000), []);

@@ -112,8 +112,10 @@ words! {
 words! {
     /// Where the logs of events are kept.
     StoreKind {
-        /// On disk.
+        /// On disk, in a database of RocksDB.
         Rocksdb = "rocksdb",
+        /// On disk, in files of Hypercore 10, which other programs can read.
+        Hypercore = "hypercore",
         /// In memory: gone when the node stops.
         Memory = "memory",
     }
@@ -161,7 +163,8 @@ section! {
 section! {
     /// Where this node keeps the logs of events, its own and those of others.
     store: Store {
-        /// On disk, or in memory, which forgets everything when the node stops.
+        /// On disk, in a database of RocksDB or in files of Hypercore 10, or in memory, which
+        /// forgets everything when the node stops. `bzzz store migrate` changes it.
         kind: StoreKind = choice(StoreKind::WORDS);
         /// The store's directory.
         path: PathBuf = text(Form::Path, "store");

@@ -7,6 +7,7 @@
 
 mod check;
 mod cross;
+mod edit;
 mod example;
 mod form;
 mod keys;
@@ -179,6 +180,27 @@ impl Config {
         }
         let text = example::write(values, repositories);
         Self::parse(&text, Path::new(FILE_NAME), &BTreeMap::new(), &[])?;
+        Ok(text)
+    }
+}
+
+impl Store {
+    /// The text of the configuration file at `path` with this store in it. A directory in the home
+    /// is named from there.
+    ///
+    /// # Errors
+    ///
+    /// What would be wrong with the result.
+    pub fn put_into(&self, text: &str, path: &Path) -> Result<String, ConfigError> {
+        let home = path.parent().unwrap_or(Path::new(""));
+        let name = self.path.strip_prefix(home).unwrap_or(&self.path);
+        let name = name
+            .to_str()
+            .ok_or_else(|| one(path, None, Fault::new("the store's path is not UTF-8")))?;
+        let values = [("kind", self.kind.as_str()), ("path", name)];
+        let text = edit::set(text, path, Self::SECTION.name, &values)?;
+        let found = Config::parse(&text, path, &BTreeMap::new(), &[])?.config.store;
+        assert_eq!(found, *self, "what was written is read");
         Ok(text)
     }
 }

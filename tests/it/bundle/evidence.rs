@@ -4,6 +4,7 @@
 use bzzz::cli::verify::{Files, Progress, verify as verify_on_all_cores};
 use bzzz::kernel::audit::{Expect, Pins, Policy, verify_expecting};
 use bzzz::kernel::event::kinds::{ClaimLost, HeadsWitnessed, PayloadErased, WitnessedHead};
+use bzzz::kernel::event::{Claim, SignedClaim};
 use bzzz::kernel::log::RecordRef;
 
 use super::*;
@@ -51,6 +52,25 @@ fn a_directory_of_pieces_is_a_bundle() {
     assert_eq!(verifier(&[&path]).0, Some(0));
     std::fs::remove_file(folder.path().join("piece-0002")).unwrap();
     assert_eq!(verifier(&[&path]).0, Some(1));
+}
+
+/// Logs of nothing, one for each author, cost nothing beyond the most that a manifest can name.
+#[test]
+fn too_many_logs_are_passed_over() {
+    let mut bundle = small().export()[..HEADER_BYTES].to_vec();
+    let most = bzzz::kernel::audit::MAX_BUNDLE_LOGS as u64;
+    for number in 0..most + 4 {
+        let mut frame = [0; 40];
+        frame[..8].copy_from_slice(&number.to_be_bytes());
+        bundle.extend_from_slice(&40u32.to_le_bytes());
+        bundle.extend_from_slice(&frame);
+    }
+    let report = on_all_cores(&bundle);
+    assert_eq!(report.logs.len() as u64, most);
+    let passed = report.unchecked.iter().find(|unchecked| unchecked.kind == "ranges").unwrap();
+    assert_eq!(passed.count, Some(4));
+    // The ranges, that there are too many, the end that is missing, and the founding event.
+    assert_eq!(report.failures.count, most + 3);
 }
 
 #[test]
@@ -106,7 +126,7 @@ fn witnesses_attest_a_log_up_to_an_event() {
     let (anna, ben, carl) = (key(1).author(), key(2).author(), key(3).author());
     let heads = world.store.heads(&ben, 0, 100).unwrap();
     says(&mut world, 3, vec![witnessed(&heads[2])]);
-    says(&mut world, 1, vec![witnessed(&heads[4]), witnessed(&heads[0])]);
+    says(&mut world, 1, vec![witnessed(&heads[4])]);
     let annas = world.store.newest_head(&anna).unwrap().unwrap();
     says(&mut world, 3, vec![witnessed(&annas)]);
     let carls = world.store.newest_head(&carl).unwrap().unwrap();
@@ -114,7 +134,7 @@ fn witnesses_attest_a_log_up_to_an_event() {
     let bundle = world.export();
     let report = check(&bundle);
     assert!(report.verifies(), "{:?}", report.failures);
-    assert_eq!(report.checked.witnessed, 5);
+    assert_eq!(report.checked.witnessed, 4);
     let of = |report: &Report, author| {
         report.attested.iter().find(|log| log.author == author).unwrap().clone()
     };
@@ -269,4 +289,121 @@ fn a_payload_that_is_not_there_was_erased_or_is_lost() {
     let report = without_payload(&world, seq);
     assert_eq!((report.lost.count, report.erased.count), (1, 0), "{report:?}");
     assert!(report.findings.listed.iter().any(|finding| finding.kind == "erasure"));
+}
+
+fn git(folder: &Path, args: &[&str], input: &[u8]) -> String {
+    use std::io::Write as _;
+    let mut command = Command::new("git");
+    for (name, value) in [("GIT_AUTHOR_NAME", "t"), ("GIT_COMMITTER_NAME", "t")] {
+        command.env(name, value).env(name.replace("NAME", "EMAIL"), "t@example.org");
+    }
+    let command = command.args(args).current_dir(folder);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "git {args:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A claim commit of a task of `tally`, as a node makes it.
+fn claim_commit(
+    folder: &Path,
+    who: &SecretKey,
+    claim: Claim,
+    parent: Option<&CommitId>,
+) -> CommitId {
+    let signed = SignedClaim::sign(who, claim);
+    let blob = git(folder, &["hash-object", "-w", "--stdin"], signed.as_bytes());
+    let tree = git(folder, &["mktree"], format!("100644 blob {blob}\tclaim\n").as_bytes());
+    let mut args = vec!["commit-tree", "-m", "claim", &tree];
+    args.extend(parent.iter().flat_map(|parent| ["-p", parent.as_str()]));
+    git(folder, &args, b"").parse().unwrap()
+}
+
+/// Ben wins and releases epoch 1 of a task, carl wins epoch 2: in the logs and in a repository.
+fn claimed(folder: &Path) -> (World, Vec<CommitId>) {
+    let (ben, carl) = (key(2), key(3));
+    let mut world = small();
+    world.admit(&carl, "carl", Role::Agent);
+    git(folder, &["init", "-q", "--bare", "."], b"");
+    let mut claims: Vec<CommitId> = Vec::new();
+    for (who, epoch, statuses) in [
+        (&ben, 1, &[ClaimStatus::Active, ClaimStatus::Released][..]),
+        (&carl, 2, &[ClaimStatus::Active]),
+    ] {
+        let previous = claims.last().cloned();
+        let [event] = world.say(who, [about(ClaimIntended { previous, ..intended(epoch) })]);
+        for (renewal, status) in (0..).zip(statuses) {
+            let claim = Claim {
+                format: 1,
+                swarm: world.swarm,
+                author: who.author(),
+                process: 5,
+                task: task(),
+                epoch,
+                renewal,
+                lease_ms: 60_000,
+                event,
+                status: *status,
+            };
+            let commit = claim_commit(folder, who, claim, claims.last());
+            claims.push(commit.clone());
+            let (status, reason) = (*status, String::new());
+            if renewal == 0 {
+                world.say(who, [about(ClaimWon { intent: event, epoch, commit })]);
+            } else {
+                world.say(who, [about(ClaimMoved { epoch, renewal, commit, status, reason })]);
+            }
+        }
+    }
+    (world, claims)
+}
+
+#[test]
+fn claim_refs_are_compared_with_the_logs() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = folder.path().join("r.git");
+    std::fs::create_dir(&repository).unwrap();
+    let (world, claims) = claimed(&repository);
+    let path = write(folder.path(), "bundle", &world.export());
+    let option = format!("tally={}", repository.display());
+    let held = |commit: &CommitId| {
+        let name = "refs/bzzz/claims/1";
+        git(&repository, &["update-ref", name, commit.as_str()], b"");
+        let (status, said) = verifier(&[&path, "--git", &option, "--json"]);
+        let json: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let rule = json["failures"]["listed"][0]["rule"].as_str().map(str::to_owned);
+        (status, rule, said)
+    };
+    let (status, rule, said) = held(&claims[2]);
+    assert_eq!((status, rule), (Some(0), None), "{said}");
+    assert!(!said.contains("the claim refs; without"), "{said}");
+    // Carl's claim was never there, or ben's was taken away.
+    let refused = (Some(1), Some("claim-ref".to_owned()));
+    let (status, rule, said) = held(&claims[1]);
+    assert_eq!((status, rule), refused.clone(), "{said}");
+    let swarm = world.swarm;
+    let claim = |who: &SecretKey, epoch, event| Claim {
+        format: 1,
+        swarm,
+        author: who.author(),
+        process: 5,
+        task: task(),
+        epoch,
+        renewal: 0,
+        lease_ms: 60_000,
+        event,
+        status: ClaimStatus::Active,
+    };
+    let alone = claim_commit(&repository, &key(3), claim(&key(3), 2, EventId([1; 32])), None);
+    assert_eq!((held(&alone).0, held(&alone).1), refused);
+    // One that the logs do not have yet is not checked, and that is said.
+    let event = EventId([1; 32]);
+    let next = claim_commit(&repository, &key(2), claim(&key(2), 3, event), claims.last());
+    let (status, _, said) = held(&next);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("\"later\""), "{said}");
+    let jump = claim_commit(&repository, &key(2), claim(&key(2), 4, event), claims.last());
+    assert_eq!((held(&jump).0, held(&jump).1), refused);
+    assert_eq!(verifier(&[&path, "--git", "tally=/no/such/place"]).0, Some(2));
 }

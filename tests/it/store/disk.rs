@@ -10,16 +10,54 @@ use bzzz::kernel::log::{
     Append, IndexEntry, LogStore, MAX_APPEND_RECORDS, Range, Record, StoreError, Tip, TreeReader,
     prove_inclusion,
 };
+use bzzz::store::hypercore::HyperStore;
 use bzzz::store::rocksdb::RocksStore;
 use tempfile::TempDir;
 
 use crate::log_laws::{SWARM, grow, key};
 
-/// What a child process is to do, and where: `append PATH`, `hold PATH`, `fill PATH`, `erase PATH`.
+/// What a child process is to do, with what and where: `append rocksdb PATH`, `fill hypercore
+/// PATH`; `hold`, `erase` and `check` are the others.
 const TASK: &str = "BZZZ_TEST_STORE_TASK";
 
+/// A kind of store on a disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Rocks,
+    Hyper,
+}
+
+impl Kind {
+    pub(super) const BOTH: [Self; 2] = [Self::Rocks, Self::Hyper];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rocks => "rocksdb",
+            Self::Hyper => "hypercore",
+        }
+    }
+
+    pub(super) fn open(
+        self,
+        path: &Path,
+        swarm: Option<&SwarmId>,
+    ) -> Result<Box<dyn LogStore>, StoreError> {
+        Ok(match self {
+            Self::Rocks => Box::new(RocksStore::open(path, swarm)?),
+            Self::Hyper => Box::new(HyperStore::open(path, swarm)?),
+        })
+    }
+
+    fn open_read_only(self, path: &Path) -> Result<Box<dyn LogStore>, StoreError> {
+        Ok(match self {
+            Self::Rocks => Box::new(RocksStore::open_read_only(path)?),
+            Self::Hyper => Box::new(HyperStore::open_read_only(path)?),
+        })
+    }
+}
+
 /// A record of about 2 KiB that does not compress, so that a few appends fill tables.
-fn big_record(index: u64) -> Record {
+pub(super) fn big_record(index: u64) -> Record {
     let mut body = vec![0; 2000];
     let mut hasher = blake3::Hasher::new();
     hasher.update(&index.to_le_bytes());
@@ -27,14 +65,14 @@ fn big_record(index: u64) -> Record {
     Record::new(&index.to_le_bytes(), &body).unwrap()
 }
 
-fn big_append(tip: &Tip, key: &SecretKey, count: u64) -> (Append, Vec<IndexEntry>) {
+pub(super) fn big_append(tip: &Tip, key: &SecretKey, count: u64) -> (Append, Vec<IndexEntry>) {
     let indices = tip.length()..tip.length() + count;
     let entries = indices.clone().map(entry).collect();
     let records = indices.map(big_record).collect();
     (tip.append(key, SWARM, tip.length(), records), entries)
 }
 
-fn entry(index: u64) -> IndexEntry {
+pub(super) fn entry(index: u64) -> IndexEntry {
     let mut place = [0; 48];
     place[..8].copy_from_slice(&index.to_be_bytes());
     let group = [3; 32];
@@ -43,11 +81,12 @@ fn entry(index: u64) -> IndexEntry {
 
 /// Appends until the store fails, and tells each acknowledged length.
 fn append_until_failure(
+    kind: Kind,
     path: &Path,
     mut acknowledged: impl FnMut(u64),
-) -> (RocksStore, StoreError) {
-    let store = RocksStore::open(path, Some(&SWARM)).unwrap();
-    let mut tip = Tip::open(&store, key(1).author()).unwrap();
+) -> (Box<dyn LogStore>, StoreError) {
+    let store = kind.open(path, Some(&SWARM)).unwrap();
+    let mut tip = Tip::open(&*store, key(1).author()).unwrap();
     for round in 0.. {
         let (append, entries) = big_append(&tip, &key(1), 1 + round % 90);
         if let Err(error) = store.commit(std::slice::from_ref(&append), &entries) {
@@ -60,7 +99,7 @@ fn append_until_failure(
 }
 
 /// Reads all that a store holds of a log in every way, and returns its length if all is well.
-fn examine(store: &RocksStore, author: AuthorId) -> Result<u64, StoreError> {
+pub(super) fn examine(store: &dyn LogStore, author: AuthorId) -> Result<u64, StoreError> {
     let tip = Tip::open(store, author)?;
     let mut copy = Tip::empty(author);
     while let Some(range) = Range::read(store, author, copy.length(), 1 << 20)? {
@@ -94,46 +133,47 @@ fn examine(store: &RocksStore, author: AuthorId) -> Result<u64, StoreError> {
 #[expect(clippy::disallowed_methods, reason = "its parent says in the environment what to do")]
 fn child() {
     let task = std::env::var(TASK).unwrap();
-    let (task, path) = task.split_once(' ').unwrap();
+    let [task, kind, path] = task.splitn(3, ' ').collect::<Vec<_>>().try_into().unwrap();
+    let kind = Kind::BOTH.into_iter().find(|known| known.name() == kind).unwrap();
     let path = Path::new(path);
     println!();
     match task {
         "append" => {
-            append_until_failure(path, |length| println!("acknowledged {length}"));
+            append_until_failure(kind, path, |length| println!("acknowledged {length}"));
         }
         "hold" => {
-            let _store = RocksStore::open(path, Some(&SWARM)).unwrap();
+            let _store = kind.open(path, Some(&SWARM)).unwrap();
             println!("open");
             std::io::stdin().read_line(&mut String::new()).unwrap();
         }
-        "fill" => fill(path),
-        "erase" => super::erase::child(path),
+        "fill" => fill(kind, path),
+        "erase" => super::erase::child(kind, path),
         "check" => {
-            let store = RocksStore::open(path, Some(&SWARM)).unwrap();
-            println!("acknowledged {}", examine(&store, key(1).author()).unwrap());
-            grow_by_one(&store);
+            let store = kind.open(path, Some(&SWARM)).unwrap();
+            println!("acknowledged {}", examine(&*store, key(1).author()).unwrap());
+            grow_by_one(&*store);
         }
         _ => panic!("no such task: {task}"),
     }
 }
 
-fn grow_by_one(store: &RocksStore) {
+pub(super) fn grow_by_one(store: &dyn LogStore) {
     let tip = Tip::open(store, key(1).author()).unwrap();
     let (append, entries) = big_append(&tip, &key(1), 1);
     store.commit(&[append], &entries).unwrap();
 }
 
 /// Fills the disk, and looks at what a full disk does to the store.
-fn fill(path: &Path) {
+fn fill(kind: Kind, path: &Path) {
     let mut last = 0;
-    let (store, error) = append_until_failure(path, |length| last = length);
+    let (store, error) = append_until_failure(kind, path, |length| last = length);
     let StoreError::Io { what, cause } = &error else {
         panic!("a full disk is an I/O error, not {error}");
     };
     assert_eq!(*what, "write an append");
     let reasons = ["No space left on device", "File too large"];
     assert!(reasons.iter().any(|reason| cause.contains(reason)), "{cause}");
-    let tip = Tip::open(&store, key(1).author()).unwrap();
+    let tip = Tip::open(&*store, key(1).author()).unwrap();
     assert_eq!(tip.length(), last);
     let (append, entries) = big_append(&tip, &key(1), 1);
     for _ in 0..2 {
@@ -141,19 +181,19 @@ fn fill(path: &Path) {
         assert_eq!(refused, Err(StoreError::Poisoned));
         assert_eq!(store.put_cache("x", b"y"), Err(StoreError::Poisoned));
     }
-    assert_eq!(examine(&store, key(1).author()), Ok(last));
+    assert_eq!(examine(&*store, key(1).author()), Ok(last));
     println!("acknowledged {last}");
 }
 
-fn command(task: &str, path: &Path) -> Command {
+fn command(task: &str, kind: Kind, path: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "store::disk::child", "--ignored", "--nocapture"]);
-    command.env(TASK, format!("{task} {}", path.display()));
+    command.env(TASK, format!("{task} {} {}", kind.name(), path.display()));
     command
 }
 
-pub(super) fn start(task: &str, path: &Path) -> (Child, BufReader<ChildStdout>) {
-    let mut command = command(task, path);
+pub(super) fn start(task: &str, kind: Kind, path: &Path) -> (Child, BufReader<ChildStdout>) {
+    let mut command = command(task, kind, path);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let output = BufReader::new(child.stdout.take().unwrap());
@@ -167,12 +207,21 @@ fn acknowledged(line: &str) -> Option<u64> {
 
 #[test]
 fn a_killed_process_loses_nothing_acknowledged() {
+    killed(Kind::Rocks);
+}
+
+#[test]
+fn a_killed_process_loses_nothing_acknowledged_in_hypercores_files() {
+    killed(Kind::Hyper);
+}
+
+fn killed(kind: Kind) {
     let directory = TempDir::new().unwrap();
     let author = key(1).author();
     let mut last = 0;
     // The later rounds run long enough that tables are being written when the end comes.
     for commits in [0, 1, 2, 7, 20, 90, 250, 400] {
-        let (mut child, output) = start("append", directory.path());
+        let (mut child, output) = start("append", kind, directory.path());
         let mut seen = 0;
         for line in output.lines() {
             // The pipe still holds what the child said before its end.
@@ -187,8 +236,8 @@ fn a_killed_process_loses_nothing_acknowledged() {
         }
         child.wait().unwrap();
         assert!(seen > commits, "the child ended by itself");
-        let store = RocksStore::open(directory.path(), None).unwrap();
-        let length = examine(&store, author).unwrap();
+        let store = kind.open(directory.path(), None).unwrap();
+        let length = examine(&*store, author).unwrap();
         assert!(length >= last, "{length} of {last}");
         // At most the one append that was under way is there and was not yet acknowledged.
         assert!(length - last <= MAX_APPEND_RECORDS as u64);
@@ -199,12 +248,22 @@ fn a_killed_process_loses_nothing_acknowledged() {
 
 #[test]
 fn a_full_disk_stops_writing_and_loses_nothing() {
+    filled(Kind::Rocks);
+}
+
+#[test]
+fn a_full_disk_stops_writing_and_loses_nothing_in_hypercores_files() {
+    filled(Kind::Hyper);
+}
+
+fn filled(kind: Kind) {
     let directory = TempDir::new().unwrap();
     let (own, root) = (directory.path().join("own"), directory.path());
     fs::create_dir(&own).unwrap();
     let in_own = own.join("store");
     // A small file system of its own where the system allows one, in a mount namespace that ends
     // with the process; otherwise a limit on the size of files.
+    let name = kind.name();
     let own_file_system = "mount -t tmpfs -o size=48m tmpfs \"$1\"";
     let probe = Command::new("unshare")
         .args(["--mount", "sh", "-c", own_file_system, "sh"])
@@ -213,12 +272,13 @@ fn a_full_disk_stops_writing_and_loses_nothing() {
     let script = if probe.is_ok_and(|output| output.status.success()) {
         format!(
             "{own_file_system} && head -c 30000000 /dev/zero >\"$1/ballast\" && \
-             {TASK}=\"fill $2\" \"$0\" $3 && rm \"$1/ballast\" && {TASK}=\"check $2\" \"$0\" $3"
+             {TASK}=\"fill {name} $2\" \"$0\" $3 && rm \"$1/ballast\" && \
+             {TASK}=\"check {name} $2\" \"$0\" $3"
         )
     } else {
         format!(
-            "trap '' XFSZ; (ulimit -f 8192; {TASK}=\"fill $2\" \"$0\" $3) && \
-             {TASK}=\"check $2\" \"$0\" $3"
+            "trap '' XFSZ; (ulimit -f 8192; {TASK}=\"fill {name} $2\" \"$0\" $3) && \
+             {TASK}=\"check {name} $2\" \"$0\" $3"
         )
     };
     let output = if script.starts_with("mount") {
@@ -252,31 +312,44 @@ fn shell(own: &Path, store: &Path) -> [PathBuf; 4] {
 
 #[test]
 fn a_second_process_is_told_that_the_store_is_open() {
+    Kind::BOTH.into_iter().for_each(held);
+}
+
+fn held(kind: Kind) {
     let directory = TempDir::new().unwrap();
-    let (mut child, mut output) = start("hold", directory.path());
+    let (mut child, mut output) = start("hold", kind, directory.path());
     let mut line = String::new();
     while !line.contains("open") {
         line.clear();
         assert_ne!(output.read_line(&mut line).unwrap(), 0, "the child ended");
     }
-    let refused = RocksStore::open(directory.path(), Some(&SWARM)).err().unwrap().to_string();
+    let refused = kind.open(directory.path(), Some(&SWARM)).err().unwrap().to_string();
     assert!(refused.contains("is open in another process"), "{refused}");
     assert!(refused.contains(directory.path().to_str().unwrap()), "{refused}");
-    let beside = RocksStore::open_read_only(directory.path()).unwrap();
-    assert_eq!(beside.swarm(), SWARM);
+    let beside = kind.open_read_only(directory.path()).unwrap();
+    assert_eq!(beside.logs(), Ok(Vec::new()));
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
     assert!(child.wait().unwrap().success());
-    let store = RocksStore::open(directory.path(), Some(&SWARM)).unwrap();
+    let store = kind.open(directory.path(), Some(&SWARM)).unwrap();
     // The same holds for two in one process.
-    assert!(RocksStore::open(directory.path(), Some(&SWARM)).is_err());
+    assert!(kind.open(directory.path(), Some(&SWARM)).is_err());
     drop(store);
-    RocksStore::open(directory.path(), Some(&SWARM)).unwrap();
+    kind.open(directory.path(), Some(&SWARM)).unwrap();
 }
 
 #[test]
 fn a_reader_beside_a_writer_sees_a_whole_past() {
+    beside(Kind::Rocks);
+}
+
+#[test]
+fn a_reader_beside_a_writer_sees_a_whole_past_in_hypercores_files() {
+    beside(Kind::Hyper);
+}
+
+fn beside(kind: Kind) {
     let directory = TempDir::new().unwrap();
-    let (mut child, output) = start("append", directory.path());
+    let (mut child, output) = start("append", kind, directory.path());
     let (author, mut last, mut kept) = (key(1).author(), 0, Vec::new());
     for line in output.lines() {
         let Some(length) = acknowledged(&line.unwrap()) else {
@@ -285,8 +358,8 @@ fn a_reader_beside_a_writer_sees_a_whole_past() {
         if length < last + 1000 {
             continue;
         }
-        let store = RocksStore::open_read_only(directory.path()).unwrap();
-        last = examine(&store, author).unwrap();
+        let store = kind.open_read_only(directory.path()).unwrap();
+        last = examine(&*store, author).unwrap();
         assert!(last >= length, "what was acknowledged before is seen");
         let refused = store.put_cache("x", b"y").unwrap_err().to_string();
         assert!(refused.contains("for reading only"), "{refused}");
@@ -300,7 +373,7 @@ fn a_reader_beside_a_writer_sees_a_whole_past() {
     assert_eq!(kept.len(), 5);
     // What the writer has compacted since is still there for those who read it.
     for (store, length) in kept {
-        assert_eq!(examine(&store, author), Ok(length));
+        assert_eq!(examine(&*store, author), Ok(length));
     }
 }
 
@@ -323,12 +396,17 @@ fn crashed() -> (TempDir, u64) {
 }
 
 pub(super) fn copy(from: &Path, to: &Path) {
-    for file in fs::read_dir(to).unwrap() {
-        fs::remove_file(file.unwrap().path()).unwrap();
+    if to.exists() {
+        fs::remove_dir_all(to).unwrap();
     }
+    fs::create_dir(to).unwrap();
     for file in fs::read_dir(from).unwrap() {
         let file = file.unwrap();
-        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        let copied = to.join(file.file_name());
+        match file.file_type().unwrap().is_dir() {
+            true => copy(&file.path(), &copied),
+            false => fs::copy(file.path(), copied).map(|_| ()).unwrap(),
+        }
     }
 }
 

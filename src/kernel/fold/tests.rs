@@ -1,0 +1,152 @@
+//! Forks of administrators' logs: what they said behind the fork changes nothing, in whatever order
+//! it arrives.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Aggregate, EventSource, Fold, FoldError, Place, SwarmState};
+use crate::kernel::event::kinds::{
+    ForkProven, ForkResolved, MemberAdmitted, Payload, Role, SwarmFounded,
+};
+use crate::kernel::event::{Draft, Event, Hlc, swarm_id};
+use crate::kernel::identity::{AuthorId, SecretKey, SwarmId};
+use crate::kernel::log::{Branch, Consistency, ForkProof, Hash, Inclusion, SignedHead};
+
+fn key(n: u8) -> SecretKey {
+    SecretKey::from_seed(&[n; 32])
+}
+
+fn id(n: u8) -> AuthorId {
+    key(n).author()
+}
+
+/// Some events, in the order of their clocks.
+#[derive(Default)]
+struct Said(Vec<Event>);
+
+impl Said {
+    fn say(&mut self, who: u8, payload: impl Into<Payload>) {
+        let seq = self.0.iter().filter(|event| event.author == id(who)).count() as u64;
+        let clock = Hlc(self.0.len() as u64 + 1);
+        let record = Draft::general(payload).record(seq, clock).unwrap();
+        self.0.push(Event::read(id(who), seq, record.as_ref()).unwrap());
+    }
+
+    /// Administrators 1 and 2.
+    fn founded() -> Self {
+        let mut said = Self::default();
+        let administrators = vec![id(1), id(2)];
+        said.say(1, SwarmFounded { name: "s".to_owned(), administrators, nonce: [0; 16] });
+        said
+    }
+
+    fn swarm(&self) -> SwarmId {
+        swarm_id(self.0[0].id)
+    }
+
+    fn admit(&mut self, by: u8, member: u8) {
+        let (member, name) = (id(member), "m".to_owned());
+        self.say(by, MemberAdmitted { member, role: Role::Agent, name });
+    }
+
+    fn prove(&mut self, by: u8, whose: u8, index: u64) {
+        let proof = proof(&key(whose), self.swarm(), index).to_bytes();
+        self.say(by, ForkProven { proof });
+    }
+
+    fn resolve(&mut self, by: u8, whose: u8, index: u64) {
+        let (author, root, reason) = (id(whose), Hash([0; 32]), String::new());
+        self.say(by, ForkResolved { author, length: index + 1, root, reason });
+    }
+
+    /// The state, which is the same in every order of arrival of the logs, and in the total order.
+    fn state(&self) -> SwarmState {
+        let fold = |events: Vec<&Event>| {
+            let mut fold = Fold::new(self.swarm());
+            for event in events {
+                let _ = fold.apply(event, self).unwrap();
+            }
+            fold.state().clone()
+        };
+        let expected = fold(self.0.iter().collect());
+        for order in [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]] {
+            let by_log = order.iter().flat_map(|n| self.0.iter().filter(|e| e.author == id(*n)));
+            assert_eq!(fold(by_log.collect()), expected, "logs in order {order:?}");
+        }
+        expected
+    }
+}
+
+impl EventSource for Said {
+    fn places(&self, aggregate: &Aggregate) -> Result<Vec<Place>, FoldError> {
+        let of = self.0.iter().filter(|event| Aggregate::of(event) == Some(*aggregate));
+        Ok(of.map(Place::of).collect())
+    }
+
+    fn event(&self, place: &Place) -> Result<Event, FoldError> {
+        let found = self.0.iter().find(|event| Place::of(event) == *place);
+        found.cloned().ok_or_else(|| FoldError("none".to_owned()))
+    }
+
+    fn aggregates_of(&self, _: &AuthorId, _: u64) -> Result<BTreeSet<Aggregate>, FoldError> {
+        Ok(self.0.iter().filter_map(Aggregate::of).collect())
+    }
+}
+
+/// Two histories that differ first at index 1 or 2.
+fn proof(key: &SecretKey, swarm: SwarmId, index: u64) -> ForkProof {
+    let before = Hash([7; 32]);
+    let branch = |leaf: Hash| {
+        let peaks = match index {
+            1 => vec![Hash::parent(&before, &leaf)],
+            _ => vec![before, leaf],
+        };
+        let length = index + 1;
+        let root = Hash::root(length, &peaks);
+        let head = SignedHead::clone(&SignedHead::sign(key, swarm, length, root, 1));
+        let hashes = vec![before, leaf];
+        let consistency = Consistency { from: index, to: length, hashes };
+        let inclusion = Inclusion { index, length, hashes: vec![before] };
+        Branch { head, before: consistency, leaf, inclusion }
+    };
+    let proof = ForkProof::new(branch(Hash([1; 32])), branch(Hash([2; 32])));
+    assert!(proof.verify(&swarm).is_ok());
+    proof
+}
+
+fn forks(state: &SwarmState) -> BTreeMap<AuthorId, u64> {
+    let members = state.members.members.iter();
+    members.filter_map(|(author, member)| Some((*author, member.forked_at()?))).collect()
+}
+
+#[test]
+fn nobody_resolves_a_fork_of_its_own_log_from_behind_it() {
+    let mut said = Said::founded();
+    said.admit(1, 3);
+    said.prove(3, 1, 2);
+    said.resolve(1, 1, 2);
+    assert_eq!(forks(&said.state()), [(id(1), 2)].into());
+    said.resolve(2, 1, 2);
+    assert_eq!(forks(&said.state()), [].into());
+}
+
+#[test]
+fn two_forked_administrators_do_not_resolve_each_other() {
+    let mut said = Said::founded();
+    said.admit(1, 3);
+    said.admit(2, 3);
+    said.prove(3, 1, 2);
+    said.prove(3, 2, 1);
+    said.resolve(1, 2, 1);
+    said.resolve(2, 1, 2);
+    assert_eq!(forks(&said.state()), [(id(1), 2), (id(2), 1)].into());
+}
+
+/// Member 3 was admitted behind a fork, so that its proofs are no member's, whenever they arrive.
+#[test]
+fn what_follows_from_behind_a_fork_is_the_same_in_every_order() {
+    let mut said = Said::founded();
+    said.admit(1, 3);
+    said.prove(2, 1, 1);
+    said.prove(3, 2, 2);
+    let _ = said.state();
+}
