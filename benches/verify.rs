@@ -356,7 +356,7 @@ impl<'a> Maker<'a> {
         let head: SignedHead = (*append.heads()[0]).clone();
         let every = self.appends.is_multiple_of(1000);
         if every {
-            let SignedHead { author, length, root, clock, signature, .. } = head.clone();
+            let SignedHead { author, length, root, clock, signature, .. } = head;
             self.witnessed.push(WitnessedHead { author, length, root, clock, signature });
         }
         author.frame.heads.push(head);

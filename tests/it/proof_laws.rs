@@ -65,7 +65,7 @@ fn between(from: u64, to: u64) -> Vec<Node> {
     let mut at = from;
     let mut nodes = Vec::new();
     while at < to {
-        let fits = |height: &u8| at % (1 << height) == 0 && at + (1 << height) <= to;
+        let fits = |height: &u8| at.is_multiple_of(1 << height) && at + (1 << height) <= to;
         let height = (0..64).rev().find(fits).unwrap();
         nodes.push((height, at >> height));
         at += 1 << height;

@@ -433,7 +433,8 @@ fn examples(page: &str) -> String {
     let digits = |line: &str| {
         let shown = line.strip_prefix("    ").and_then(|line| line.split("  ").next());
         let shown = shown.unwrap_or("-").replace(' ', "");
-        let hex = shown.len() % 2 == 0 && shown.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let hex =
+            shown.len().is_multiple_of(2) && shown.bytes().all(|byte| byte.is_ascii_hexdigit());
         if hex { shown } else { "\n".to_owned() }
     };
     page.lines().map(digits).collect()

@@ -87,6 +87,11 @@ impl EventSource for Said {
         found.cloned().ok_or_else(|| FoldError("none".to_owned()))
     }
 
+    fn event_at(&self, author: &AuthorId, seq: u64) -> Result<Option<Event>, FoldError> {
+        let at = |event: &&Event| event.author == *author && event.header.seq == seq;
+        Ok(self.0.iter().find(at).cloned())
+    }
+
     fn aggregates_of(&self, _: &AuthorId, _: u64) -> Result<BTreeSet<Aggregate>, FoldError> {
         Ok(self.0.iter().filter_map(Aggregate::of).collect())
     }

@@ -92,7 +92,7 @@ fn a_log_must_contain_the_heads_that_were_obtained_elsewhere() {
         (failure.rule, failure.author, failure.index)
     };
     let other = format!("{ben} 3 {}", Hash([7; 32]));
-    assert_eq!(first(pinned(&[other.clone()])), (Rule::Pin, Some(ben), Some(2)));
+    assert_eq!(first(pinned(std::slice::from_ref(&other))), (Rule::Pin, Some(ben), Some(2)));
     let length = world.tips[&ben].length();
     let longer = format!("{ben}:{}:{}", length + 1, Hash([7; 32]));
     assert_eq!(first(pinned(&[longer])), (Rule::Pin, Some(ben), Some(length)));
@@ -381,7 +381,7 @@ fn claim_refs_are_compared_with_the_logs() {
     // Carl's claim was never there, or ben's was taken away.
     let refused = (Some(1), Some("claim-ref".to_owned()));
     let (status, rule, said) = held(&claims[1]);
-    assert_eq!((status, rule), refused.clone(), "{said}");
+    assert_eq!((status, rule), refused, "{said}");
     let swarm = world.swarm;
     let claim = |who: &SecretKey, epoch, event| Claim {
         format: 1,
