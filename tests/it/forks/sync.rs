@@ -93,7 +93,7 @@ impl Swarm {
 
     fn connect(&mut self) {
         for a in 0..self.peers.len() {
-            self.look(a);
+            self.tell(a);
             for b in (0..self.peers.len()).filter(|b| *b != a) {
                 let peer = self.peers[b].engine.me();
                 self.on(a, Input::Connected(peer));
@@ -106,37 +106,45 @@ impl Swarm {
         for _ in 0..seconds * 4 {
             self.now_ms += 250;
             for n in 0..self.peers.len() {
-                self.look(n);
+                self.tell(n);
                 self.on(n, Input::Tick);
             }
         }
     }
 
-    /// A node's machine is told what is in its store.
-    fn look(&mut self, n: usize) {
+    /// A node's machine is told what is in its store, and does what follows.
+    fn tell(&mut self, n: usize) {
+        for input in self.look(n) {
+            self.on(n, input);
+        }
+    }
+
+    /// What is in a node's store.
+    fn look(&self, n: usize) -> Vec<Input> {
         let engine = Arc::clone(&self.peers[n].engine);
         let (peers, logs) = engine.read(|state| {
             let all = state.members.members.iter();
             let logs = all.map(|(id, m)| (*id, m.stands_to().unwrap_or(MAX_LENGTH)));
             (state.members.present(), logs.collect())
         });
-        let _ = self.peers[n].sync.handle(self.now_ms, Input::Members { peers, logs });
+        let mut inputs = vec![Input::Members { peers, logs }];
         for author in engine.lengths().into_keys() {
             let (length, root) = engine.tip(&author);
-            let local = Input::Local { author, length, root };
-            let _ = self.peers[n].sync.handle(self.now_ms, local);
+            inputs.push(Input::Local { author, length, root });
         }
+        inputs
     }
 
     fn on(&mut self, n: usize, input: Input) {
         let mut inputs = VecDeque::from([(n, input)]);
         while let Some((n, input)) = inputs.pop_front() {
-            let members = matches!(input, Input::Ingested { .. });
+            let mut changed = matches!(input, Input::Ingested { .. });
             for output in self.peers[n].sync.handle(self.now_ms, input) {
+                changed |= matches!(output, Output::Forked { .. });
                 inputs.extend(self.carry_out(n, output));
             }
-            if members {
-                self.look(n);
+            if changed {
+                inputs.extend(self.look(n).into_iter().map(|input| (n, input)));
             }
         }
     }
@@ -188,7 +196,6 @@ impl Swarm {
             }
             Output::Forked { proof } => {
                 engine.forked(&proof, NOW + 2000).unwrap();
-                self.look(n);
                 return None;
             }
             Output::Penalise { peer, reason, .. } => {
@@ -460,7 +467,7 @@ fn a_machine_says_whether_peers_hold_more_of_a_log() {
     copy(&a, &restored, a.me()).unwrap();
     restored.wait();
     let mut swarm = Swarm::new(&[&restored, &a, &x]);
-    swarm.look(0);
+    swarm.tell(0);
     let compared = swarm.peers[0].sync.compared(&id(4));
     assert_eq!((compared.peers, compared.behind), (0, false));
     swarm.connect();
