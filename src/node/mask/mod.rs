@@ -143,6 +143,9 @@ impl Masker {
             }
             more |= begins(secret);
         }
+        if more {
+            return Found::More;
+        }
         for shape in SHAPES {
             match shape.at(rest, end) {
                 Found::More => more = true,
@@ -317,11 +320,8 @@ fn jwt(rest: &[u8], end: bool) -> Found {
 fn block(rest: &[u8], end: bool) -> Found {
     const KEY: &[u8] = b"PRIVATE KEY";
     const END: &[u8] = b"-----END ";
-    let label = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ';
-    let name = BLOCK.len()
-        + run(&rest[BLOCK.len()..], 64, |b| {
-            b.is_ascii_uppercase() || b.is_ascii_digit() || b == b' '
-        });
+    let label: fn(u8) -> bool = |b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b' ';
+    let name = BLOCK.len() + run(&rest[BLOCK.len()..], 64, label);
     if name == rest.len() && !end {
         return Found::More;
     }
@@ -335,11 +335,14 @@ fn block(rest: &[u8], end: bool) -> Found {
     let last = rest[name..stop].windows(END.len()).position(|found| found == END);
     match last.map(|at| name + at + END.len()) {
         Some(at) => {
-            let line = rest[at..].iter().take(64).take_while(|b| label(**b) || **b == b'-').count();
-            if at + line == rest.len() && line < 64 && !end && !rest.ends_with(b"-----") {
+            // The label and five dashes: what follows may be another secret.
+            let label = run(&rest[at..], 64, label);
+            let dashes = run(&rest[at + label..], 5, |byte| byte == b'-');
+            let last = at + label + dashes;
+            if last == rest.len() && dashes < 5 && label < 64 && !end {
                 return Found::More;
             }
-            Found::Secret(at + line, "private-key")
+            Found::Secret(last, "private-key")
         }
         None if stop == rest.len() && body < MAX_BLOCK && !end => Found::More,
         None => Found::Secret(stop, "private-key"),

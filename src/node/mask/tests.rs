@@ -74,6 +74,22 @@ fn every_sort_is_masked_wherever_it_is_split() {
 }
 
 #[test]
+fn secrets_that_follow_each_other_are_all_masked() {
+    let masker = masker();
+    for (first, a) in secrets() {
+        for (second, b) in secrets().into_iter().filter(|(_, name)| *name == "private-key") {
+            // Between tokens of one set of characters stands something else.
+            let gap = if a == "private-key" { "" } else { ";" };
+            let text = format!("{first}{gap}{second}{second} end");
+            let expected = format!("[masked: {a}]{gap}[masked: {b}][masked: {b}] end");
+            assert_eq!(masker.text(text.clone()), expected, "{text}");
+            let single: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+            assert_eq!(stream(&masker, &single), expected.as_bytes());
+        }
+    }
+}
+
+#[test]
 fn what_is_no_secret_stays() {
     for text in [
         "ghp_short, AKIA, eyJ, -----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----",

@@ -46,10 +46,14 @@ fn fill(kind: Kind, path: &Path) {
 pub(crate) fn holds(path: &Path, bytes: &[u8]) -> bool {
     fs::read_dir(path).unwrap().any(|entry| {
         let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
+        if entry.path().is_dir() {
             return holds(&entry.path(), bytes);
         }
-        let file = fs::read(entry.path()).unwrap();
+        // A running store removes files.
+        let file = match fs::read(entry.path()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return false,
+            file => file.unwrap(),
+        };
         file.windows(bytes.len()).any(|found| found == bytes)
     })
 }
