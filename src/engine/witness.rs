@@ -34,8 +34,8 @@ pub(super) struct Witnessed {
 impl Engine {
     /// Records the newest heads of other logs that this node holds, if something was said in them
     /// since it last did. Gives the number of heads: 0 if there is nothing to record, or this node
-    /// is no member or may not append now. At most [`MAX_WITNESSED`] heads are recorded at once, those of logs with
-    /// something to say first; the others follow when it is called again.
+    /// is no member or may not append now. At most [`MAX_WITNESSED`] heads are recorded at once,
+    /// those of logs with something to say first; the others follow when it is called again.
     ///
     /// # Errors
     /// [`EngineError`].

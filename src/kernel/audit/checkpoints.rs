@@ -52,8 +52,8 @@ pub(super) fn compare<R: Records>(
 }
 
 /// Folds on to a checkpoint's frontier; `false` if that cannot be: it is of another version, goes
-/// beyond the bundle, goes back behind the author's last checkpoint, or covers events whose payloads
-/// are `absent` without being erased at that frontier.
+/// beyond the bundle, goes back behind the author's last checkpoint, or covers events whose
+/// payloads are `absent` without being erased at that frontier.
 fn reach<R: Records>(
     archive: &Archive<R>,
     fold: &mut Fold,

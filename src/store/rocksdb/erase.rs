@@ -1,5 +1,5 @@
-//! Takes bodies out of the files. RocksDB only ever adds: what was replaced stays in the write-ahead
-//! log until its tables are written, and in the tables until they are compacted.
+//! Takes bodies out of the files. RocksDB only ever adds: what was replaced stays in the
+//! write-ahead log until its tables are written, and in the tables until they are compacted.
 
 use rocksdb::{BottommostLevelCompaction, CompactOptions, DB, FlushOptions, WriteBatch};
 

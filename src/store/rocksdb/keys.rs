@@ -100,8 +100,8 @@ pub(super) fn database_options(read_only: bool) -> Options {
     // Tables go to the disk as they are written, so that no sync of an append waits for a whole
     // one.
     options.set_bytes_per_sync(1 << 20);
-    // No log file is ever written again (`set_recycle_log_file_num`), though syncs would be a little
-    // cheaper: what was erased would stay in those that wait for their turn.
+    // No log file is ever written again (`set_recycle_log_file_num`), though syncs would be a
+    // little cheaper: what was erased would stay in those that wait for their turn.
     options.set_recycle_log_file_num(0);
     options.set_skip_stats_update_on_db_open(true);
     options.set_stats_dump_period_sec(0);
