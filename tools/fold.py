@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import verify as v
 from verify import derive, u64
 
-VERSION = 2
+VERSION = 3
 MALFORMED, ROLE, NOT_AN_ADMINISTRATOR, NOT_THE_FOUNDING, CONTENT, DANGLING = range(6)
 NOT_THE_OWNER, OWN_PLAN, REPEATED, ENDED, OBJECTION, LIMIT, PROOF = range(6, 13)
+PROTECTED, SIGNATURE = 13, 14
 PLAN, REVIEW, STEP = range(3)
 AGENT, OBJECT, PUBLISHED = 1, 2, 2
 
@@ -81,6 +82,12 @@ class Refusals:
             self.first.append((event.id, event.author, event.seq, reason))
         self.count += 1
 
+    def forget(self, author, start):
+        """Takes out those that are listed of an author from an index on."""
+        kept = [one for one in self.first if one[1] != author or one[2] < start]
+        self.count -= len(self.first) - len(kept)
+        self.first = kept
+
     def bytes(self):
         one = lambda r: r[0] + r[1] + u64(r[2]) + u32(r[3])
         return listed(self.first, one) + u64(self.count)
@@ -93,12 +100,14 @@ class Member:
     administrator: bool
     since: int
     revoked_at: int | None = None
+    successor: bytes | None = None
     forks: set = field(default_factory=set)
     resolved: tuple | None = None
 
     def bytes(self):
         parts = text(self.name) + u32(self.role) + flag(self.administrator) + u64(self.since)
-        parts += option(self.revoked_at, u64) + keys(self.forks, u64)
+        parts += option(self.revoked_at, u64) + option(self.successor, same)
+        parts += keys(self.forks, u64)
         return parts + option(self.resolved, lambda branch: u64(branch[0]) + branch[1])
 
 
@@ -138,7 +147,14 @@ class Members:
         if event.kind == 6:
             self.fork(event, *fields)
             return
-        if event.seq >= self.cuts.get(event.author, 1 << 64):
+        author = self.members.get(event.author)
+        ends = [self.cuts.get(event.author)]
+        if author is not None:
+            ends += [author.revoked_at, *author.forks]
+        if any(end is not None and event.seq >= end for end in ends):
+            return
+        if event.kind == 9:
+            self.rotate(event, author, *fields)
             return
         if event.kind == 1:
             name, administrators, _ = fields
@@ -149,7 +165,6 @@ class Members:
             for (key,) in administrators:
                 self.members[key] = Member("administrator", AGENT, True, event.clock)
             return
-        author = self.members.get(event.author)
         demand(NOT_AN_ADMINISTRATOR, author is not None and author.administrator)
         member = self.members.get(fields[0])
         if event.kind == 2:
@@ -169,13 +184,88 @@ class Members:
         else:
             demand(DANGLING, member is not None)
             demand(ROLE, not member.administrator)
-            demand(REPEATED, member.revoked_at is None)
-            member.revoked_at = fields[1]
+            self.revoke(member, *fields[:2])
+
+    def revoke(self, member, key, length):
+        before = member.revoked_at
+        rotated = member.successor is not None
+        demand(REPEATED, before is None or rotated and length < before)
+        member.revoked_at = length
+        self.refusals.forget(key, length)
+        following, member.successor = member.successor, None
+        while following is not None and following in self.members:
+            self.refusals.forget(following, 0)
+            following = self.members.pop(following).successor
+
+    def rotate(self, event, member, successor, signature):
+        demand(DANGLING, member is not None)
+        demand(REPEATED, successor not in self.members)
+        demand(LIMIT, len(self.members) < 4096)
+        signed = self.swarm + event.author + successor + u64(event.seq)
+        try:
+            v.verify_signature(successor, b"rotation", signed, signature)
+        except v.Broken:
+            raise Refused(SIGNATURE) from None
+        after = Member(member.name, member.role, member.administrator, event.clock)
+        self.members[successor] = after
+        member.revoked_at, member.successor = event.seq + 1, successor
 
     def bytes(self):
         founded = option(self.founded, lambda f: f[0] + text(f[1]))
         members = mapped(self.members, same, Member.bytes)
         return self.swarm + founded + members + self.refusals.bytes() + mapped(self.cuts, same, u64)
+
+
+@dataclass
+class Erasure:
+    event: bytes
+    by: bytes
+    said: bytes
+    index: int
+    at: int
+    reason: str
+
+    def bytes(self):
+        parts = self.event + self.by + self.said + u64(self.index) + u64(self.at)
+        return parts + text(self.reason)
+
+
+def may_be_erased(event):
+    return not 1 <= event.kind <= 9
+
+
+@dataclass
+class Erasures:
+    payloads: dict = field(default_factory=dict)
+    counts: dict = field(default_factory=dict)
+    refusals: Refusals = field(default_factory=Refusals)
+
+    def of(self, event):
+        """The erasure of an event, if there is one."""
+        found = self.payloads.get(event.author, {}).get(event.seq)
+        right = found is not None and found.event == event.id and may_be_erased(event)
+        return found if right else None
+
+    def fold(self, event, fields, members, target):
+        erased, author, seq, reason = fields
+        administrator = members.members[event.author].administrator
+        own = author == event.author
+        demand(CONTENT, len(reason.encode()) <= 256)
+        demand(NOT_AN_ADMINISTRATOR, administrator or own)
+        demand(DANGLING, not own or seq < event.seq)
+        demand(DANGLING, target is None or target.id == erased)
+        demand(PROTECTED, target is None or may_be_erased(target))
+        demand(REPEATED, seq not in self.payloads.get(author, {}))
+        count = self.counts.get(event.author, 0)
+        demand(LIMIT, count < (65_536 if administrator else 1024))
+        erasure = Erasure(erased, event.author, event.id, event.seq, event.clock, reason)
+        self.payloads.setdefault(author, {})[seq] = erasure
+        self.counts[event.author] = count + 1
+
+    def bytes(self):
+        log = lambda payloads: mapped(payloads, u64, Erasure.bytes)
+        parts = mapped(self.payloads, same, log) + mapped(self.counts, same, u64)
+        return parts + self.refusals.bytes()
 
 
 @dataclass
@@ -608,7 +698,6 @@ class Task:
             found = Intent(event.author, event.clock, process, lease, previous)
             epoch.intents[event.id] = found
         else:
-            demand(CONTENT, event.kind >= 20)
             number = fields[EPOCH_AT.get(event.kind, 0)]
             demand(DANGLING, number in self.epochs)
             self.epochs[number].fold(event, fields)
@@ -624,6 +713,7 @@ class State:
     repositories: dict = field(default_factory=dict)
     repository_refusals: Refusals = field(default_factory=Refusals)
     tasks: dict = field(default_factory=dict)
+    erasures: Erasures = field(default_factory=Erasures)
 
     def bytes(self):
         def repository(found):
@@ -633,14 +723,14 @@ class State:
         parts = self.swarm + self.members.bytes() + mapped(self.agents, same, Agent.bytes)
         parts += mapped(self.agent_refusals, same, Refusals.bytes)
         parts += mapped(self.repositories, text, repository) + self.repository_refusals.bytes()
-        return parts + mapped(self.tasks, same, Task.bytes)
+        return parts + mapped(self.tasks, same, Task.bytes) + self.erasures.bytes()
 
     def digest(self):
         return derive("state", u32(VERSION), self.bytes())
 
     def fold(self, event, fields):
-        """An event of another aggregate than members."""
-        if not self.members.stands(event.author, event.seq):
+        """An event of another aggregate than members and erasures."""
+        if not self.members.stands(event.author, event.seq) or self.erasures.of(event):
             return
         refusals = lambda: self.task(event.task).refusals
         try:
@@ -659,6 +749,17 @@ class State:
                 self.task(event.task).fold(event, fields)
         except Refused as refused:
             refusals().add(event, refused.args[0])
+
+    def erase(self, event, fields, target):
+        """A `PayloadErased`, and the event at the place that it names, if there is one."""
+        if not self.members.stands(event.author, event.seq):
+            return
+        if target is not None and not self.members.stands(target.author, target.seq):
+            target = None
+        try:
+            self.erasures.fold(event, fields, self.members, target)
+        except Refused as refused:
+            self.erasures.refusals.add(event, refused.args[0])
 
     def task(self, task):
         return self.tasks.setdefault(task, Task(task))
@@ -694,7 +795,7 @@ def fold_members(events, swarm):
 
 def fold(events, swarm):
     """The state that verified events lead to."""
-    members, others = [], []
+    members, erasures, others = [], [], []
     for event in sorted(events, key=v.Event.place):
         if event.format != 1 or event.body is None or event.kind not in v.PAYLOADS:
             continue
@@ -702,11 +803,16 @@ def fold(events, swarm):
             fields = v.read_payload(event.kind, event.body)
         except v.Malformed:
             continue
-        if event.kind in (1, 2, 3, 6, 7):
+        if event.kind in (1, 2, 3, 6, 7, 9):
             members.append((event, fields))
-        elif event.kind in (10, 11) or event.kind != 4 and event.task != bytes(32):
+        elif event.kind == 8:
+            erasures.append((event, fields))
+        elif event.kind in (10, 11) or event.kind not in (4, 5) and event.task != bytes(32):
             others.append((event, fields))
     state = State(swarm, fold_members(members, swarm))
+    places = {(event.author, event.seq): event for event in events}
+    for event, fields in erasures:
+        state.erase(event, fields, places.get((fields[1], fields[2])))
     for event, fields in others:
         state.fold(event, fields)
     return state

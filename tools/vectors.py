@@ -576,6 +576,8 @@ def bundles_of_manifests():
            refuse("manifest-exporter", STRANGER), said(manifest(swarm, ends, key=STRANGER)))
     yield from bundles_of_witnesses()
     yield from bundles_of_forks()
+    yield from bundles_of_rotations()
+    yield from bundles_of_erasures()
     # Of each version that there may be, so that a reader of any version has one that it checks.
     for version in range(1, 9):
         yield (f"state-digest-{version}", "Another digest of the state.",
@@ -640,6 +642,158 @@ def bundles_of_forks():
     yield "fork-administrator", "An administrator's log forked.", ACCEPT, world.bundle(**cut)
     yield ("member-fork", "Whom a forked administrator admitted is no member.",
            refuse("member", STRANGER, 0), bundle(world.swarm, [*logs, guest_of(world.swarm)]))
+
+
+def with_digest(*logs, **more):
+    """A bundle of whole logs, with the digest of their state."""
+    said = {"version": fold.VERSION, "digest": digest_of(*logs)}
+    return bundle(logs[0].swarm, logs, **said, **more)
+
+
+def rotated(log, successor, use=b"rotation"):
+    """The payload of the next event of a log, which goes on under another key."""
+    keys = log.key.public + successor.public
+    return successor.public + successor.sign(use, log.swarm + keys + u64(len(log.records)))
+
+
+def bundles_of_rotations():
+    """Members who go on under other keys."""
+    def log_of(key, swarm, clock):
+        log = Log(key, swarm)
+        log.say(clock, 10, started("next"))
+        log.say(clock + 1, 12, seen(), task=TASK)
+        return log
+
+    world = World()
+    anna, bert, swarm = world.anna, world.bert, world.swarm
+    bert.say(START + 5, 9, rotated(bert, CARA))
+    cara = log_of(CARA, swarm, START + 6)
+    yield ("rotated", "A member goes on under another key.", ACCEPT,
+           with_digest(anna, bert, cara))
+    yield ("rotated-exporter", "The successor exports.", ACCEPT,
+           with_digest(anna, bert, cara, key=CARA))
+    bert.say(START + 9, 9, rotated(bert, STRANGER))
+    bert.say(START + 10, 12, seen(), task=TASK)
+    yield ("rotated-twice", "What is behind a rotation counts for nothing.", ACCEPT,
+           with_digest(anna, bert, cara))
+    yield ("member-rotated-twice", "A key rotates once.", refuse("member", STRANGER, 0),
+           bundle(swarm, [anna, bert, cara, log_of(STRANGER, swarm, START + 11)]))
+    cara.say(START + 12, 9, rotated(cara, STRANGER))
+    guest = log_of(STRANGER, swarm, START + 13)
+    chain = [anna, bert, cara, guest]
+    yield "rotated-chain", "The successor has one too.", ACCEPT, with_digest(*chain)
+    anna.say(START + 15, 3, BERT.public + u64(4) + text("gone"))
+    yield ("rotated-kept", "A revocation that covers the rotation is refused.", ACCEPT,
+           with_digest(*chain))
+    # Refused before the revocation, and forgotten with it.
+    bert, cara = World().bert, Log(CARA, swarm)
+    bert.say(START + 5, 2, admitted(STRANGER, 1, "guest"))
+    bert.say(START + 6, 2, admitted(STRANGER, 1, "guest"))
+    bert.say(START + 7, 9, rotated(bert, CARA))
+    cara.say(START + 8, 2, admitted(STRANGER, 1, "guest"))
+    cara.say(START + 9, 9, rotated(cara, STRANGER))
+    anna.say(START + 16, 3, BERT.public + u64(4) + text("stolen"))
+    anna.say(START + 17, 3, BERT.public + u64(3) + text("again"))
+    yield ("rotated-revoked", "A revocation takes successors and their refusals out.", ACCEPT,
+           with_digest(anna, bert))
+    for name, title, key, logs in [
+        ("successor", "A revocation takes the successor out.", CARA, [cara]),
+        ("chain", "A revocation takes the successor's successor out.", STRANGER,
+         [log_of(STRANGER, swarm, START + 13)]),
+    ]:
+        yield (f"member-revoked-{name}", title, refuse("member", key, 0),
+               bundle(swarm, [anna, bert, *logs]))
+    world = World()
+    world.bert.say(START + 5, 9, rotated(world.bert, CARA, b"head"))
+    world.bert.say(START + 6, 9, rotated(world.bert, ANNA))
+    world.bert.say(START + 7, 12, seen(), task=TASK)
+    logs = [world.anna, world.bert]
+    yield ("rotated-refused", "The successor did not sign, or is a member.", ACCEPT,
+           with_digest(*logs))
+    yield ("member-rotated-unsigned", "The successor did not sign.", refuse("member", CARA, 0),
+           bundle(swarm, [*logs, log_of(CARA, swarm, START + 8)]))
+    world = World()
+    world.anna.say(START + 5, 9, rotated(world.anna, CARA))
+    cara = Log(CARA, swarm)
+    cara.say(START + 6, 2, admitted(STRANGER, 0, "guest"))
+    yield ("rotated-administrator", "An administrator's successor admits.", ACCEPT,
+           with_digest(world.anna, world.bert, cara, log_of(STRANGER, swarm, START + 7)))
+
+
+def erased(log, index, reason="a secret", event=None):
+    return (event or log.id(index)) + log.key.public + u64(index) + text(reason)
+
+
+def forget(log, index):
+    """Takes a payload out of a log."""
+    data = log.records[index]
+    log.records[index] = record(data[3 : 3 + int.from_bytes(data[:2], "little")], b"", 0)
+
+
+def bundles_of_erasures():
+    """Payloads that are not there, or need not be."""
+    world = World()
+    anna, bert = world.anna, world.bert
+    before = digest_of(anna, bert)
+    both = sorted([(log.key.public, len(log.records)) for log in (anna, bert)])
+    frontier = u64(2) + b"".join(author + u64(length) for author, length in both)
+    anna.say(START + 9, 8, erased(bert, 1))
+    yield ("erased-kept", "An erased payload is there, and counts for nothing.", ACCEPT,
+           with_digest(anna, bert))
+    after = digest_of(anna, bert)
+    forget(bert, 1)
+    assert digest_of(anna, bert) == after, "an erased payload may be there or not"
+    yield "erased", "An administrator erased a payload.", ACCEPT, with_digest(anna, bert)
+
+    def checkpoint(frontier, digest):
+        return u32(fold.VERSION) + frontier + digest
+
+    full = u64(2) + b"".join(a + u64(n + (a == ANNA.public)) for a, n in both)
+    anna.say(START + 10, 4, checkpoint(frontier, before))
+    anna.say(START + 11, 4, checkpoint(full, after))
+    yield ("erased-checkpoint", "A checkpoint of before an erasure, and one of behind it.",
+           ACCEPT, with_digest(anna, bert))
+    anna.say(START + 12, 4, checkpoint(full, before))
+    yield ("checkpoint-digest-erased", "A checkpoint that does not know of an erasure.",
+           refuse("checkpoint-digest", ANNA, 5, fold=fold.VERSION),
+           bundle(anna.swarm, [anna, bert]))
+    world = World()
+    forget(world.bert, 1)
+    world.anna.say(START + 9, 4, checkpoint(frontier, before))
+    yield ("payload-lost", "A checkpoint over a payload that is lost is not checked.", ACCEPT,
+           with_digest(world.anna, world.bert))
+    world = World()
+    world.bert.say(START + 9, 8, erased(world.bert, 1))
+    yield "erased-own", "A member erases what it said.", ACCEPT, with_digest(world.anna, world.bert)
+    world = World()
+    anna, bert = world.anna, world.bert
+    bert.say(START + 5, 65_535, b"x")
+    for clock, log, payload in [
+        (6, bert, erased(bert, 1, "x" * 257)),
+        (7, bert, erased(anna, 1)),
+        (8, bert, erased(bert, 9, event=bytes(32))),
+        (9, anna, erased(bert, 1, event=bytes(32))),
+        (10, anna, erased(anna, 1)),
+        (11, bert, erased(bert, 1)),
+        (12, anna, erased(bert, 1, "again")),
+        (13, anna, erased(bert, 99, event=bytes(32))),
+        (14, anna, erased(bert, 3)),
+    ]:
+        log.say(START + clock, 8, payload)
+    yield ("erasure-refused", "Erasures that are refused, and of what is not there.", ACCEPT,
+           with_digest(anna, bert))
+    world = World()
+    world.bert.say(START + 5, 9, rotated(world.bert, CARA))
+    world.anna.say(START + 6, 8, erased(world.bert, 3))
+    cara = Log(CARA, world.swarm)
+    cara.say(START + 7, 8, erased(world.bert, 2))
+    yield ("erasure-rotation", "A rotation is not erased, nor does a successor erase.", ACCEPT,
+           with_digest(world.anna, world.bert, cara))
+    # What does not stand is no target, so that an erasure of it is kept.
+    world.anna.say(START + 8, 3, BERT.public + u64(2) + text("gone"))
+    world.anna.say(START + 9, 8, erased(world.bert, 2, event=bytes(32)))
+    yield ("erasure-revoked", "An erasure of an event that does not stand.", ACCEPT,
+           with_digest(world.anna, world.bert))
 
 
 def guest_of(swarm):

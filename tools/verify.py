@@ -754,7 +754,7 @@ class Bundle:
         self.failures, self.notes, self.unchecked = [], [], []
         self.logs, self.current = {}, None
         self.swarm = self.founding = self.manifest = None
-        self.skipped = {}
+        self.skipped, self.absent = {}, []
 
     def verify(self):
         """True if no rule is broken."""
@@ -771,6 +771,8 @@ class Bundle:
             self.compare()
         else:
             self.unchecked.append("members, causes, state: not all of the bundle verifies")
+        what = "events whose payload is not in the bundle and that no event erased"
+        self.skipped[what] = len(self.absent)
         return not self.failures
 
     def take(self, at, size, start):
@@ -846,7 +848,7 @@ class Bundle:
     def look(self, event):
         """Counts what cannot be read, and finds the founding event."""
         if event.body is None:
-            return self.skip("events whose payload is not in the bundle")
+            return self.absent.append(event)
         if event.format != 1:
             return self.skip("events of formats that this program does not know")
         if event.kind not in PAYLOADS:
@@ -951,7 +953,19 @@ class Bundle:
             self.fail("manifest-exporter", what, self.manifest.exporter, None, self.manifest_at)
         self.digests(state)
         self.witnessed(events, state.members)
+        self.erased(events, state.erasures)
         self.skipped["causes that name events which are not in the bundle"] = outside
+
+    def erased(self, events, erasures):
+        """Notes what was erased; what is absent and was not erased stays in `absent`."""
+        for event in events:
+            erasure = erasures.of(event)
+            if erasure is None:
+                continue
+            what = "was erased" if event.body is None else "is here, though it was erased"
+            where = f"the payload of event {event.seq} of log {event.author.hex()}"
+            self.notes.append(f"{where} {what} by {erasure.by.hex()}")
+        self.absent = [event for event in self.absent if erasures.of(event) is None]
 
     def digests(self, state):
         """Compares the digests of manifest and checkpoints with a fold: fold.md."""
@@ -980,7 +994,11 @@ class Bundle:
                     continue
                 reached = {who: n for who, n in lengths.items() if n}
                 part = [one for who, n in reached.items() for one in self.logs[who].events[:n]]
-                fresh = fold.fold(part, self.swarm).digest()
+                then = fold.fold(part, self.swarm)
+                if any(one.body is None and then.erasures.of(one) is None for one in part):
+                    self.skip("checkpoints of events whose payload is not in the bundle")
+                    continue
+                fresh = then.digest()
                 if fresh != digest:
                     what = f"it has {digest.hex()}, and the fold {fresh.hex()}"
                     self.fail("checkpoint-digest", what, author, event.seq, log.places[event.seq])
