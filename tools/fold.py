@@ -253,11 +253,11 @@ class Erasures:
         demand(CONTENT, len(reason.encode()) <= 256)
         demand(NOT_AN_ADMINISTRATOR, administrator or own)
         demand(DANGLING, not own or seq < event.seq)
-        demand(DANGLING, target is None or target.id == erased)
-        demand(PROTECTED, target is None or may_be_erased(target))
         demand(REPEATED, seq not in self.payloads.get(author, {}))
         count = self.counts.get(event.author, 0)
         demand(LIMIT, count < (65_536 if administrator else 1024))
+        demand(DANGLING, target is None or target.id == erased)
+        demand(PROTECTED, target is None or may_be_erased(target))
         erasure = Erasure(erased, event.author, event.id, event.seq, event.clock, reason)
         self.payloads.setdefault(author, {})[seq] = erasure
         self.counts[event.author] = count + 1

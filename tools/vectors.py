@@ -789,6 +789,19 @@ def bundles_of_erasures():
     cara.say(START + 7, 8, erased(world.bert, 2))
     yield ("erasure-rotation", "A rotation is not erased, nor does a successor erase.", ACCEPT,
            with_digest(world.anna, world.bert, cara))
+    # The targets have later clocks than what erases them: an agent that started (3), an erasure
+    # that is refused (4), and an event that is named rightly, then wrongly (5).
+    late = World()
+    late.anna.write(START + 5, 8, erased(late.bert, 3, event=bytes(32)))
+    late.anna.write(START + 6, 8, erased(late.bert, 4, event=bytes(32)))
+    late.bert.say(START + 20, 10, started("bert"))
+    late.bert.say(START + 21, 8, erased(late.bert, 1, "x" * 257))
+    late.bert.say(START + 22, 66, u64(1) + text("won"), task=TASK)
+    late.anna.write(START + 7, 8, erased(late.bert, 5))
+    late.anna.write(START + 8, 8, erased(late.bert, 5, event=bytes(32)))
+    late.anna.seal()
+    yield ("erasure-early", "Erasures that are earlier than what they name.", ACCEPT,
+           with_digest(late.anna, late.bert))
     # What does not stand is no target, so that an erasure of it is kept.
     world.anna.say(START + 8, 3, BERT.public + u64(2) + text("gone"))
     world.anna.say(START + 9, 8, erased(world.bert, 2, event=bytes(32)))

@@ -20,19 +20,16 @@ pub(super) fn report<R: Records>(
 ) -> Result<(), FoldError> {
     let mut erased: BTreeMap<(AuthorId, u64), (Place, PayloadErased)> = BTreeMap::new();
     for place in &noted.evidence {
-        if let Some(Payload::PayloadErased(what)) = archive.event(place)?.payload() {
-            if may_erase(state, place, what) {
-                let at = (what.author, what.seq);
-                erased.entry(at).or_insert_with(|| (*place, what.clone()));
-            } else {
-                let kind = "erasure";
-                let author = Some(place.author);
-                let what = format!(
-                    "its event {} asks to erase one of {}, and it may not",
-                    place.seq,
-                    what.author.short()
-                );
-                report.findings.push(Finding { kind, author, what });
+        let event = archive.event(place)?;
+        if let Some(Payload::PayloadErased(what)) = event.payload() {
+            let at = (what.author, what.seq);
+            match state.erasures.at(&at.0, at.1) {
+                Some(erasure) if erasure.said == event.id => {
+                    erased.insert(at, (*place, what.clone()));
+                }
+                // It says again what counts already.
+                Some(erasure) if erasure.event == what.event => {}
+                _ => report.findings.push(refused(place, what)),
             }
         }
     }
@@ -75,9 +72,9 @@ pub(super) fn report<R: Records>(
     Ok(())
 }
 
-/// An author erases its own events, and an administrator erases any.
-fn may_erase(state: &SwarmState, by: &Place, erased: &PayloadErased) -> bool {
-    let members = &state.members;
-    let administrator = members.members.get(&by.author).is_some_and(|m| m.administrator);
-    members.stands(&by.author, by.seq) && (administrator || by.author == erased.author)
+/// The fold decides which erasures count: of members that stand, of nothing that is protected.
+fn refused(by: &Place, what: &PayloadErased) -> Finding {
+    let (index, other) = (by.seq, what.author.short());
+    let what = format!("its event {index} asks to erase one of {other}, and it may not");
+    Finding { kind: "erasure", author: Some(by.author), what }
 }

@@ -101,13 +101,19 @@ impl Fold {
     /// unusable.
     pub fn apply(&mut self, event: &Event, source: &dyn EventSource) -> Result<Applied, FoldError> {
         self.frontier.insert(event.author, event.header.seq + 1);
+        let aggregate = Aggregate::of(event);
         let erased = self.state.erasures.at(&event.author, event.header.seq);
         if erased.is_some() && self.state.erasures.of(event).is_none() {
             // What an administrator erased before it was here is another event, or a protected one.
             let stale = self.refold_erasures(source)?;
+            let folded = aggregate.filter(|own| *own == Aggregate::Erasures || stale.contains(own));
             self.refold_all(stale, source)?;
+            if let Some(own) = folded {
+                // With the others of its aggregate: it must not be folded twice.
+                return Ok(Applied::Refolded(own));
+            }
         }
-        let Some(aggregate) = Aggregate::of(event) else {
+        let Some(aggregate) = aggregate else {
             return Ok(Applied::Nothing);
         };
         let place = Place::of(event);

@@ -104,18 +104,19 @@ impl Erasures {
         if erased.author == event.author && erased.seq >= event.header.seq {
             return Err(Reason::Dangling);
         }
-        if target.is_some_and(|target| target.id != erased.event) {
-            return Err(Reason::Dangling);
-        }
-        if target.is_some_and(|target| !Self::may_be_erased(target.header.kind)) {
-            return Err(Reason::Protected);
-        }
         if self.at(&erased.author, erased.seq).is_some() {
             return Err(Reason::Repeated);
         }
         let limit = if administrator { MAX_ERASURES } else { MAX_OWN_ERASURES };
         match self.counts.get(&event.author) {
-            Some(count) if *count >= limit => Err(Reason::Limit),
+            Some(count) if *count >= limit => return Err(Reason::Limit),
+            _ => {}
+        }
+        // What depends on the target comes last: so a target that arrives later only matters to
+        // an erasure that was applied, and the place tells that one.
+        match target {
+            Some(target) if target.id != erased.event => Err(Reason::Dangling),
+            Some(target) if !Self::may_be_erased(target.header.kind) => Err(Reason::Protected),
             _ => Ok(()),
         }
     }

@@ -135,7 +135,9 @@ proptest! {
         let mut text = Vec::new();
         for (which, cut) in parts {
             match secrets.get(which) {
-                Some((secret, _)) if cut > 30 => text.extend_from_slice(&secret.as_bytes()[..cut / 3]),
+                Some((secret, _)) if cut > 30 => {
+                    text.extend_from_slice(&secret.as_bytes()[..cut / 3]);
+                }
                 Some((secret, _)) => text.extend_from_slice(secret.as_bytes()),
                 None => text.extend_from_slice(&b" =\n\xff.-eyJ"[which - secrets.len()..]),
             }

@@ -10,7 +10,7 @@
 //! is harmless, and reads no more than that: the time does not grow with the logs.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io as std_io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -54,9 +54,6 @@ const ACKNOWLEDGED_BYTES: usize = 8 + CHECK;
 /// A writer beside a reader begins a new journal every 16 MiB; a few attempts find a moment
 /// between.
 const READ_ONLY_ATTEMPTS: u32 = 50;
-
-/// A child process that is being started holds what its parent had locked until it runs.
-const LOCK_ATTEMPTS: u32 = 20;
 
 /// A store in Hypercore's files.
 #[derive(Debug)]
@@ -483,19 +480,8 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     const OPEN: &str = "open its files";
     let file = File::options().create(true).truncate(false).write(true).open(path.join(LOCK));
     let file = file.map_err(|error| at(path, OPEN, &error))?;
-    let mut attempts = LOCK_ATTEMPTS;
-    loop {
-        attempts -= 1;
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(error)) => return Err(at(path, OPEN, &error)),
-            Err(TryLockError::WouldBlock) if attempts == 0 => {
-                let cause = format!("{} is open in another process", path.display());
-                return Err(StoreError::Io { what: OPEN, cause });
-            }
-            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
-        }
-    }
+    super::lock(&file, path)?;
+    Ok(file)
 }
 
 fn at(path: &Path, what: &'static str, error: &std_io::Error) -> StoreError {

@@ -7,9 +7,12 @@
 //! never synced itself: it survives a crash of the process, and after one of the machine it may be
 //! behind, but never ahead of what is durable.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+
+use crate::kernel::log::StoreError;
+use crate::store::lock;
 
 /// The name of the file in the store's directory.
 pub(super) const NAME: &str = "ACKNOWLEDGED";
@@ -52,8 +55,8 @@ impl Acknowledged {
     }
 
     /// Locks the file, and with it the store, until it is closed. Readers need no lock.
-    pub(super) fn try_lock(&self) -> Result<(), TryLockError> {
-        self.0.try_lock()
+    pub(super) fn lock(&self, store: &Path) -> Result<(), StoreError> {
+        lock(&self.0, store)
     }
 
     /// Notes that everything up to the sequence number is durable.

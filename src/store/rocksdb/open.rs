@@ -76,14 +76,8 @@ pub(super) fn writable(path: &Path, swarm: Option<&SwarmId>) -> Result<Opened, S
 
 fn lock(path: &Path) -> Result<Acknowledged, StoreError> {
     let acknowledged = Acknowledged::open(path).map_err(|error| failed(OPEN, path, &error))?;
-    match acknowledged.try_lock() {
-        Ok(()) => Ok(acknowledged),
-        Err(fs::TryLockError::Error(error)) => Err(failed(OPEN, path, &error)),
-        Err(fs::TryLockError::WouldBlock) => {
-            let cause = format!("{} is open in another process", path.display());
-            Err(StoreError::Io { what: OPEN, cause })
-        }
-    }
+    acknowledged.lock(path)?;
+    Ok(acknowledged)
 }
 
 /// The swarm of a database, and whether it is certain that nothing acknowledged is missing. No
