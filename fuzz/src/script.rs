@@ -8,7 +8,7 @@
 //! | 1 | author, modulo 4 |
 //! | 1 | time: below 128 so many steps behind the author's last event, else behind all events |
 //! | 1 | task: 0 for none, else one of four |
-//! | 1 | bits 0-1: number of causes; 2: unknown format; 3: withhold the body; 4: append ends; 5: fork |
+//! | 1 | bits 0-1: number of causes; 2: unknown format; 3: no body; 4: append ends; 5: fork |
 //! | 2 | kind |
 //! | 2 | length of the payload |
 //! | n | payload; in it [`event_ref`] and [`author_ref`] stand for ids |
