@@ -10,7 +10,7 @@ use bzzz::kernel::event::kinds::{
     ClaimIntended, ClaimWon, CommandFinished, CommandIntended, CommandOutput, CommandStatus,
     MemberAdmitted, Role, SandboxOpened, Stream, TaskSeen,
 };
-use bzzz::kernel::event::{Draft, EventId, TaskId};
+use bzzz::kernel::event::{Draft, Event, EventId, Payload, TaskId};
 use bzzz::kernel::fold::SwarmState;
 use bzzz::kernel::identity::AuthorId;
 use bzzz::kernel::log::Hash;
@@ -49,7 +49,7 @@ fn wait(what: &str, mut ready: impl FnMut() -> bool) {
     }
 }
 
-fn say(engine: &Engine, task: TaskId, payload: impl Into<bzzz::kernel::event::Payload>) -> EventId {
+fn say(engine: &Engine, task: TaskId, payload: impl Into<Payload>) -> EventId {
     engine.append(vec![Draft::about(task, payload)], clock::wall_ms()).unwrap().ids[0]
 }
 
@@ -169,6 +169,12 @@ fn an_erased_secret_is_in_no_file_of_any_node_and_the_bundle_verifies() {
     // The state has it first; the files are rewritten behind it, before the next event is taken in.
     wait("the files", || {
         homes.iter().all(|home| !holds(&home.dir().join("store"), SECRET.as_bytes()))
+    });
+    wait("heads to be witnessed", || {
+        let gamma = nodes[2].engine();
+        let said = |(author, _)| gamma.events(author, 0, 1000).unwrap();
+        let witnessed = |event: Event| matches!(event.payload(), Some(Payload::HeadsWitnessed(_)));
+        gamma.lengths().into_iter().flat_map(said).any(witnessed)
     });
     for node in nodes {
         runtime.block_on(node.stop());
