@@ -293,6 +293,7 @@ names! {
         MessageError::Order(_) => "frontier-order" "",
         MessageError::Length(_) => "message-number" "",
         MessageError::FetchBytes(_) => "fetch-bytes" "",
+        MessageError::Introduction { .. } => "introduction-size" "",
         MessageError::Refusal(_) => "refusal-reason" "",
     } {
         MessageError::Proof(error) => fork(error),
@@ -404,7 +405,7 @@ const HEAD_IN_FILES: &[Name] =
 /// How a record's bytes are broken has vectors of its own.
 const RECORD_IN_FILES: &[Name] = &[("record-bytes", "mark"), ("record-body-hash", "")];
 
-const MESSAGE_IN_REQUESTS: &[Name] = MESSAGE.split_at(8).0;
+const MESSAGE_IN_REQUESTS: &[Name] = MESSAGE.split_at(9).0;
 
 /// A name that a program prints is in the page that says what it means.
 #[test]
