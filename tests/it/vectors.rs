@@ -293,7 +293,7 @@ names! {
         MessageError::Order(_) => "frontier-order" "",
         MessageError::Length(_) => "message-number" "",
         MessageError::FetchBytes(_) => "fetch-bytes" "",
-        MessageError::Introduction { .. } => "introduction-size" "",
+        MessageError::Introduction(..) => "introduction-size" "",
         MessageError::Refusal(_) => "refusal-reason" "",
     } {
         MessageError::Proof(error) => fork(error),

@@ -169,16 +169,9 @@ pub enum MessageError {
     /// A fetch of no bytes, or of too many.
     #[error("a fetch of {0} bytes; between 1 and {MAX_FETCH_BYTES} are allowed")]
     FetchBytes(u32),
-    /// An introduction of no rotations or of too many, or one with no bytes or too many.
-    #[error("an introduction with a {what} of {found}; between 1 and {max} are allowed")]
-    Introduction {
-        /// What there is a number of.
-        what: &'static str,
-        /// The number.
-        found: usize,
-        /// What is allowed.
-        max: usize,
-    },
+    /// An introduction of no rotations or of too many, or one of no bytes or of too many.
+    #[error("an introduction's {0} of {1} is not allowed")]
+    Introduction(&'static str, usize),
     /// A reason for a refusal that is not known.
     #[error("refusal {0} is not known")]
     Refusal(u8),
@@ -312,7 +305,7 @@ impl Response {
 fn rotations(cursor: &mut Cursor<'_>) -> Result<Vec<Vec<u8>>, MessageError> {
     let within = |what, found, max| match (1..=max).contains(&found) {
         true => Ok(found),
-        false => Err(MessageError::Introduction { what, found, max }),
+        false => Err(MessageError::Introduction(what, found)),
     };
     let count = within("number of rotations", usize::from(cursor.u8()?), MAX_ROTATIONS)?;
     let mut rotations = Vec::with_capacity(count);
