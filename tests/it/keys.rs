@@ -364,6 +364,14 @@ fn a_rotated_key_is_followed_everywhere_while_the_others_run() {
     for node in [a, b, c] {
         node.stop();
     }
+
+    // An auditor sees it as well.
+    stage.said("c", &["export", "swarm.bundle"]);
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_bzzz-verify"));
+    let verified = verify.arg(stage.path("swarm.bundle")).output().unwrap();
+    let said = String::from_utf8(verified.stdout).unwrap();
+    assert!(verified.status.success(), "{said}");
+    assert!(said.contains(&format!("{} ended its log and goes on as {}", &old[..10], &new[..10])));
 }
 
 #[test]
