@@ -2,7 +2,7 @@
 
 use super::effect::{Effect, Key, What};
 use super::local::Watched;
-use super::outcomes::is_settled;
+use super::reads::is_settled;
 use super::{Agent, Now, Turn};
 use crate::kernel::event::kinds::{ClaimExpired, ClaimIntended};
 use crate::kernel::event::{Claim, ClaimStatus, CommitId, Draft, EventId};
@@ -152,6 +152,11 @@ impl Agent {
         }
         let above = task.current().map_or(0, |epoch| epoch.number);
         let Some(watched) = self.local.refs.get(&task.id) else {
+            // The ref of a task that is over is deleted: its issue must have been read after it.
+            let reading = self.local.polls.get(&task.repository).is_none_or(|(_, under)| *under);
+            if reading {
+                return None;
+            }
             return Some(Free { epoch: above + 1, previous: None, expired: None });
         };
         let previous = Some(watched.read.commit.clone());

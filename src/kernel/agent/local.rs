@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::effect::{Key, RefRead, What};
+use super::effect::{Key, What};
+use super::input::RefRead;
 use crate::kernel::event::{Draft, EventId, TaskId};
 
 /// The wait after the first failure of an effect, in milliseconds; it doubles with each further
@@ -46,6 +47,8 @@ pub(super) struct Local {
     pub(super) left_alone: BTreeMap<TaskId, (u32, u64)>,
     /// Whether the node's budget of the day is used up.
     pub(super) spent: bool,
+    /// When the end of a task, by merge or close, was first seen.
+    pub(super) ended: BTreeMap<TaskId, u64>,
     /// When an open pull request was last looked at.
     pub(super) watched: BTreeMap<TaskId, u64>,
     /// Repositories in which no new task may be claimed at present.
@@ -126,6 +129,7 @@ impl Local {
         self.parts.remove(&task);
         self.said.remove(&task);
         self.watched.remove(&task);
+        self.ended.remove(&task);
         self.waits.retain(|key, _| key.task != task || key.what == What::Close);
     }
 }
