@@ -27,4 +27,5 @@ mod sim;
 mod store;
 mod swarm;
 mod tidy;
+mod tlog;
 mod vectors;

@@ -10,11 +10,11 @@ use serde_json::json;
 use super::context::{Context, out, print_json, write_whole};
 use super::error::{Error, Result};
 use crate::engine::Engine;
+use crate::kernel::log::SignedHead;
 use crate::kernel::log::tlog::{
     Checkpoint, Prover, SignedCheckpoint, TileFile, Tiles, TreeHead, encode_base64, verifier_key,
     witness_request,
 };
-use crate::kernel::log::{LogStore, SignedHead};
 
 /// Print a signed checkpoint of the node's own log, for public witnesses and other tools
 ///

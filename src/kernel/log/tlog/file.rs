@@ -81,10 +81,10 @@ impl TlogProof {
         let wrong = |line, expected| TlogProofError::Line { line, expected };
         let extra = || wrong(2, "`extra` and the record in base 64");
         let line = take_line(&mut rest).ok_or_else(extra)?;
-        let record = line.strip_prefix("extra ").and_then(base64::decode).ok_or_else(extra)?;
+        let record = text_of(line, "extra ").and_then(base64::decode).ok_or_else(extra)?;
         let number = || wrong(3, "`index` and a number");
         let line = take_line(&mut rest).ok_or_else(number)?;
-        let index = line.strip_prefix("index ").and_then(decimal).ok_or_else(number)?;
+        let index = text_of(line, "index ").and_then(decimal).ok_or_else(number)?;
         let mut hashes = Vec::new();
         for line in 4.. {
             let hash = || wrong(line, "a hash of 32 bytes in base 64, or empty");
@@ -95,7 +95,8 @@ impl TlogProof {
             if hashes.len() == MAX_HASHES {
                 return Err(ProofError::Hashes { expected: MAX_HASHES, found: line - 3 }.into());
             }
-            hashes.push(base64::decode32(text).map(TreeHash).ok_or_else(hash)?);
+            let read = text_of(text, "").and_then(base64::decode32);
+            hashes.push(read.map(TreeHash).ok_or_else(hash)?);
         }
         let checkpoint = SignedCheckpoint::from_bytes(rest)?;
         let record = Record::from_bytes(record)?;
@@ -119,10 +120,15 @@ impl TlogProof {
     }
 }
 
-/// The next line, without its newline; `None` if none ends, or it is not UTF-8.
-fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+/// The next line, without its newline; `None` if none ends.
+fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let end = rest.iter().position(|byte| *byte == b'\n')?;
-    let line = std::str::from_utf8(&rest[..end]).ok()?;
-    *rest = &rest[end + 1..];
+    let (line, behind) = rest.split_at(end);
+    *rest = &behind[1..];
     Some(line)
+}
+
+/// What a line says behind its first word.
+fn text_of<'a>(line: &'a [u8], word: &str) -> Option<&'a str> {
+    std::str::from_utf8(line).ok()?.strip_prefix(word)
 }
