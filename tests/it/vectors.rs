@@ -487,6 +487,10 @@ const CHECKPOINT_IN_FILES: &[Name] = &[
     ("checkpoint-signature", "mismatch"),
 ];
 
+/// How a record or its header is broken is in log.md and event.md.
+const TLOG_RECORD: &[Name] =
+    &[("record-bytes", ""), ("record-body-hash", ""), ("event-header", ""), ("event-seq", "")];
+
 const TLOG_PATH: &[Name] = &[("proof-position", ""), ("proof-hashes", ""), ("proof-root", "")];
 
 const MESSAGE_IN_REQUESTS: &[Name] = MESSAGE.split_at(8).0;
@@ -501,10 +505,7 @@ fn the_pages_name_every_rule() {
         ("head.md", &[HEAD, SIGNATURE]),
         ("claim.md", &[CLAIM]),
         ("sync.md", &[MESSAGE]),
-        (
-            "checkpoint.md",
-            &[NOTE, CHECKPOINT, TLOG_FILE, RECORD_IN_FILES, TLOG_PATH, &[("event-seq", "")]],
-        ),
+        ("checkpoint.md", &[NOTE, CHECKPOINT, TLOG_FILE, TLOG_PATH, TLOG_RECORD]),
     ];
     for (name, rules) in pages {
         let page = page(name);

@@ -34,8 +34,8 @@ pub(super) struct ProveArgs {
     /// what is here of it
     #[arg(long, num_args = 2..=3, value_names = ["AUTHOR", "FROM", "TO"])]
     heads: Option<Vec<String>>,
-    /// Write the event's proof as a c2sp.org/tlog-proof file with a checkpoint, for other tools; of an
-    /// event of the node's own log, since its author has to sign the checkpoint
+    /// Write the event's proof as a c2sp.org/tlog-proof file with a checkpoint, for other tools;
+    /// only of an event of the node's own log, since its author has to sign the checkpoint
     #[arg(long, conflicts_with = "heads")]
     checkpoint: bool,
     /// The file; named after the event or the author otherwise
@@ -104,7 +104,7 @@ fn prove_by_checkpoint(
     if author != engine.me() {
         let what = format!("record {index} is of log {author}, whose checkpoints only it can sign");
         return Err(Error::new(what).hint(
-            "run this on its node; without --checkpoint the event is proven by a head, which is here",
+            "run this on its node, or without --checkpoint: by a head, the event is proven here",
         ));
     }
     let head = checkpoint::newest(engine)?;

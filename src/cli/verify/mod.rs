@@ -60,8 +60,8 @@ struct BundleArgs {
     /// A head that you obtained elsewhere and that its log has to contain, or a file of such heads
     #[arg(long, value_name = "AUTHOR:LENGTH:ROOT|FILE")]
     pin: Vec<String>,
-    /// A checkpoint (c2sp.org/tlog-checkpoint) that you obtained elsewhere and whose roots its log has
-    /// to have
+    /// A checkpoint (c2sp.org/tlog-checkpoint) that you obtained elsewhere, and whose roots its log
+    /// has to have
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
     /// Whose word about other logs counts: a file of witnesses, groups and a quorum

@@ -91,7 +91,7 @@ impl Checkpoints {
     /// Adds one.
     ///
     /// # Errors
-    /// [`CheckpointError`] if its author did not sign it, or a cosignature of one of these is wrong.
+    /// [`CheckpointError`] if its author did not sign it, or one of these cosigned it wrongly.
     pub fn add<'a>(
         &mut self,
         checkpoint: SignedCheckpoint,

@@ -1,6 +1,6 @@
 //! Logs for the world of transparency logs (C2SP): the tree of RFC 6962 over the headers of the
 //! same records, checkpoints as signed notes, proofs and tiles as files. Public witnesses and
-//! existing tools work with these; what bzzz itself relies on are the heads of [`super::SignedHead`].
+//! existing tools work with these; what bzzz itself relies on is [`super::SignedHead`].
 //!
 //! `schema/checkpoint.md` has the bytes. Nothing here knows what a header says.
 
