@@ -29,4 +29,5 @@ mod sim;
 mod store;
 mod swarm;
 mod tidy;
+mod tlog;
 mod vectors;

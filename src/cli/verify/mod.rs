@@ -1,4 +1,4 @@
-//! `bzzz-verify`: verifies exported bundles and single proofs, offline.
+//! `bzzz-verify`: verifies exported bundles, single proofs and checkpoints, offline.
 
 mod cores;
 mod files;
@@ -6,6 +6,7 @@ mod git;
 mod print;
 mod proof;
 mod run;
+mod tlog;
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -47,6 +48,8 @@ enum Command {
     Bundle(BundleArgs),
     Proof(proof::ProofArgs),
     Fork(proof::ForkArgs),
+    Checkpoint(tlog::CheckpointArgs),
+    TlogProof(tlog::TlogProofArgs),
 }
 
 #[derive(Debug, Args)]
@@ -57,6 +60,10 @@ struct BundleArgs {
     /// A head that you obtained elsewhere and that its log has to contain, or a file of such heads
     #[arg(long, value_name = "AUTHOR:LENGTH:ROOT|FILE")]
     pin: Vec<String>,
+    /// A checkpoint (c2sp.org/tlog-checkpoint) that you obtained elsewhere, and whose roots its log
+    /// has to have
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
     /// Whose word about other logs counts: a file of witnesses, groups and a quorum
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -84,7 +91,9 @@ Examples:
   bzzz-verify swarm.bundle
   bzzz-verify --json swarm.bundle | jq '.failures.listed[].rule'
   bzzz-verify proof 81394770ea.bzzz-event --author 8139770ea87d175f56a35466c34c7ecc...
-  bzzz-verify fork maple.bzzz-fork";
+  bzzz-verify fork maple.bzzz-fork
+  bzzz-verify checkpoint maple.checkpoint --author 8139770ea87d175f56a35466c34c7ecc...
+  bzzz-verify swarm.bundle --checkpoint maple.checkpoint";
 
 /// Runs the program on its arguments.
 #[must_use]
@@ -95,13 +104,17 @@ pub fn main() -> ExitCode {
         Some(Command::Bundle(args)) => bundle(args),
         Some(Command::Proof(args)) => proof::run(args),
         Some(Command::Fork(args)) => proof::fork(args),
+        Some(Command::Checkpoint(args)) => tlog::checkpoint(args),
+        Some(Command::TlogProof(args)) => tlog::proof(args),
     };
     exit::end(PROGRAM, result)
 }
 
 fn bundle(args: &BundleArgs) -> Result<u8, CliError> {
     let path = args.bundle.as_deref().ok_or_else(|| CliError::cannot_tell("no bundle is named"))?;
-    let expect = Expect { pins: pins(&args.pin)?, policy: policy(args.policy.as_deref())? };
+    let policy = policy(args.policy.as_deref())?;
+    let checkpoints = tlog::checkpoints(&args.checkpoint, policy.as_ref())?;
+    let expect = Expect { pins: pins(&args.pin)?, policy, checkpoints };
     let files = Files::open(path)?;
     let bytes = files.bytes();
     let audit = verify(files, bytes, expect, Progress::new());
@@ -199,7 +212,14 @@ mod tests {
     #[test]
     fn the_command_line_is_well_made() {
         Cli::command().debug_assert();
-        for args in [&["a"][..], &["--json", "a"], &["bundle", "a"], &["fork", "a"], &["./fork"]] {
+        for args in [
+            &["a"][..],
+            &["--json", "a"],
+            &["bundle", "a"],
+            &["fork", "a"],
+            &["./fork"],
+            &["--checkpoint", "b", "a"],
+        ] {
             assert!(Cli::try_parse_from([&[PROGRAM], args].concat()).is_ok(), "{args:?}");
         }
         for args in [&[][..], &["bundle"], &["a", "fork", "b"], &["proof", "a"]] {

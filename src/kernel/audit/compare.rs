@@ -10,6 +10,7 @@ use super::manifest::Manifest;
 use super::policy::Policy;
 use super::report::{Failure, Finding, Report, Unchecked};
 use super::rule::Rule;
+use super::tlog::Checkpoints;
 use super::witness::Witnesses;
 use super::{checkpoints, claims, erased};
 use crate::kernel::event::Event;
@@ -31,6 +32,7 @@ pub struct Rest {
     /// Places sorted by author, then by index.
     pub(super) noted: Noted,
     pub(super) policy: Option<Policy>,
+    pub(super) checkpoints: Checkpoints,
 }
 
 impl Rest {
@@ -56,7 +58,8 @@ impl Rest {
         checkpoints::compare(archive, state, &self.noted.checkpoints, report)?;
         refusals(state, report);
         claims::report(state, report);
-        witnesses.report(archive, state, self.policy.as_ref(), report)?;
+        let policy = self.policy.as_ref().map(|policy| (policy, &self.checkpoints));
+        witnesses.report(archive, state, policy, report)?;
         erased::report(archive, state, &self.noted, report)
     }
 

@@ -23,6 +23,7 @@ mod replay;
 mod report;
 mod rule;
 mod skipped;
+mod tlog;
 mod verify;
 mod whole;
 mod witness;
@@ -41,11 +42,12 @@ pub use file::{
 pub use input::{Input, Records, Sequential, Spot};
 pub use manifest::{LogEnd, MAX_BUNDLE_LOGS, Manifest, ManifestError};
 pub use pin::{PinError, Pins};
-pub use policy::{MAX_POLICY_NAMES, PartReport, Policy, PolicyError};
+pub use policy::{MAX_POLICY_NAMES, PartReport, Policy, PolicyError, Speaker};
 pub use replay::{LookupError, Step, Steps, find_task, fold_at, story};
 pub use report::{
     Attested, Checked, Counted, Erased, Failure, Finding, LogReport, Lost, MAX_LISTED, Ownership,
     Report, Unchecked, Witness,
 };
 pub use rule::Rule;
+pub use tlog::{Checkpoints, TlogError, checkpoint_rule, read_tlog_proof};
 pub use verify::{Audit, AuditError, Expect, Verified, Verifier, verify, verify_expecting};
