@@ -81,7 +81,7 @@ fn a_log_must_contain_the_heads_that_were_obtained_elsewhere() {
     let pinned = |pins: &[String]| {
         let mut all = Pins::default();
         pins.iter().for_each(|pin| all.add(pin).unwrap());
-        expecting(&bundle, Expect { pins: all, policy: None })
+        expecting(&bundle, Expect { pins: all, ..Expect::default() })
     };
     let heads = world.store.heads(&ben, 0, 100).unwrap();
     let right: Vec<String> =
