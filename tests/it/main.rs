@@ -13,6 +13,8 @@ mod bundle;
 mod claims;
 mod cli;
 mod config;
+mod crash_resume;
+mod decisions;
 mod erase;
 mod fold_laws;
 mod forks;
