@@ -21,7 +21,7 @@ pub(crate) use self::print::{print as print_report, print_json};
 pub(crate) use self::run::{Frames, compare, take};
 pub use self::run::{Progress, verify};
 use super::exit::{self, CliError, DONE, NO};
-use crate::kernel::audit::{AuditError, Expect, Ownership, Pins, Policy, Report};
+use crate::kernel::audit::{AuditError, CAUSE_MIB, Expect, Ownership, Pins, Policy, Report};
 
 const PROGRAM: &str = "bzzz-verify";
 
@@ -67,6 +67,10 @@ struct BundleArgs {
     /// Whose word about other logs counts: a file of witnesses, groups and a quorum
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// The memory for the causes of events, in MiB: what exceeds it is checked in further passes
+    #[arg(long, value_name = "MIB", default_value_t = CAUSE_MIB)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    memory: u32,
     /// A local clone with the claim refs (refs/bzzz/claims/*), to be compared with the logs
     #[arg(long, value_name = "NAME=PATH", value_parser = git::repository)]
     git: Vec<git::Repository>,
@@ -82,6 +86,11 @@ struct BundleArgs {
 }
 
 const AFTER: &str = "\
+Memory: the folded state, which grows with tasks and members; 48 bytes for each block of up to 64
+events or 16 KiB of a log, and one such block of each log; 48 bytes for each checkpoint, erasure,
+absent payload and event about logs, and 150 for each head in one; and causes, 48 bytes each, at most
+--memory of them at a time. What exceeds that is checked in further passes over the bundle.
+
 Exit status:
   0  it verifies
   1  it does not: author, index and rule are named
@@ -114,7 +123,9 @@ fn bundle(args: &BundleArgs) -> Result<u8, CliError> {
     let path = args.bundle.as_deref().ok_or_else(|| CliError::cannot_tell("no bundle is named"))?;
     let policy = policy(args.policy.as_deref())?;
     let checkpoints = tlog::checkpoints(&args.checkpoint, policy.as_ref())?;
-    let expect = Expect { pins: pins(&args.pin)?, policy, checkpoints };
+    let cause_memory = usize::try_from(u64::from(args.memory) << 20).ok();
+    let pins = pins(&args.pin)?;
+    let expect = Expect { pins, policy, checkpoints, cause_memory };
     let files = Files::open(path)?;
     let bytes = files.bytes();
     let audit = verify(files, bytes, expect, Progress::new());

@@ -2,11 +2,14 @@
 //! with what was said of them, and replayed. `schema/bundle.md` has the format and the rules.
 //!
 //! Nothing here opens a file or starts a thread: what is read is handed in, and what can be done on
-//! several threads is cut into pieces that do not depend on each other. Memory is bounded by the
-//! pieces, some 60 bytes for each event, and the state; the events themselves stay in the file.
+//! several threads is cut into pieces that do not depend on each other. The events stay in the file:
+//! what is remembered is the state, 48 bytes for each block of up to 64 neighbouring events, and as
+//! many causes as a given budget holds.
 
 mod archive;
+mod blocks;
 mod bundle;
+mod causes;
 mod checkpoints;
 mod claims;
 mod compare;
@@ -28,7 +31,8 @@ mod verify;
 mod whole;
 mod witness;
 
-pub use archive::{Archive, InOrder};
+pub use archive::{Archive, BlockAt};
+pub use blocks::{Blocks, InOrder};
 pub use bundle::{
     BUNDLE_FORMAT, BUNDLE_MAGIC, BundleError, BundleReader, HEADER_BYTES, MAX_MANIFEST_BYTES, Part,
 };
@@ -50,4 +54,6 @@ pub use report::{
 };
 pub use rule::Rule;
 pub use tlog::{Checkpoints, TlogError, checkpoint_rule, read_tlog_proof};
-pub use verify::{Audit, AuditError, Expect, Verified, Verifier, verify, verify_expecting};
+pub use verify::{
+    Audit, AuditError, CAUSE_MIB, Expect, Verified, Verifier, verify, verify_expecting,
+};

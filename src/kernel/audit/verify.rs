@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::archive::{Archive, Index};
 use super::bundle::{BundleError, BundleReader, Part};
+use super::causes::Causes;
 use super::compare::{Rest, Said};
 use super::examine::{Examined, Good, Noted, examine};
 use super::input::{Input, Records, Sequential};
@@ -20,7 +21,7 @@ use super::rule::Rule;
 use super::skipped::Skipped;
 use super::tlog::Checkpoints;
 use crate::kernel::event::{EventId, Hlc};
-use crate::kernel::fold::{EventSource, FoldError};
+use crate::kernel::fold::FoldError;
 use crate::kernel::identity::{AuthorId, SwarmId};
 use crate::kernel::log::tlog::TreeHead;
 use crate::kernel::log::{Hash, Range, RangeError, Tip};
@@ -53,7 +54,13 @@ pub struct Expect {
     pub policy: Option<Policy>,
     /// Checkpoints that were obtained elsewhere.
     pub checkpoints: Checkpoints,
+    /// How many bytes the causes may take that are looked up at a time; [`CAUSE_MIB`] if nothing
+    /// is said. With more of them, the logs are read again, twice for each part.
+    pub cause_memory: Option<usize>,
 }
+
+/// The memory for causes in MiB, unless something else is said.
+pub const CAUSE_MIB: u32 = 256;
 
 /// Verifies a bundle on one thread. A rule that is broken is no error: it is in the report.
 ///
@@ -89,8 +96,7 @@ pub fn verify_expecting<I: Input>(input: I, expect: Expect) -> Result<Audit<I>, 
     }
     let Verified { archive, mut report, rest } = verifier.finish(input, true);
     if let Some(rest) = rest {
-        let mut events = archive.in_order().map(|place| archive.event(&place));
-        rest.compare(&archive, &mut events, &mut report)?;
+        rest.compare(&archive, &mut archive.events(), &mut report)?;
     }
     Ok(Audit { report, archive })
 }
@@ -116,6 +122,7 @@ pub struct Verifier {
     pub(super) manifest: Option<(Manifest, u64)>,
     pub(super) founding: Option<EventId>,
     noted: Noted,
+    causes: Causes,
     pub(super) failures: Counted<Failure>,
     pub(super) skipped: Skipped,
 }
@@ -134,6 +141,7 @@ impl Verifier {
     /// Nothing is read yet.
     #[must_use]
     pub fn new(expect: Expect) -> Self {
+        let causes = Causes::new(expect.cause_memory.unwrap_or((CAUSE_MIB as usize) << 20));
         Self {
             expect,
             swarm: None,
@@ -144,6 +152,7 @@ impl Verifier {
             manifest: None,
             founding: None,
             noted: Noted::default(),
+            causes,
             failures: Counted::default(),
             skipped: Skipped::default(),
         }
@@ -299,15 +308,14 @@ impl Verifier {
 
     /// Remembers the events of a range.
     fn take(&mut self, good: Good) {
-        let Good { author, heads, events, noted, .. } = good;
+        let Good { author, heads, events, causes, noted, .. } = good;
         let log = self.log(author);
         log.appends += heads.len() as u64;
         if let (Some(first), Some(last)) = (events.first(), events.last()) {
             log.clocks = Some((log.clocks.map_or(first.clock, |(first, _)| first), last.clock));
         }
-        for event in &events {
-            self.index.push(author, event);
-        }
+        self.index.push(author, &events);
+        causes.iter().for_each(|(of, nth, cause)| self.causes.note(of, *nth, cause));
         self.founding = self.founding.or(noted.founding);
         self.noted.checkpoints.extend(noted.checkpoints);
         self.noted.evidence.extend(noted.evidence);
@@ -360,6 +368,7 @@ impl Verifier {
             said: self.manifest.map(|(manifest, at)| Said { manifest, at }),
             swarm,
             noted: self.noted,
+            causes: self.causes,
             policy: self.expect.policy,
             checkpoints: self.expect.checkpoints,
         });

@@ -61,7 +61,9 @@ impl Witnesses {
                         all.heads += 1;
                         let word = Word { by: place.author, seq: place.seq, root: head.root };
                         let log = all.logs.entry(head.author).or_default();
-                        log.words.entry(head.length).or_default().push(word);
+                        // Most lengths are witnessed once: there is no room for more than that.
+                        let words = log.words.entry(head.length);
+                        words.or_insert_with(|| Vec::with_capacity(1)).push(word);
                     }
                 }
                 Some(Payload::ForkProven(proven)) => {
@@ -139,11 +141,10 @@ impl Witnesses {
         word: &Word,
         report: &mut Report,
     ) -> Result<(), FoldError> {
-        let Some(clock) = archive.clock(&word.by, word.seq) else {
+        let Some(event) = archive.event_at(&word.by, word.seq)? else {
             return Ok(());
         };
-        let place = Place { clock, author: word.by, seq: word.seq };
-        let event = archive.event(&place)?;
+        let clock = event.header.clock;
         let Some(Payload::HeadsWitnessed(said)) = event.payload() else {
             return Ok(());
         };
