@@ -28,3 +28,4 @@ pub use outside::{OutsideError, doctor};
 pub use rotate::Rotated;
 pub use run::{Node, NodeError, StatusSource};
 pub use status::{LogStatus, NodeStatus, PeerStatus};
+pub use work::Crash;

@@ -14,9 +14,9 @@ use super::outside::{Outside, OutsideError};
 use super::replicate::{Lags, Replicator};
 use super::status::{LogStatus, NodeStatus, PeerStatus};
 use super::witness;
-use super::work::Worker;
+use super::work::{Crash, Worker};
 use crate::engine::{Engine, EngineError, Stop};
-use crate::kernel::agent::{Agent, AgentConfig, Budget};
+use crate::kernel::agent::{Agent, AgentConfig, Budget, DayBudget};
 use crate::kernel::sync;
 use crate::net::{self, Handle, NetError};
 
@@ -61,10 +61,22 @@ impl Node {
     /// # Errors
     /// [`NodeError`].
     pub async fn start(home: Home, config: &Config) -> Result<Self, NodeError> {
+        Self::start_to_crash(home, config, None).await
+    }
+
+    /// Opens the home and starts the node; it crashes where it is told to.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub async fn start_to_crash(
+        home: Home,
+        config: &Config,
+        crash: Option<Crash>,
+    ) -> Result<Self, NodeError> {
         let passphrase = config.node.passphrase_file.as_deref().map(Passphrase::from_file);
         let passphrase = passphrase.transpose().map_err(|error| HomeError::Key(error.into()))?;
         let unlocked = home.unlock(passphrase.as_ref())?;
-        Self::start_as(home, config, unlocked).await
+        Self::start_as(home, config, unlocked, crash).await
     }
 
     /// Starts the node with its key, which was read. A rotation of it that was interrupted is
@@ -76,6 +88,7 @@ impl Node {
         home: Home,
         config: &Config,
         unlocked: Unlocked,
+        crash: Option<Crash>,
     ) -> Result<Self, NodeError> {
         let key = home.settle(&config.store, unlocked)?.key;
         let swarm = home.swarm()?;
@@ -129,7 +142,7 @@ impl Node {
             Arc::clone(&listening),
             config.net.own_log_seconds.saturating_mul(1000),
         );
-        let worker = Worker::new(Arc::clone(&engine), outside, home, name.clone(), agent);
+        let worker = Worker::new(Arc::clone(&engine), outside, home, name.clone(), agent, crash);
         let loops = vec![
             tokio::spawn(replicator.run(events, for_sync, stop.subscribe())),
             tokio::spawn(worker.run(for_work, stop.subscribe())),
@@ -267,6 +280,17 @@ fn agent_config(config: &Config, outside: &Outside) -> AgentConfig {
             wall_ms: budget.wall_seconds.saturating_mul(1000),
             retries: budget.retries,
         },
+        day: DayBudget {
+            commands: u64::from(budget.day_commands),
+            answers: u64::from(budget.day_model_calls),
+            tokens: budget.day_tokens,
+        },
+        max_rounds: agent.max_rounds,
+        watch_ms: agent.watch_seconds.saturating_mul(1000),
+        hive: false,
+        people: false,
+        acknowledge_ms: 0,
+        max_raises: 0,
         repositories: repositories.collect(),
     }
 }

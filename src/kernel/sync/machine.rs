@@ -66,7 +66,6 @@ pub struct Sync {
     pub(super) peers: BTreeMap<AuthorId, Peer>,
     pub(super) asked: BTreeMap<u64, Asked>,
     pub(super) reads: BTreeSet<(AuthorId, u64)>,
-    /// What led to our key, for those who do not know it.
     pub(super) rotations: Vec<Vec<u8>>,
     /// The logs of which our copy is being compared with a peer's.
     pub(super) comparisons: BTreeMap<AuthorId, Comparison>,
@@ -129,13 +128,6 @@ pub struct Lag {
     /// The greatest length that a connected peer names, as far as the log stands. Nobody has
     /// verified it.
     pub claimed: u64,
-}
-
-impl What {
-    /// Whether a frontier answers it.
-    fn is_for_a_frontier(self) -> bool {
-        matches!(self, Self::Frontier | Self::Introduce)
-    }
 }
 
 impl Log {
@@ -261,6 +253,14 @@ impl Sync {
     pub(super) fn idle(&mut self, author: AuthorId) {
         if let Some(log) = self.logs.get_mut(&author) {
             log.doing = Doing::Nothing;
+            self.want(author);
+        }
+    }
+
+    /// Somebody may have more of the log. It is not wanted while something is being done about it:
+    /// it will be once that is done, or else it would be fetched and stored twice at once.
+    pub(super) fn want(&mut self, author: AuthorId) {
+        if self.logs.get(&author).is_some_and(|log| log.doing == Doing::Nothing) {
             self.wanted.insert(author);
         }
     }
@@ -274,8 +274,8 @@ impl Sync {
         if let Some(log) = self.logs.get_mut(&author) {
             let shorter = length < log.length;
             (log.length, log.root) = (length, root);
-            if shorter && log.doing == Doing::Nothing {
-                self.wanted.insert(author);
+            if shorter {
+                self.want(author);
             }
         }
     }
@@ -299,7 +299,7 @@ impl Sync {
                 self.logs.entry(*author).or_insert_with(|| Log { doing, ..Log::new(*stands) });
             if log.stands != *stands {
                 log.stands = *stands;
-                self.wanted.insert(*author);
+                self.want(*author);
             }
         }
         self.members = members;
