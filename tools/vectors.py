@@ -1236,13 +1236,19 @@ def requests(_):
     yield "request-no-logs", "A frontier of no logs.", ACCEPT, b"\1\1" + bytes(36)
     prove = b"\1\3" + b"\7" * 32 + u64(9)
     yield "request-prove", "A proof is asked for.", ACCEPT, prove
+    shown = u32(3) + b"abc"
+    introduce = b"\1\4\2" + shown + u32(1) + b"d"
+    yield ("request-introduce", "The example of sync.md. What is shown is read later.", ACCEPT,
+           introduce)
+    yield ("request-introduce-most", "As many rotations as are allowed, one of the most bytes.",
+           ACCEPT, b"\1\4\10" + 7 * shown + u32(4096) + bytes(4096))
     for name, title, rule, data in [
         ("empty", "No bytes.", "message-bytes", b""),
         ("cut", "The last byte is missing.", "message-bytes", fetch[:-1]),
         ("trailing", "A byte too many.", "message-bytes", fetch + b"\0"),
         ("too-long", "Above the limit of a request.", "message-length", bytes(73_767)),
         ("version", "Another version.", "message-version", b"\2" + fetch[1:]),
-        ("type", "An unknown type.", "message-type", b"\1\4" + fetch[2:]),
+        ("type", "An unknown type.", "message-type", b"\1\5" + fetch[2:]),
         ("response", "A response for a request.", "message-type", b"\1\x83" + u64(1)),
         ("logs", "1,025 logs.", "frontier-logs", b"\1\1" + bytes(32) + u32(1025)),
         ("logs-cut", "More logs than bytes.", "message-bytes",
@@ -1257,6 +1263,16 @@ def requests(_):
         ("from", "A fetch from 2^40 on.", "message-number",
          fetch[:34] + u64(v.MAX_LENGTH) + fetch[42:]),
         ("prove-from", "A proof of record 2^40.", "message-number", prove[:34] + u64(v.MAX_LENGTH)),
+        ("introduce-none", "An introduction of no rotations.", "introduction-size", b"\1\4\0"),
+        ("introduce-many", "An introduction of 9 rotations.", "introduction-size",
+         b"\1\4\11" + 9 * shown),
+        ("introduce-empty", "A rotation of no bytes.", "introduction-size",
+         b"\1\4\1" + u32(0)),
+        ("introduce-long", "A rotation of 4,097 bytes.", "introduction-size",
+         b"\1\4\1" + u32(4097) + bytes(4097)),
+        ("introduce-cut", "The last byte of a rotation is missing.", "message-bytes",
+         introduce[:-1]),
+        ("introduce-trailing", "A byte behind the rotations.", "message-bytes", introduce + b"\0"),
         ("no-bytes", "A fetch of 0 bytes.", "fetch-bytes", fetch[:-4] + u32(0)),
         ("many-bytes", "A fetch above the limit.", "fetch-bytes", fetch[:-4] + u32(4_194_305)),
     ]:

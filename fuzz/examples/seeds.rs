@@ -100,6 +100,7 @@ impl Seeds {
         let messages = [
             ("asked", Request::Frontier(frontier.clone()).to_bytes()),
             ("fetch", fetch.to_bytes()),
+            ("introduce", Request::Introduce { rotations: vec![vec![7; 40]] }.to_bytes()),
             ("prove", Request::Prove { author: AuthorId([7; 32]), index: 9 }.to_bytes()),
             ("proof", Response::Proof(Box::new(branch)).to_bytes()),
             ("told", Response::Frontier(frontier).to_bytes()),

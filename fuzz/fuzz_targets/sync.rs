@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use bzzz::kernel::identity::{AuthorId, Signature};
 use bzzz::kernel::log::{Branch, Hash, MAX_LENGTH, Range, Record, SignedHead};
 use bzzz::kernel::sync::{
-    Config, Frontier, Held, IngestError, Input, MAX_RESPONSE_BYTES, Output, Refusal, Request,
+    Config, Frontier, Held, IngestError, Input, Introduced, MAX_RESPONSE_BYTES, Output, Refusal, Request,
     Response, Sync,
 };
 use bzzz_fuzz::script::{FORKS, fork_proof};
@@ -150,6 +150,7 @@ impl Model {
         let out = self.sync.handle(self.now_ms, input.clone());
         assert!(out.len() <= 2 + 2 * usize::from(NAMES) + self.config.fetches);
         let mut ingest = answered;
+        let mut introduced = Vec::new();
         for output in &out {
             match output {
                 Output::Request { peer, id, bytes } => self.asks(*peer, *id, bytes),
@@ -161,7 +162,10 @@ impl Model {
                     let member = self.members.contains(peer);
                     let refused = Response::Refused(Refusal::NotAMember);
                     let read = matches!(input, Input::ReadDone { .. } | Input::Proved { .. });
-                    assert!(member || read || response == refused, "a stranger is served");
+                    // What of an introduction that proves nothing.
+                    let wrong = response == Response::Refused(Refusal::Malformed);
+                    let refused = response == refused || wrong;
+                    assert!(member || read || refused, "a stranger is served");
                 }
                 Output::Read { peer, id, author, from, max_bytes } => {
                     let asked = self.unanswered.get(&(*peer, *id)).cloned().flatten();
@@ -189,6 +193,13 @@ impl Model {
                     assert!(self.held.contains(&author), "a log that is nobody's");
                     self.proving.push((*peer, author, index));
                 }
+                Output::Introduced { peer, id, rotations } => {
+                    let asked = self.unanswered.get(&(*peer, *id)).cloned().flatten();
+                    let shown = Request::Introduce { rotations: rotations.clone() };
+                    assert_eq!(asked, Some(shown), "an introduction that nobody sent");
+                    assert!(!self.members.contains(peer) && self.connected.contains(peer));
+                    introduced.push((*peer, *id));
+                }
                 Output::Forked { proof } => {
                     let fork = proof.verify(&SWARM).expect("it is verified");
                     assert!(self.held.contains(&fork.author), "a log that is nobody's");
@@ -210,6 +221,14 @@ impl Model {
                     self.gone(*peer);
                 }
             }
+        }
+        // The rotations that are shown here lead from nobody.
+        for (peer, id) in introduced {
+            let result = match id % 2 {
+                0 => Introduced::Unknown,
+                _ => Introduced::Invalid("fuzz".to_owned()),
+            };
+            self.on(Input::Introduced { peer, id, result }, None);
         }
         out
     }

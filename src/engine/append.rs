@@ -64,6 +64,12 @@ impl Engine {
             }
             return;
         }
+        let Some(key) = &self.key else {
+            for request in batch {
+                answer(&request.slot, Err(EngineError::NoKey));
+            }
+            return;
+        };
         let me = self.me();
         let tip = self.view().tips.get(&me).cloned().unwrap_or_else(|| Tip::empty(me));
         let mut clock = writer.clock;
@@ -87,7 +93,7 @@ impl Engine {
         if records.is_empty() {
             return;
         }
-        let append = tip.append(&self.key, self.swarm, clock.last().0, records);
+        let append = tip.append(key, self.swarm, clock.last().0, records);
         let now_ms = answered.iter().map(|(_, now_ms, _)| *now_ms).max().unwrap_or(0);
         writer.clock = clock;
         writer.own = Own::Writing;

@@ -41,6 +41,15 @@ pub enum Stop {
          stands; make sure that no other program runs with this key, and start this node again"
     )]
     Lost,
+    /// Its key was rotated: the log has ended.
+    #[error(
+        "this node's key was rotated to {successor}, and its log has ended; run the node with \
+             the new key, and this one never again"
+    )]
+    Rotated {
+        /// The key under which the author goes on.
+        successor: AuthorId,
+    },
 }
 
 /// What this process may do with the node's own log.
@@ -98,6 +107,9 @@ impl Engine {
     }
 
     pub(super) fn begin_append(&self, writer: &Writer) -> Result<(), EngineError> {
+        if let Some(stop) = self.rotated() {
+            return Err(stop.into());
+        }
         match &writer.own {
             Own::Waiting => return Err(EngineError::Waiting),
             Own::Stopped(stop) => return Err(stop.clone().into()),

@@ -11,6 +11,7 @@ mod fork;
 mod ingest;
 mod merge;
 mod open;
+mod rotate;
 mod source;
 mod witness;
 
@@ -23,6 +24,7 @@ pub use erase::{EraseError, ErasedEvent};
 pub use fork::Stop;
 pub use ingest::IngestError;
 pub use open::{Founding, found};
+pub use rotate::RotateError;
 pub use source::StoreSource;
 
 use crate::kernel::event::kinds::{Checkpoint, Frontier};
@@ -65,6 +67,9 @@ pub enum EngineError {
     /// The node has not compared its log with a peer's yet.
     #[error("this node has not compared its own log with a peer's yet; try again in a moment")]
     Waiting,
+    /// The engine was opened without a key.
+    #[error("the logs were opened to be read, without this node's key")]
+    NoKey,
     /// The node appends nothing any more.
     #[error(transparent)]
     Stopped(#[from] Stop),
@@ -96,7 +101,9 @@ type Subscriber = Box<dyn Fn(&Committed) + Send + Sync>;
 /// A store and its fold.
 pub struct Engine {
     store: Arc<dyn LogStore>,
-    key: SecretKey,
+    me: AuthorId,
+    /// None if it is opened to be read.
+    key: Option<SecretKey>,
     swarm: SwarmId,
     queue: append::Queue,
     writer: Mutex<Writer>,
@@ -127,7 +134,7 @@ impl Engine {
     /// This node.
     #[must_use]
     pub fn me(&self) -> AuthorId {
-        self.key.author()
+        self.me
     }
 
     /// The swarm.
@@ -137,9 +144,11 @@ impl Engine {
     }
 
     /// This node's key, for what is signed beside the log.
-    #[must_use]
+    ///
+    /// # Panics
+    /// If the engine was opened by [`Engine::open_to_read`], without a key.
     pub fn key(&self) -> &SecretKey {
-        &self.key
+        self.key.as_ref().expect("what signs opens the engine with its key")
     }
 
     /// The store, for reading.

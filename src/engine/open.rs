@@ -11,7 +11,7 @@ use super::{Engine, EngineError, SNAPSHOT, View, Writer, is_ahead};
 use crate::kernel::event::kinds::SwarmFounded;
 use crate::kernel::event::{Clock, Draft, EventId, Hlc, MAX_AHEAD_MS, swarm_id};
 use crate::kernel::fold::Fold;
-use crate::kernel::identity::{SecretKey, SwarmId};
+use crate::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use crate::kernel::log::{Append, LogStore, Record, Tip};
 
 /// The founding of a swarm: what the founder's store is to hold first.
@@ -65,6 +65,29 @@ impl Engine {
         swarm: SwarmId,
         now_ms: u64,
     ) -> Result<Self, EngineError> {
+        Self::open_as(store, key.author(), Some(key), swarm, now_ms)
+    }
+
+    /// Opens the engine of a node to read only, without its key. Every append is refused.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn open_to_read(
+        store: Arc<dyn LogStore>,
+        me: AuthorId,
+        swarm: SwarmId,
+        now_ms: u64,
+    ) -> Result<Self, EngineError> {
+        Self::open_as(store, me, None, swarm, now_ms)
+    }
+
+    fn open_as(
+        store: Arc<dyn LogStore>,
+        me: AuthorId,
+        key: Option<SecretKey>,
+        swarm: SwarmId,
+        now_ms: u64,
+    ) -> Result<Self, EngineError> {
         let mut tips = BTreeMap::new();
         let mut clock = Clock::default();
         let limit = Hlc::from_ms(now_ms.saturating_add(MAX_AHEAD_MS));
@@ -72,7 +95,7 @@ impl Engine {
             tips.insert(log.author, Tip::open(&*store, log.author)?);
             let head = store.newest_head(&log.author)?.map_or(Hlc(0), |head| Hlc(head.clock));
             // An own event is behind the clock in any case, even if the wall clock was set back.
-            if head <= limit || log.author == key.author() {
+            if head <= limit || log.author == me {
                 clock.observe(head);
             }
         }
@@ -87,6 +110,7 @@ impl Engine {
         clock.observe(fold.latest());
         let engine = Self {
             store,
+            me,
             key,
             swarm,
             queue: Queue::default(),

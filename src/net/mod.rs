@@ -205,7 +205,7 @@ pub async fn start(config: Config) -> Result<(Handle, mpsc::Receiver<Event>), Ne
     }
 
     let mut secret = config.secret.clone();
-    let pair = Keypair::ed25519_from_bytes(secret.as_mut())
+    let pair = Keypair::ed25519_from_bytes(secret.as_mut_slice())
         .map_err(|error| NetError::Setup(error.to_string()))?;
     let local = PeerKey::of(&pair.public().to_peer_id())
         .ok_or_else(|| NetError::Setup("the node's own key has no Ed25519 peer id".into()))?;

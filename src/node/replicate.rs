@@ -16,7 +16,7 @@ use crate::kernel::event::kinds::Payload;
 use crate::kernel::fold::Member;
 use crate::kernel::identity::AuthorId;
 use crate::kernel::log::{ForkProof, MAX_LENGTH, Range};
-use crate::kernel::sync::{self, Input, Lag, Output, Response, Sync};
+use crate::kernel::sync::{self, Input, Introduced, Lag, Output, Response, Sync};
 use crate::net::{self, Handle, PeerKey, ResponseHandle, Verdict};
 
 /// What nodes say about tasks and claims.
@@ -47,6 +47,10 @@ pub(super) struct Replicator {
     logs: BTreeMap<AuthorId, u64>,
     /// Before the founding event is known: everybody whose log might begin with it.
     candidates: BTreeSet<AuthorId>,
+    /// Peers whose keys follow those of members, by rotations that they showed and that are not in
+    /// our logs yet: by the member's key, the peer's and the rotation's index. So there is one at
+    /// most for each member.
+    heirs: BTreeMap<AuthorId, (AuthorId, u64)>,
     published: u64,
     listening: Arc<Mutex<Vec<String>>>,
     /// The node's own log is not compared with a peer's yet.
@@ -77,6 +81,7 @@ impl Replicator {
             peers: BTreeSet::new(),
             logs: BTreeMap::new(),
             candidates: BTreeSet::new(),
+            heirs: BTreeMap::new(),
             published,
             listening,
             waiting: true,
@@ -115,7 +120,11 @@ impl Replicator {
     /// Tells the machine what is new in the store, and gossips what this node appended.
     async fn look_at_engine(&mut self) -> Result<(), EngineError> {
         let founded = self.engine.read(|state| state.members.founded.is_some());
+        let heirs = &mut self.heirs;
         let (mut peers, mut logs) = self.engine.read(|state| {
+            heirs.retain(|member, (heir, index)| {
+                state.members.stands(member, *index) && !state.members.members.contains_key(heir)
+            });
             let all = state.members.members.iter();
             let stands = |member: &Member| member.stands_to().unwrap_or(MAX_LENGTH);
             let logs = all.map(|(author, member)| (*author, stands(member)));
@@ -125,10 +134,13 @@ impl Replicator {
             peers.extend(&self.candidates);
             logs.extend(self.candidates.iter().map(|author| (*author, MAX_LENGTH)));
         }
+        peers.extend(self.heirs.values().map(|(heir, _)| *heir));
         if peers != self.peers || logs != self.logs {
             self.peers.clone_from(&peers);
             self.logs.clone_from(&logs);
             self.feed(Input::Members { peers, logs }).await;
+            let rotations = self.engine.rotations()?;
+            self.feed(Input::Rotations(rotations)).await;
         }
         let lengths = self.engine.lengths();
         for (author, length) in &lengths {
@@ -193,6 +205,7 @@ impl Replicator {
                 let peer = AuthorId(peer.0);
                 info!(peer = peer.short(), reason, "disconnected");
                 self.channels.retain(|(asker, _), _| *asker != peer);
+                self.heirs.retain(|_, (heir, _)| *heir != peer);
                 self.feed(Input::Disconnected(peer)).await;
             }
             net::Event::DialFailed { address, reason } => {
@@ -288,6 +301,10 @@ impl Replicator {
                 let result = result.map_err(|error| error.to_string());
                 return Some(Input::Proved { peer, answers, author, index, result });
             }
+            Output::Introduced { peer, id, rotations } => {
+                let result = self.introduced(peer, &rotations).await;
+                return Some(Input::Introduced { peer, id, result });
+            }
             Output::Forked { proof } => self.forked(&proof),
             Output::Ingest { peer, range } => {
                 let author = range.author;
@@ -301,6 +318,21 @@ impl Replicator {
             }
         }
         None
+    }
+
+    /// Judges the rotations that a stranger shows. Who is accepted is a peer from now on.
+    async fn introduced(&mut self, peer: AuthorId, rotations: &[Vec<u8>]) -> Introduced {
+        let judged = tokio::task::block_in_place(|| self.engine.introduced(&peer, rotations));
+        let (member, index) = match judged {
+            Ok(found) => found,
+            Err(result) => return result,
+        };
+        if self.heirs.get(&member).is_some_and(|(heir, _)| *heir != peer) {
+            return Introduced::Unknown;
+        }
+        info!(member = member.short(), peer = peer.short(), "a key follows another");
+        self.heirs.insert(member, (peer, index));
+        Introduced::Accepted
     }
 
     /// A fork was found: everybody is told. Who finds its own log forked cannot tell, and stops.

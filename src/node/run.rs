@@ -9,12 +9,13 @@ use tracing::{error, info};
 use super::clock::{self, NoRandomness};
 use super::config::Config;
 use super::home::{Home, HomeError, Role};
+use super::key::{Passphrase, Unlocked};
 use super::outside::{Outside, OutsideError};
 use super::replicate::{Lags, Replicator};
 use super::status::{LogStatus, NodeStatus, PeerStatus};
 use super::witness;
 use super::work::{Crash, Worker};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Stop};
 use crate::kernel::agent::{Agent, AgentConfig, Budget, DayBudget};
 use crate::kernel::sync;
 use crate::net::{self, Handle, NetError};
@@ -60,24 +61,32 @@ impl Node {
     /// # Errors
     /// [`NodeError`].
     pub async fn start(home: Home, config: &Config) -> Result<Self, NodeError> {
-        Self::start_to_crash(home, config, None).await
+        let passphrase = config.node.passphrase_file.as_deref().map(Passphrase::from_file);
+        let passphrase = passphrase.transpose().map_err(|error| HomeError::Key(error.into()))?;
+        let unlocked = home.unlock(passphrase.as_ref())?;
+        Self::start_as(home, config, unlocked, None).await
     }
 
-    /// Opens the home and starts the node; it crashes where it is told to.
+    /// Starts the node with its key, which was read. A rotation of it that was interrupted is
+    /// completed or undone first. It crashes where it is told to, in a test.
     ///
     /// # Errors
     /// [`NodeError`].
-    pub async fn start_to_crash(
+    pub async fn start_as(
         home: Home,
         config: &Config,
+        unlocked: Unlocked,
         crash: Option<Crash>,
     ) -> Result<Self, NodeError> {
-        let key = home.key()?;
+        let key = home.settle(&config.store, unlocked)?.key;
         let swarm = home.swarm()?;
         let me = key.author();
         let name = config.node.name.clone().unwrap_or_else(|| me.short());
         let store = home.store(&config.store, Role::Writer)?;
         let engine = Engine::open(store, key.clone(), swarm, clock::wall_ms())?;
+        if let Some(successor) = engine.successor(&me) {
+            return Err(EngineError::from(Stop::Rotated { successor }).into());
+        }
         // A member who is alone has nobody to ask what its own log is.
         let alone = |present: &std::collections::BTreeSet<_>| present.len() == 1;
         if !engine.read(|state| alone(&state.members.present())) {

@@ -100,6 +100,7 @@ impl From<MemberError> for Refusal {
             MemberError::Engine(_) => StatusCode::INTERNAL_SERVER_ERROR,
             MemberError::Already(_)
             | MemberError::Revoked(_)
+            | MemberError::Rotated { .. }
             | MemberError::NotForked(_)
             | MemberError::NoBranch
             | MemberError::Refused(_) => StatusCode::CONFLICT,

@@ -1,5 +1,7 @@
 //! Who belongs to the swarm: admitting and revoking by an administrator.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Engine, EngineError};
@@ -29,6 +31,12 @@ pub struct MemberView {
     pub since_ms: u64,
     /// The number of its events that stand, once it was revoked.
     pub revoked_at: Option<u64>,
+    /// The key under which it goes on, if it rotated.
+    #[serde(default)]
+    pub successor: Option<String>,
+    /// The key that it followed, if it came by a rotation.
+    #[serde(default)]
+    pub follows: Option<String>,
     /// The index at which its log was proven to fork, if nobody resolved that.
     #[serde(default)]
     pub forked_at: Option<u64>,
@@ -48,6 +56,21 @@ pub enum MemberError {
     /// The key was revoked: its log stands up to a length for ever.
     #[error("{0} was revoked, and a revoked key is never admitted again")]
     Revoked(AuthorId),
+    /// The key was rotated, and no length before that was named.
+    #[error(
+        "{key} was rotated to {successor} by its event {}; revoke that key, or this one with a \
+             length of at most {}, which takes the rotation back",
+        end - 1,
+        end - 1
+    )]
+    Rotated {
+        /// The key that was to be revoked.
+        key: AuthorId,
+        /// The one that followed it.
+        successor: AuthorId,
+        /// The number of events of the old log that stand.
+        end: u64,
+    },
     /// The key is no member's.
     #[error("{0} is no member")]
     Unknown(AuthorId),
@@ -85,6 +108,8 @@ pub fn list(engine: &Engine) -> Vec<MemberView> {
         let names = super::event::names(state);
         let mut members: Vec<_> = state.members.members.iter().collect();
         members.sort_by_key(|(_, member)| member.since);
+        let followed = members.iter().filter_map(|(old, m)| Some((m.successor?, old.to_string())));
+        let followed: BTreeMap<AuthorId, String> = followed.collect();
         let view = |(author, member): (&AuthorId, &crate::kernel::fold::Member)| MemberView {
             key: author.to_string(),
             name: super::event::name(&names, author),
@@ -92,6 +117,8 @@ pub fn list(engine: &Engine) -> Vec<MemberView> {
             administrator: member.administrator,
             since_ms: member.since.ms(),
             revoked_at: member.revoked_at,
+            successor: member.successor.map(|key| key.to_string()),
+            follows: followed.get(author).cloned(),
             forked_at: member.forked_at(),
             length: lengths.get(author).copied().unwrap_or(0),
         };
@@ -146,13 +173,18 @@ pub fn revoke(
     may(engine)?;
     let found = engine.read(|state| {
         let member = state.members.members.get(&key);
-        member.map(|member| (member.administrator, member.revoked_at))
+        member.map(|member| (member.administrator, member.revoked_at, member.successor))
     });
     match found {
         None => return Err(MemberError::Unknown(key)),
-        Some((true, _)) => return Err(MemberError::Administrator(key)),
-        Some((false, Some(_))) => return Err(MemberError::Revoked(key)),
-        Some((false, None)) => {}
+        Some((true, ..)) => return Err(MemberError::Administrator(key)),
+        // What a thief of the key rotated is taken back, at a length before that.
+        Some((false, Some(end), Some(successor))) => match length {
+            Some(length) if length < end => {}
+            _ => return Err(MemberError::Rotated { key, successor, end }),
+        },
+        Some((false, Some(_), None)) => return Err(MemberError::Revoked(key)),
+        Some((false, None, _)) => {}
     }
     let held = || engine.lengths().get(&key).copied().unwrap_or(0);
     let length = length.unwrap_or_else(held);

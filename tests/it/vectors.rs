@@ -348,6 +348,7 @@ names! {
         MessageError::Order(_) => "frontier-order" "",
         MessageError::Length(_) => "message-number" "",
         MessageError::FetchBytes(_) => "fetch-bytes" "",
+        MessageError::Introduction(..) => "introduction-size" "",
         MessageError::Refusal(_) => "refusal-reason" "",
     } {
         MessageError::Proof(error) => fork(error),
@@ -493,7 +494,7 @@ const TLOG_RECORD: &[Name] =
 
 const TLOG_PATH: &[Name] = &[("proof-position", ""), ("proof-hashes", ""), ("proof-root", "")];
 
-const MESSAGE_IN_REQUESTS: &[Name] = MESSAGE.split_at(8).0;
+const MESSAGE_IN_REQUESTS: &[Name] = MESSAGE.split_at(9).0;
 
 /// A name that a program prints is in the page that says what it means.
 #[test]

@@ -11,6 +11,7 @@ use super::context::{Context, aside, out, print_json};
 use super::error::{Error, Result};
 use crate::engine::{Engine, IngestError};
 use crate::kernel::audit::{BundleReader, Manifest, Part, export};
+use crate::kernel::identity::SecretKey;
 use crate::kernel::log::Range;
 use crate::node::clock;
 
@@ -43,8 +44,9 @@ pub(super) fn run_export(context: &Context, args: &ExportArgs) -> Result<()> {
             Error::new(what).hint("set `store.kind` to \"rocksdb\" or \"hypercore\" in bzzz.toml")
         );
     };
+    let key = context.unlock(&config)?.key;
     let part = aside(&args.file);
-    let written = write(&engine, &part).and_then(|written| {
+    let written = write(&engine, &key, &part).and_then(|written| {
         std::fs::rename(&part, &args.file)
             .map_err(|error| failed(&args.file, "written", &error))?;
         Ok(written)
@@ -75,12 +77,11 @@ pub(super) fn run_export(context: &Context, args: &ExportArgs) -> Result<()> {
     Ok(out.flush()?)
 }
 
-fn write(engine: &Engine, path: &Path) -> Result<(Manifest, u64)> {
+fn write(engine: &Engine, key: &SecretKey, path: &Path) -> Result<(Manifest, u64)> {
     let file = File::create(path).map_err(|error| failed(path, "written", &error))?;
     let mut file = BufWriter::new(file);
     let (digest, frontier) = engine.digest();
-    let manifest =
-        export(engine.store(), engine.swarm(), engine.key(), &frontier, digest, &mut file)?;
+    let manifest = export(engine.store(), engine.swarm(), key, &frontier, digest, &mut file)?;
     let file = file.into_inner().map_err(|error| failed(path, "written", error.error()))?;
     file.sync_all().map_err(|error| failed(path, "written", &error))?;
     let bytes = file.metadata().map_err(|error| failed(path, "written", &error))?.len();

@@ -35,7 +35,7 @@ pub(super) struct Client {
 impl Client {
     /// The node that runs in a home; nothing if none does.
     pub(super) fn find(home: &Home) -> Result<Option<Self>> {
-        let key = home.key()?.author().to_string();
+        let key = home.author()?.to_string();
         let Some(address) = small_file(&home.api_file()) else {
             return Ok(None);
         };

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::error::{Error, Result};
+use super::passphrase;
 use crate::engine::Engine;
 use crate::node::config::{Config, ConfigError, Loaded, StoreKind};
-use crate::node::{Home, Role, clock};
+use crate::node::{Home, Role, Unlocked, clock};
 
 /// The directory in the user's own that is the home unless another is named.
 const DEFAULT_HOME: &str = ".bzzz";
@@ -63,7 +63,7 @@ impl Context {
 
     pub(super) fn config(&self, flags: &[(String, String)]) -> Result<Config> {
         // A missing home is said before its missing configuration.
-        let _ = self.home.key()?;
+        let _ = self.home.read_key()?;
         Ok(self.loaded(flags)?.config)
     }
 
@@ -72,27 +72,42 @@ impl Context {
         match config.store.kind {
             StoreKind::Memory => Ok(None),
             StoreKind::Rocksdb | StoreKind::Hypercore => {
-                self.engine(config, Role::Reader).map(Some)
+                let (me, swarm) = (self.home.author()?, self.home.swarm()?);
+                let store = self.home.store(&config.store, Role::Reader)?;
+                Ok(Some(Engine::open_to_read(store, me, swarm, clock::wall_ms())?))
             }
         }
     }
 
     /// The logs for writing, which no node may have open.
     pub(super) fn writer(&self, config: &Config) -> Result<(Engine, Lock)> {
+        self.writer_as(config, &self.unlock(config)?)
+    }
+
+    /// As [`Context::writer`], with the node's key, which was read.
+    pub(super) fn writer_as(&self, config: &Config, unlocked: &Unlocked) -> Result<(Engine, Lock)> {
         if config.store.kind == StoreKind::Memory {
             let what = "the logs are kept in the node's memory, and no node runs here";
             return Err(Error::new(what).hint(format!("start it: {}", self.command("up"))));
         }
         let lock = self.lock()?;
-        let engine = self.engine(config, Role::Writer)?;
+        let (key, swarm) = (unlocked.key.clone(), self.home.swarm()?);
+        let store = self.home.store(&config.store, Role::Writer)?;
+        let engine = Engine::open(store, key, swarm, clock::wall_ms())?;
         engine.finish_erasing()?;
         Ok((engine, lock))
     }
 
-    fn engine(&self, config: &Config, role: Role) -> Result<Engine> {
-        let (key, swarm) = (self.home.key()?, self.home.swarm()?);
-        let store = self.home.store(&config.store, role)?;
-        Ok(Engine::open(Arc::clone(&store), key, swarm, clock::wall_ms())?)
+    /// The node's key. A passphrase that protects it is read from the file that the configuration
+    /// names, or asked for.
+    pub(super) fn unlock(&self, config: &Config) -> Result<Unlocked> {
+        let file = self.home.read_key()?;
+        let named = config.node.passphrase_file.as_deref();
+        let passphrase = match file.is_locked() {
+            true => Some(passphrase::known(named, &self.home.key_file())?),
+            false => None,
+        };
+        Ok(file.unlock(passphrase.as_ref())?)
     }
 
     /// Two processes that write under one key would fork its log.

@@ -65,8 +65,7 @@ pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<()> {
 
 fn check(context: &Context) -> Result<()> {
     let mut findings = vec![home(context)];
-    let key = context.home.key();
-    findings.push(Finding::of("key", key.map(|key| key.author().to_string())));
+    findings.push(Finding::of("key", context.home.author().map(|key| key.to_string())));
     findings.push(Finding::of("swarm", context.home.swarm().map(|swarm| swarm.to_string())));
     let loaded = context.loaded(&[]);
     match loaded {

@@ -4,11 +4,12 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::cli::text::clean;
-use crate::engine::{EngineError, EraseError};
+use crate::engine::{EngineError, EraseError, RotateError};
 use crate::kernel::audit::{BundleError, ExportError, LookupError};
 use crate::kernel::log::StoreError;
 use crate::node::clock::NoRandomness;
 use crate::node::config::ConfigError;
+use crate::node::key::{KeyError, OpenError};
 use crate::node::{HomeError, NodeError, OutsideError};
 use crate::web::FindError;
 use crate::web::members::MemberError;
@@ -135,6 +136,14 @@ impl From<HomeError> for Error {
             HomeError::Store(error) => error.into(),
             HomeError::Engine(error) => error.into(),
             HomeError::Config(error) => error.into(),
+            HomeError::Key(error) => error.into(),
+            HomeError::Rotate(RotateError::Engine(error)) => error.into(),
+            HomeError::Rotate(RotateError::NotAMember) => Self::new(error.to_string()).hint(
+                "start the node with `bzzz up` until it has met a member, then stop it and try \
+                 again",
+            ),
+            HomeError::Unfinished(_) => Self::new(error.to_string())
+                .hint("`bzzz key rotate` or `bzzz up` completes or undoes it"),
             HomeError::Memory => Self::new(error.to_string()).hint(
                 "set `store.kind` to \"rocksdb\" or \"hypercore\"; a node that joins may keep \
                  nothing",
@@ -142,6 +151,22 @@ impl From<HomeError> for Error {
             HomeError::Taken(_) => Self::new(error.to_string())
                 .hint("`bzzz key show` prints its key; name another directory with --home"),
             error => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<KeyError> for Error {
+    fn from(error: KeyError) -> Self {
+        let stop = Self::new(error.to_string());
+        match error {
+            KeyError::Locked(_) => stop.hint(
+                "name the file that holds it in BZZZ_NODE_PASSPHRASE_FILE or in \
+                 node.passphrase_file of bzzz.toml",
+            ),
+            KeyError::Open { source: OpenError::Damaged(_), .. } => {
+                stop.hint("restore it from a copy that `bzzz key export` made")
+            }
+            _ => stop,
         }
     }
 }

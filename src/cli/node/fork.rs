@@ -32,7 +32,7 @@ pub(super) struct ForkArgs {
 
 pub(super) fn run(context: &Context, args: &ForkArgs) -> Result<()> {
     let config = context.config(&[])?;
-    let own = context.home.key()?.author();
+    let own = context.home.author()?;
     let key = args.key.as_deref().map_or(Ok(own), member::key)?;
     // What the running node found out, before anybody could say so in a log.
     let mut stopped = None;

@@ -62,7 +62,7 @@ pub(super) fn run(context: &Context, args: &FsckArgs) -> Result<()> {
         return Err(Error::new("the node keeps its logs in memory: there is no store"));
     }
     let _lock = context.lock()?;
-    let (key, swarm) = (context.home.key()?.author(), context.home.swarm()?);
+    let (key, swarm) = (context.home.author()?, context.home.swarm()?);
     let store = context.home.store(&config.store, Role::Reader)?;
     let mut verifier = Verifier::new(Expect::default());
     verifier.header(swarm);

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use super::context::{Context, environment, out, print_json};
 use super::error::{Error, Result};
+use super::passphrase;
 use crate::kernel::identity::SwarmId;
 use crate::node::config::{Config, Origin, Repository, literal};
 
@@ -34,6 +35,12 @@ pub(super) struct InitArgs {
     /// [,token_file=FILE]. Can be given again
     #[arg(long, value_name = "FIELDS", value_parser = repository)]
     repository: Vec<Repository>,
+    /// Protect the key file by a passphrase, which the terminal is asked for
+    #[arg(long)]
+    passphrase: bool,
+    /// The file that holds that passphrase
+    #[arg(long, value_name = "FILE")]
+    new_passphrase_file: Option<PathBuf>,
 }
 
 const AFTER: &str = "\
@@ -45,15 +52,15 @@ Examples:
 
 pub(super) fn run(context: &Context, args: &InitArgs) -> Result<()> {
     let join = args.join.as_deref().map(swarm_id).transpose()?;
-    let mut values = literals(context, &args.set)?;
-    if let Some(name) = &args.name {
-        values.push(("node.name".to_owned(), literal(name)));
-    }
-    let config = Config::render(&values, &args.repository)?;
+    let config = rendered(context, &args.set, args.name.as_deref(), &args.repository)?;
+    let passphrase = match (args.passphrase, args.new_passphrase_file.as_deref()) {
+        (false, None) => None,
+        (_, file) => Some(passphrase::new(file, "the key file")?),
+    };
     let home = &context.home;
     let (key, swarm) = match join {
-        Some(swarm) => (home.join(swarm, &config)?, swarm),
-        None => home.found_with(&args.swarm_name, &config, &environment())?,
+        Some(swarm) => (home.join_with(swarm, &config, passphrase)?, swarm),
+        None => home.found_with(&args.swarm_name, &config, &environment(), passphrase)?,
     };
     if context.json {
         let founded = join.is_none();
@@ -97,6 +104,18 @@ fn swarm_id(text: &str) -> Result<SwarmId> {
         Error::usage(format!("{text:?} is no swarm's id, which has 64 hexadecimal digits"))
             .hint("a swarm's id is printed by `bzzz init` and `bzzz status`")
     })
+}
+
+/// The text of a new home's configuration.
+pub(super) fn rendered(
+    context: &Context,
+    set: &[(String, String)],
+    name: Option<&str>,
+    repositories: &[Repository],
+) -> Result<String> {
+    let mut values = literals(context, set)?;
+    values.extend(name.map(|name| ("node.name".to_owned(), literal(name))));
+    Ok(Config::render(&values, repositories)?)
 }
 
 /// The values of flags as TOML literals, checked against the table of keys.

@@ -177,6 +177,8 @@ mod tests {
             administrator: false,
             since_ms: 0,
             revoked_at: None,
+            successor: None,
+            follows: None,
             forked_at: None,
             length: 0,
         }

@@ -117,11 +117,15 @@ fn list(context: &Context) -> Result<()> {
     let head = ["NAME", "ROLE", "SINCE", "EVENTS", "KEY"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(members.into_iter().map(|member| {
-        let mut role = match (member.revoked_at, member.administrator) {
-            (Some(length), _) => format!("revoked at {length}"),
-            (None, true) => format!("{}, administrator", member.role),
-            (None, false) => member.role,
+        let mut role = match (member.revoked_at, &member.successor, member.administrator) {
+            (_, Some(successor), _) => format!("rotated to {}", short(successor)),
+            (Some(length), None, _) => format!("revoked at {length}"),
+            (None, None, true) => format!("{}, administrator", member.role),
+            (None, None, false) => member.role,
         };
+        if let Some(old) = &member.follows {
+            role.push_str(&format!(", follows {}", short(old)));
+        }
         if let Some(index) = member.forked_at {
             role.push_str(&format!(", FORKED at {index}"));
         }
@@ -131,6 +135,11 @@ fn list(context: &Context) -> Result<()> {
     let mut out = out();
     table(&mut out, &rows)?;
     Ok(out.flush()?)
+}
+
+/// The beginning of a key, for people.
+fn short(key: &str) -> &str {
+    key.get(..10).unwrap_or(key)
 }
 
 fn admit(context: &Context, args: &AdmitArgs) -> Result<()> {

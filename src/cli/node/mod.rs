@@ -11,9 +11,11 @@ mod error;
 mod fork;
 mod fsck;
 mod init;
+mod key;
 mod log;
 mod logging;
 mod member;
+mod passphrase;
 mod prove;
 mod status;
 mod store;
@@ -26,9 +28,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use serde_json::json;
 
-use self::context::{Context, out, print_json};
+use self::context::{Context, out};
 use self::error::Result;
 use crate::node::config::LogFormat;
 
@@ -90,7 +91,7 @@ enum Command {
     #[command(subcommand)]
     Config(configure::ConfigCommand),
     #[command(subcommand)]
-    Key(KeyCommand),
+    Key(key::KeyCommand),
     /// Print completions for a shell, to be read by it at its start
     #[command(after_help = "Example:\n  bzzz completions bash \
                       > ~/.local/share/bash-completion/completions/bzzz")]
@@ -98,13 +99,6 @@ enum Command {
         /// The shell
         shell: Shell,
     },
-}
-
-/// Show the node's key
-#[derive(Debug, Subcommand)]
-enum KeyCommand {
-    /// Print the public key, by which an administrator admits the node
-    Show,
 }
 
 /// Runs the program on its arguments.
@@ -139,19 +133,9 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Fsck(args) => fsck::run(context, args),
         Command::Doctor(args) => doctor::run(context, args),
         Command::Config(command) => configure::run(context, command),
-        Command::Key(KeyCommand::Show) => show_key(context),
+        Command::Key(command) => key::run(context, command),
         Command::Completions { shell } => completions(*shell),
     }
-}
-
-fn show_key(context: &Context) -> Result<()> {
-    let key = context.home.key()?.author();
-    if context.json {
-        return print_json(&json!({ "key": key }));
-    }
-    let mut out = out();
-    writeln!(out, "{key}")?;
-    Ok(out.flush()?)
 }
 
 fn completions(shell: Shell) -> Result<()> {

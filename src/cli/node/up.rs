@@ -15,7 +15,7 @@ use super::context::{Context, out, write_whole};
 use super::error::{Error, Result};
 use super::logging;
 use crate::node::config::Config;
-use crate::node::{Crash, Home, Node, clock};
+use crate::node::{Crash, Home, Node, Unlocked, clock};
 use crate::web;
 
 /// Run the node in the foreground until it is told to stop
@@ -58,21 +58,28 @@ Examples:
 pub(super) fn run(context: &Context, args: &UpArgs) -> Result<()> {
     let config = context.config(&args.set)?;
     let _lock = context.lock()?;
+    // Before anything else starts: somebody may have to type the passphrase.
+    let unlocked = context.unlock(&config)?;
     logging::start(config.node.log_format, &config.node.log_level, context.verbose)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Error::new(format!("no threads can be started: {e}")))?;
-    let ended = runtime.block_on(live(context, &config, args.crash));
+    let ended = runtime.block_on(live(context, &config, unlocked, args.crash));
     // Something that waits for the disk or the network must not hold the end up.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     ended
 }
 
-async fn live(context: &Context, config: &Config, crash: Option<Crash>) -> Result<()> {
+async fn live(
+    context: &Context,
+    config: &Config,
+    unlocked: Unlocked,
+    crash: Option<Crash>,
+) -> Result<()> {
     let mut signals = Signals::listen()?;
     let home = &context.home;
     let listener = listen(config).await?;
     let mut node = tokio::select! {
-        started = Node::start_to_crash(home.clone(), config, crash) => started?,
+        started = Node::start_as(home.clone(), config, unlocked, crash) => started?,
         () = signals.next() => return Ok(()),
     };
     let result = serve(context, config, listener, &mut node, &mut signals).await;

@@ -24,6 +24,12 @@ pub(crate) fn print(out: &mut dyn Write, report: &Report, claims: bool) -> io::R
     for log in &report.logs {
         print_log(out, log)?;
     }
+    for log in &report.logs {
+        if let Some(successor) = log.successor {
+            let (old, new) = (log.author.short(), successor.short());
+            writeln!(out, "rotated: {old} ended its log and goes on as {new}.")?;
+        }
+    }
     for failure in &report.failures.listed {
         writeln!(out, "FAILED {}", failed(failure))?;
     }

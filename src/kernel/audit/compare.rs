@@ -84,6 +84,8 @@ fn names(state: &SwarmState, report: &mut Report) {
     }
     for log in &mut report.logs {
         log.name = report.names.get(&log.author).cloned();
+        let member = state.members.members.get(&log.author);
+        log.successor = member.and_then(|member| member.successor);
     }
 }
 

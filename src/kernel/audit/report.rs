@@ -94,6 +94,8 @@ pub struct LogReport {
     pub first: Option<Hlc>,
     /// The clock of the last event.
     pub last: Option<Hlc>,
+    /// The key under which the author goes on, if the log ends with a rotation.
+    pub successor: Option<AuthorId>,
 }
 
 /// What was compared beyond the logs themselves.

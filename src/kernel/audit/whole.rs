@@ -102,6 +102,7 @@ impl Verifier {
             root: (log.tip.length() > 0).then(|| log.tip.root()),
             first: log.clocks.map(|(first, _)| first),
             last: log.clocks.map(|(_, last)| last),
+            successor: None,
         });
         Report {
             swarm: self.swarm,

@@ -4,7 +4,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use super::io::{IngestError, Output};
 use super::machine::{Asked, Doing, Sync, What};
-use super::message::{Frontier, Held, MAX_FRONTIER_LOGS, Request, Response};
+use super::message::{Frontier, Held, MAX_FRONTIER_LOGS, Refusal, Request, Response};
 use super::peer::backoff_ms;
 use crate::kernel::identity::AuthorId;
 use crate::kernel::log::{Hash, MAX_LENGTH, Range};
@@ -30,7 +30,11 @@ impl Sync {
             return self.request_failed(id, false, out);
         };
         match (what, Response::from_bytes(&bytes)) {
-            (What::Frontier, Ok(Response::Frontier(frontier))) => {
+            (What::Frontier, Ok(Response::Refused(Refusal::NotAMember))) => {
+                self.request_failed(id, false, out);
+                self.introduce(peer, out);
+            }
+            (What::Frontier | What::Introduce, Ok(Response::Frontier(frontier))) => {
                 self.forget_request(id);
                 self.frontier_came(peer, frontier, out);
             }
@@ -75,7 +79,7 @@ impl Sync {
             peer.was_slow();
         }
         match asked.what {
-            What::Frontier => peer.faults = peer.faults.saturating_add(1),
+            What::Frontier | What::Introduce => peer.faults = peer.faults.saturating_add(1),
             What::Fetch { author, .. } => {
                 peer.failed(&author, self.now_ms, entropy, &self.config);
             }

@@ -91,8 +91,32 @@ pub enum Input {
         /// The length that the head covers.
         length: u64,
     },
+    /// The rotations that led to this node's key, the oldest first, each as a signed event. It
+    /// replaces what was handed in before.
+    Rotations(Vec<Vec<u8>>),
+    /// What came of [`Output::Introduced`]. Who is accepted is one of the peers until the next
+    /// [`Input::Members`], which says whether it still is.
+    Introduced {
+        /// As in the output.
+        peer: AuthorId,
+        /// As in the output.
+        id: u64,
+        /// What the rotations are worth.
+        result: Introduced,
+    },
     /// Time passed. Due about four times a second.
     Tick,
+}
+
+/// What the rotations that a stranger showed are worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Introduced {
+    /// They lead from a member's key to the stranger's.
+    Accepted,
+    /// They lead from nobody that is known here, or from where nothing stands. Nobody's fault.
+    Unknown,
+    /// They prove nothing: the stranger's fault.
+    Invalid(String),
 }
 
 /// Something to be done.
@@ -141,6 +165,16 @@ pub enum Output {
         author: AuthorId,
         /// The index.
         index: u64,
+    },
+    /// A stranger shows the rotations that led to its key. Judge them, and hand in
+    /// [`Input::Introduced`].
+    Introduced {
+        /// Who.
+        peer: AuthorId,
+        /// The id of [`Input::Request`].
+        id: u64,
+        /// The rotations, each as a signed event that nobody has looked at.
+        rotations: Vec<Vec<u8>>,
     },
     /// A log forked. The proof is verified: say so to everybody.
     Forked {

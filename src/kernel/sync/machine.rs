@@ -66,6 +66,8 @@ pub struct Sync {
     pub(super) peers: BTreeMap<AuthorId, Peer>,
     pub(super) asked: BTreeMap<u64, Asked>,
     pub(super) reads: BTreeSet<(AuthorId, u64)>,
+    /// What led to our key, for those who do not know it.
+    pub(super) rotations: Vec<Vec<u8>>,
     /// The logs of which our copy is being compared with a peer's.
     pub(super) comparisons: BTreeMap<AuthorId, Comparison>,
     /// The logs of which a range is being verified and stored, each with the peer that sent it:
@@ -114,6 +116,7 @@ pub(super) enum What {
     Frontier,
     Fetch { author: AuthorId, from: u64, max_bytes: u32 },
     Prove { author: AuthorId, index: u64 },
+    Introduce,
 }
 
 /// How far a log is behind what peers say.
@@ -126,6 +129,13 @@ pub struct Lag {
     /// The greatest length that a connected peer names, as far as the log stands. Nobody has
     /// verified it.
     pub claimed: u64,
+}
+
+impl What {
+    /// Whether a frontier answers it.
+    fn is_for_a_frontier(self) -> bool {
+        matches!(self, Self::Frontier | Self::Introduce)
+    }
 }
 
 impl Log {
@@ -153,6 +163,7 @@ impl Sync {
             peers: BTreeMap::new(),
             asked: BTreeMap::new(),
             reads: BTreeSet::new(),
+            rotations: Vec::new(),
             comparisons: BTreeMap::new(),
             storing: BTreeMap::new(),
             records: BTreeMap::new(),
@@ -179,6 +190,8 @@ impl Sync {
                 self.ingested(peer, author, result, &mut out);
             }
             Input::Members { peers, logs } => self.new_members(peers, &logs),
+            Input::Rotations(rotations) => self.our_rotations(rotations),
+            Input::Introduced { peer, id, result } => self.introduced(peer, id, result, &mut out),
             Input::Heard { peer, author, length } => self.heard(peer, author, length),
             Input::Tick => self.tick(&mut out),
         }
@@ -326,8 +339,7 @@ impl Sync {
             members.contains(*id) && peer.frontier_at_ms <= self.now_ms
         };
         let open = |peer: &AuthorId| {
-            let is_open =
-                |asked: &Asked| asked.peer == *peer && matches!(asked.what, What::Frontier);
+            let is_open = |asked: &Asked| asked.peer == *peer && asked.what.is_for_a_frontier();
             asked.values().any(is_open)
         };
         let due = self.peers.iter().filter(due).map(|(id, _)| *id);

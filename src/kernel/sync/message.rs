@@ -21,11 +21,18 @@ pub const MAX_RESPONSE_BYTES: usize = 2 + MAX_RANGE_BYTES;
 /// whole all the same.
 pub const MAX_FETCH_BYTES: u32 = 4 * 1024 * 1024;
 
+/// The most rotations that an introduction shows.
+pub const MAX_ROTATIONS: usize = 8;
+
+/// The most bytes of one of them. A rotation at the end of the longest log has less than half.
+pub const MAX_ROTATION_BYTES: usize = 4096;
+
 const FRONTIER_ENTRY_BYTES: usize = 32 + 8 + 32;
 
 const FRONTIER: u8 = 1;
 const FETCH: u8 = 2;
 const PROVE: u8 = 3;
+const INTRODUCE: u8 = 4;
 const FRONTIER_IS: u8 = 129;
 const RANGE_IS: u8 = 130;
 const NOTHING: u8 = 131;
@@ -52,6 +59,13 @@ pub enum Request {
         author: AuthorId,
         /// The index of the record.
         index: u64,
+    },
+    /// "You do not know my key; this is how it followed one that you know." Answered with a
+    /// frontier.
+    Introduce {
+        /// The rotations, the oldest first, 1 to [`MAX_ROTATIONS`]: each a signed event of at most
+        /// [`MAX_ROTATION_BYTES`] bytes, of which nothing is verified.
+        rotations: Vec<Vec<u8>>,
     },
 }
 
@@ -155,6 +169,9 @@ pub enum MessageError {
     /// A fetch of no bytes, or of too many.
     #[error("a fetch of {0} bytes; between 1 and {MAX_FETCH_BYTES} are allowed")]
     FetchBytes(u32),
+    /// An introduction of no rotations or of too many, or one of no bytes or of too many.
+    #[error("an introduction's {0} of {1} is not allowed")]
+    Introduction(&'static str, usize),
     /// A reason for a refusal that is not known.
     #[error("refusal {0} is not known")]
     Refusal(u8),
@@ -185,7 +202,22 @@ impl Request {
                 bytes.extend_from_slice(&index.to_le_bytes());
                 bytes
             }
+            Self::Introduce { rotations } => {
+                let count = u8::try_from(rotations.len()).expect("few rotations are shown");
+                let mut bytes = vec![VERSION, INTRODUCE, count];
+                for rotation in rotations {
+                    let len = u32::try_from(rotation.len()).expect("a rotation is short");
+                    bytes.extend_from_slice(&len.to_le_bytes());
+                    bytes.extend_from_slice(rotation);
+                }
+                bytes
+            }
         }
+    }
+
+    /// Whether these bytes begin as an introduction does.
+    pub(super) fn is_introduction(bytes: &[u8]) -> bool {
+        bytes.starts_with(&[VERSION, INTRODUCE])
     }
 
     /// Reads a request from exactly these bytes.
@@ -214,6 +246,7 @@ impl Request {
                 }
                 Self::Prove { author, index }
             }
+            INTRODUCE => Self::Introduce { rotations: rotations(&mut cursor)? },
             other => return Err(MessageError::Type(other)),
         };
         cursor.end()?;
@@ -267,6 +300,20 @@ impl Response {
         cursor.end()?;
         Ok(response)
     }
+}
+
+fn rotations(cursor: &mut Cursor<'_>) -> Result<Vec<Vec<u8>>, MessageError> {
+    let within = |what, found, max| match (1..=max).contains(&found) {
+        true => Ok(found),
+        false => Err(MessageError::Introduction(what, found)),
+    };
+    let count = within("number of rotations", usize::from(cursor.u8()?), MAX_ROTATIONS)?;
+    let mut rotations = Vec::with_capacity(count);
+    for _ in 0..count {
+        let len = within("rotation's size", cursor.u32()? as usize, MAX_ROTATION_BYTES)?;
+        rotations.push(cursor.take(len)?.to_vec());
+    }
+    Ok(rotations)
 }
 
 /// Checks size and version, and reads the type.
@@ -372,7 +419,8 @@ mod tests {
     #[test]
     fn every_message_reads_as_it_was_written_and_no_cut_does() {
         let prove = Request::Prove { author: AuthorId([7; 32]), index: 9 };
-        let requests = [Request::Frontier(frontier(3)), fetch(), prove];
+        let introduce = Request::Introduce { rotations: vec![vec![7; 3], vec![8; 4096]] };
+        let requests = [Request::Frontier(frontier(3)), fetch(), prove, introduce];
         for request in requests {
             let bytes = request.to_bytes();
             assert_eq!(Request::from_bytes(&bytes), Ok(request));

@@ -16,6 +16,7 @@
 
 mod compare;
 mod fetch;
+mod introduce;
 mod io;
 mod machine;
 mod message;
@@ -25,9 +26,9 @@ mod serve;
 mod tests;
 
 pub use compare::Compared;
-pub use io::{IngestError, Input, Output};
+pub use io::{IngestError, Input, Introduced, Output};
 pub use machine::{Config, Lag, Sync};
 pub use message::{
     Frontier, Held, MAX_FETCH_BYTES, MAX_FRONTIER_LOGS, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES,
-    MessageError, Refusal, Request, Response, VERSION,
+    MAX_ROTATION_BYTES, MAX_ROTATIONS, MessageError, Refusal, Request, Response, VERSION,
 };

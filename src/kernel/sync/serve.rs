@@ -2,7 +2,7 @@
 
 use std::ops::Bound::{Excluded, Unbounded};
 
-use super::io::Output;
+use super::io::{Introduced, Output};
 use super::machine::Sync;
 use super::message::{Frontier, Held, MAX_FRONTIER_LOGS, MessageError, Refusal, Request, Response};
 use crate::kernel::identity::AuthorId;
@@ -12,7 +12,7 @@ impl Sync {
     pub(super) fn request(&mut self, peer: AuthorId, id: u64, bytes: &[u8], out: &mut Vec<Output>) {
         // Who asks is judged before what is asked is read.
         if !self.members.contains(&peer) {
-            return respond(peer, id, &Response::Refused(Refusal::NotAMember), out);
+            return self.stranger_asked(peer, id, bytes, out);
         }
         if self.penalised_for_s(&peer).is_some() {
             return respond(peer, id, &Response::Refused(Refusal::Penalised), out);
@@ -23,6 +23,10 @@ impl Sync {
                 self.fetch_asked((peer, id), author, from, max_bytes, out);
             }
             Ok(Request::Prove { author, index }) => self.prove_asked(peer, id, author, index, out),
+            // It is known by now, or comes late: what it gets is what it would have got.
+            Ok(Request::Introduce { .. }) => {
+                self.introduced(peer, id, Introduced::Accepted, out);
+            }
             // A later version of this program may ask what this one does not know: no offence.
             Err(MessageError::Version(_) | MessageError::Type(_)) => {
                 respond(peer, id, &Response::Refused(Refusal::Unknown), out);
@@ -164,7 +168,7 @@ impl Sync {
     }
 }
 
-fn respond(peer: AuthorId, id: u64, response: &Response, out: &mut Vec<Output>) {
+pub(super) fn respond(peer: AuthorId, id: u64, response: &Response, out: &mut Vec<Output>) {
     let bytes = response.to_bytes();
     out.push(Output::Respond { peer, id, bytes });
 }

@@ -124,7 +124,7 @@ fn asked(out: &[Output]) -> Vec<(AuthorId, u64, Request)> {
 fn fetched(out: &[Output]) -> (AuthorId, u64, AuthorId, u64) {
     let mut fetches = asked(out).into_iter().filter_map(|(peer, id, request)| match request {
         Request::Fetch { author, from, .. } => Some((peer, id, author, from)),
-        Request::Frontier(_) | Request::Prove { .. } => None,
+        Request::Frontier(_) | Request::Prove { .. } | Request::Introduce { .. } => None,
     });
     let first = fetches.next().expect("a fetch");
     assert_eq!(fetches.next(), None, "one fetch");
@@ -584,4 +584,52 @@ fn more_logs_than_a_frontier_holds_take_turns() {
     }
     let told: BTreeSet<_> = told.into_iter().map(|held| held.author).collect();
     assert_eq!(told, members);
+}
+
+#[test]
+fn a_stranger_is_read_only_when_it_introduces_itself() {
+    let mut node = Node::with(&[1]);
+    let stranger = id(9);
+    let shown = Request::Introduce { rotations: vec![b"abc".to_vec()] };
+    let refused = |why| vec![Response::Refused(why)];
+    // Not before it is connected, and then nothing else.
+    assert_eq!(responses(&node.ask(9, &shown)), refused(Refusal::NotAMember));
+    assert_eq!(node.on(Input::Connected(stranger)), []);
+    assert_eq!(responses(&node.told(9, &[])), refused(Refusal::NotAMember));
+    let out = node.ask(9, &shown);
+    let rotations = vec![b"abc".to_vec()];
+    assert_eq!(out, [Output::Introduced { peer: stranger, id: 77, rotations }]);
+    let judged = |result| Input::Introduced { peer: stranger, id: 77, result };
+    let out = node.on(judged(Introduced::Unknown));
+    assert_eq!(responses(&out), refused(Refusal::NotAMember));
+    // Who is accepted is told our logs, and is asked for its own.
+    let out = node.on(judged(Introduced::Accepted));
+    assert!(matches!(responses(&out)[..], [Response::Frontier(_)]));
+    assert!(matches!(asked(&out)[..], [(peer, _, Request::Frontier(_))] if peer == stranger));
+    assert!(matches!(responses(&node.told(9, &[]))[..], [Response::Frontier(_)]));
+    // Until the members say otherwise.
+    node.on(members(1..=5));
+    assert_eq!(responses(&node.told(9, &[])), refused(Refusal::NotAMember));
+    let out = node.on(judged(Introduced::Invalid("forged".to_owned())));
+    assert_eq!(responses(&out), refused(Refusal::Malformed));
+    let cut = out.iter().any(|o| matches!(o, Output::Penalise { peer, .. } if *peer == stranger));
+    assert!(cut, "{out:?}");
+}
+
+#[test]
+fn who_is_taken_for_a_stranger_shows_its_rotations() {
+    let mut node = Node::with(&[]);
+    let rotations: Vec<_> = (0..10).map(|n| vec![n; 3]).collect();
+    assert_eq!(node.on(Input::Rotations(rotations.clone())), []);
+    let (_, request, _) = asked(&node.on(Input::Connected(id(1)))).remove(0);
+    let out = node.answer(1, request, &Response::Refused(Refusal::NotAMember));
+    let (_, request, shown) = asked(&out).remove(0);
+    assert_eq!(shown, Request::Introduce { rotations: rotations[2..].to_vec() });
+    let out = node.answer(1, request, &frontier(&[(2, 3)]));
+    assert_eq!(fetched(&out).2, id(2), "the answer is a frontier");
+    // Refused again, it waits for the next exchange of frontiers.
+    let (_, request, _) = asked(&node.wait(7_000)).remove(0);
+    let out = node.answer(1, request, &Response::Refused(Refusal::NotAMember));
+    let (_, request, _) = asked(&out).remove(0);
+    assert_eq!(node.answer(1, request, &Response::Refused(Refusal::NotAMember)), []);
 }

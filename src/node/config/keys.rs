@@ -154,6 +154,10 @@ section! {
         /// What is logged: a level (error, warn, info, debug, trace, off), or a level for each
         /// part of the program, such as "info,bzzz::net=debug".
         log_level: String = text(Form::LogFilter, "info");
+        /// The file that holds the passphrase of the key file, as one line that only the node's
+        /// user can read, for a node that starts by itself. Without one, the terminal is asked.
+        /// The passphrase itself never stands here.
+        passphrase_file: Option<PathBuf> = optional(Form::SecretPath, "passphrase");
         /// How often this node records which heads of other logs it holds, if anything is new in
         /// them, so that nobody can rewrite those logs without it; 0 for never.
         witness_seconds: u64 = integer(0, 86_400, 60);

@@ -194,6 +194,11 @@ impl Swarm {
                 };
                 (n, Input::Ingested { peer, author, result })
             }
+            Output::Introduced { peer, id, rotations } => {
+                let judged = engine.introduced(&peer, &rotations);
+                let result = judged.map_or_else(|result| result, |_| sync::Introduced::Accepted);
+                (n, Input::Introduced { peer, id, result })
+            }
             Output::Forked { proof } => {
                 engine.forked(&proof, NOW + 2000).unwrap();
                 return None;

@@ -6,7 +6,7 @@ use bzzz::kernel::event::kinds::ForkProven;
 use bzzz::kernel::fold::SwarmState;
 use bzzz::kernel::identity::AuthorId;
 use bzzz::kernel::log::Range;
-use bzzz::kernel::sync::{Input, Output};
+use bzzz::kernel::sync::{Input, Introduced, Output};
 
 use super::evil;
 use super::net::Fate;
@@ -81,6 +81,11 @@ impl World {
                 let after = self.rng.range(0..20);
                 let node = n;
                 self.later(after, Event::Read { node, life, read });
+            }
+            Output::Introduced { peer, id, rotations } => {
+                let judged = self.nodes[n].engine().introduced(&peer, &rotations);
+                let result = judged.map_or_else(|result| result, |_| Introduced::Accepted);
+                self.sync(n, Input::Introduced { peer, id, result });
             }
             Output::Forked { proof } => {
                 self.count("proofs");
