@@ -6,7 +6,9 @@
 
 pub mod clock;
 pub mod config;
+mod consent;
 mod effects;
+mod evidence;
 pub mod home;
 mod issues;
 mod key;
@@ -16,6 +18,7 @@ mod replicate;
 mod run;
 mod status;
 mod stores;
+mod tasks;
 mod witness;
 mod work;
 mod workspace;

@@ -576,11 +576,10 @@ fn repositories_can_be_written_in_line() {
 fn the_first_file_of_a_node_says_what_it_was_told() {
     let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let repository = |name: &str, token_file: Option<PathBuf>| Repository {
-        name: name.to_owned(),
-        url: format!("/srv/git/{name}.git"),
         branch: "trunk".to_owned(),
-        board: PathBuf::from("/srv/boards").join(name),
+        board: Some(PathBuf::from("/srv/boards").join(name)),
         token_file,
+        ..Repository::at(name, &format!("/srv/git/{name}.git"))
     };
     let repositories =
         [repository("a", None), repository("b", Some(PathBuf::from("/etc/bzzz/b \"x\".token")))];

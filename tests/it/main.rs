@@ -17,6 +17,7 @@ mod erase;
 mod fold_laws;
 mod forks;
 mod git;
+mod github;
 mod local;
 mod log_laws;
 mod net;

@@ -1,0 +1,307 @@
+//! What became of a pull request: its state, its checks, its reviews, and what these ask for.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::account::{Account, Me};
+use super::pulls::Pull;
+use super::{GitHub, GitHubError, Named, is_trusted};
+use crate::integrations::task::{Checks, MAX_FEEDBACK, PullRead, PullState, Reviews, shortened};
+
+/// The most pages of checks, reviews and comments that are read.
+const MAX_PAGES: usize = 5;
+
+/// The longest words of one check, review or comment, in bytes.
+const MAX_WORDS: usize = 2_000;
+
+#[derive(Debug, Default, Deserialize)]
+struct CheckRuns {
+    #[serde(default)]
+    check_runs: Vec<CheckRun>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CheckRun {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    status: String,
+    #[serde(default)]
+    conclusion: Option<String>,
+    #[serde(default)]
+    output: Option<Output>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Output {
+    #[serde(default)]
+    title: Option<String>,
+    #[serde(default)]
+    summary: Option<String>,
+    #[serde(default)]
+    text: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Combined {
+    #[serde(default)]
+    statuses: Vec<CommitStatus>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CommitStatus {
+    #[serde(default)]
+    context: String,
+    state: String,
+    #[serde(default)]
+    description: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Review {
+    #[serde(default)]
+    id: u64,
+    #[serde(default)]
+    user: Option<Named>,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    author_association: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReviewComment {
+    #[serde(default)]
+    pull_request_review_id: Option<u64>,
+    #[serde(default)]
+    path: String,
+    #[serde(default)]
+    line: Option<u64>,
+    #[serde(default)]
+    body: Option<String>,
+}
+
+impl GitHub {
+    /// Reads a pull request. What did not change costs nothing of the rate limit.
+    ///
+    /// # Errors
+    /// [`GitHubError`].
+    pub async fn watch(&self, number: u64) -> Result<PullRead, GitHubError> {
+        let account = self.account().await?;
+        let pull: Pull = account.read(&self.path(&format!("/pulls/{number}"))).await?;
+        let merged = pull.merged == Some(true) || pull.merged_at.is_some();
+        let state = match (merged, pull.state.as_str()) {
+            (true, _) => PullState::Merged,
+            (false, "closed") => PullState::Closed,
+            (false, _) => PullState::Open,
+        };
+        let head = pull.head.sha;
+        let plain = (40..=64).contains(&head.len()) && head.bytes().all(|b| b.is_ascii_hexdigit());
+        if !plain {
+            let request = format!("GET {}", self.path(&format!("/pulls/{number}")));
+            let reason = "its head is no commit".to_owned();
+            return Err(GitHubError::Malformed { request, reason });
+        }
+        let mut feedback = String::new();
+        let (mut checks, mut reviews) = (Checks::None, Reviews::None);
+        if state == PullState::Open {
+            checks = self.checks(&account, &head, &mut feedback).await?;
+            reviews = self.reviews(&account, number, &mut feedback).await?;
+        }
+        let feedback = shortened(feedback.trim(), MAX_FEEDBACK);
+        Ok(PullRead { state, head, checks, reviews, feedback })
+    }
+
+    async fn checks(
+        &self,
+        account: &Account,
+        head: &str,
+        feedback: &mut String,
+    ) -> Result<Checks, GitHubError> {
+        let path = self.path(&format!("/commits/{head}/check-runs?filter=latest&per_page=100"));
+        let runs: CheckRuns = match account.read(&path).await {
+            // A token may lack the right to read checks, or statuses: each is another permission.
+            Err(error) if error.is_refusal() => CheckRuns::default(),
+            runs => runs?,
+        };
+        let path = self.path(&format!("/commits/{head}/status?per_page=100"));
+        let combined: Combined = match account.read(&path).await {
+            Err(error) if error.is_refusal() => Combined::default(),
+            combined => combined?,
+        };
+        let mut found = Vec::new();
+        for run in runs.check_runs.iter().take(1_000) {
+            let state = run.state();
+            if state == Checks::Failed {
+                say(feedback, &format!("Check {} failed", one_line(&run.name)), &run.words());
+            }
+            found.push(state);
+        }
+        for status in combined.statuses.iter().take(1_000) {
+            let state = match status.state.as_str() {
+                "success" => Checks::Passed,
+                "pending" => Checks::Pending,
+                _ => Checks::Failed,
+            };
+            if state == Checks::Failed {
+                let words = status.description.as_deref().unwrap_or_default();
+                say(feedback, &format!("Status {} failed", one_line(&status.context)), words);
+            }
+            found.push(state);
+        }
+        Ok(all(&found))
+    }
+
+    async fn reviews(
+        &self,
+        account: &Account,
+        number: u64,
+        feedback: &mut String,
+    ) -> Result<Reviews, GitHubError> {
+        let me = account.me().await?;
+        let path = self.path(&format!("/pulls/{number}/reviews?per_page=100"));
+        let (all, _) = account.pages::<Review>(&path, MAX_PAGES).await?;
+        let last = last_words(&all, me);
+        let asking: Vec<&&Review> =
+            last.values().filter(|review| review.state == "CHANGES_REQUESTED").collect();
+        if asking.is_empty() {
+            let approved = last.values().any(|review| review.state == "APPROVED");
+            let trusted = all.iter().any(|review| counts(review, me));
+            return Ok(match (approved, trusted) {
+                (true, _) => Reviews::Approved,
+                (false, true) => Reviews::Commented,
+                (false, false) => Reviews::None,
+            });
+        }
+        let path = self.path(&format!("/pulls/{number}/comments?per_page=100"));
+        let (comments, _) = account.pages::<ReviewComment>(&path, MAX_PAGES).await?;
+        for review in asking {
+            let name = review.user.as_ref().map_or("", |user| user.login.as_str());
+            let words = review.body.as_deref().unwrap_or_default();
+            say(feedback, &format!("{} requests changes", one_line(name)), words);
+            let own = |c: &&ReviewComment| c.pull_request_review_id == Some(review.id);
+            for comment in comments.iter().filter(own) {
+                let line = comment.line.map(|line| format!(":{line}")).unwrap_or_default();
+                let place = format!("{}{line}", one_line(&comment.path));
+                say(feedback, &place, comment.body.as_deref().unwrap_or_default());
+            }
+        }
+        Ok(Reviews::ChangesRequested)
+    }
+}
+
+impl CheckRun {
+    fn state(&self) -> Checks {
+        match (self.status.as_str(), self.conclusion.as_deref()) {
+            ("completed", Some("success" | "neutral" | "skipped")) => Checks::Passed,
+            ("completed", Some("stale")) => Checks::None,
+            ("completed", _) => Checks::Failed,
+            _ => Checks::Pending,
+        }
+    }
+
+    fn words(&self) -> String {
+        let output = self.output.as_ref();
+        let part = |pick: fn(&Output) -> Option<&String>| output.and_then(pick).map(String::as_str);
+        let conclusion = self.conclusion.as_deref();
+        let parts = [
+            conclusion.filter(|word| *word != "failure"),
+            part(|output| output.title.as_ref()),
+            part(|output| output.summary.as_ref()),
+            part(|output| output.text.as_ref()),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// All checks together.
+fn all(found: &[Checks]) -> Checks {
+    let any = |wanted| found.contains(&wanted);
+    match (any(Checks::Failed), any(Checks::Pending), any(Checks::Passed)) {
+        (true, ..) => Checks::Failed,
+        (false, true, _) => Checks::Pending,
+        (false, false, true) => Checks::Passed,
+        (false, false, false) => Checks::None,
+    }
+}
+
+/// Whether a review is of somebody who may write, and not our own.
+fn counts(review: &Review, me: &Me) -> bool {
+    let own = review.user.as_ref().is_some_and(|user| user.login.eq_ignore_ascii_case(&me.login));
+    !own && is_trusted(&review.author_association)
+}
+
+/// The last verdict of each reviewer; comments leave it as it is.
+fn last_words<'a>(reviews: &'a [Review], me: &Me) -> BTreeMap<&'a str, &'a Review> {
+    let mut last = BTreeMap::new();
+    for review in reviews.iter().filter(|review| counts(review, me)) {
+        let name = review.user.as_ref().map_or("", |user| user.login.as_str());
+        match review.state.as_str() {
+            "APPROVED" | "CHANGES_REQUESTED" => drop(last.insert(name, review)),
+            "DISMISSED" => drop(last.remove(name)),
+            _ => {}
+        }
+    }
+    last
+}
+
+fn say(feedback: &mut String, title: &str, words: &str) {
+    if feedback.len() <= MAX_FEEDBACK {
+        feedback.push_str(&format!("{title}:\n{}\n\n", shortened(words.trim(), MAX_WORDS)));
+    }
+}
+
+fn one_line(text: &str) -> String {
+    shortened(&text.replace(char::is_control, " "), 200)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(status: &str, conclusion: Option<&str>) -> Checks {
+        let (status, conclusion) = (status.to_owned(), conclusion.map(str::to_owned));
+        CheckRun { name: String::new(), status, conclusion, output: None }.state()
+    }
+
+    #[test]
+    fn one_failure_outweighs_everything() {
+        let good = run("completed", Some("success"));
+        let open = run("in_progress", None);
+        assert_eq!(all(&[]), Checks::None);
+        assert_eq!(all(&[good, run("completed", Some("skipped"))]), Checks::Passed);
+        assert_eq!(all(&[good, open]), Checks::Pending);
+        assert_eq!(all(&[good, open, run("completed", Some("timed_out"))]), Checks::Failed);
+        assert_eq!(all(&[run("completed", None)]), Checks::Failed);
+    }
+
+    fn review(login: &str, state: &str, association: &str) -> Review {
+        Review {
+            id: 1,
+            user: Some(Named { login: login.to_owned() }),
+            state: state.to_owned(),
+            body: None,
+            author_association: association.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_last_verdict_of_people_who_may_write_counts() {
+        let me = Me { login: "bot".to_owned(), app: false, scopes: None };
+        let said = [
+            review("a", "CHANGES_REQUESTED", "MEMBER"),
+            review("stranger", "CHANGES_REQUESTED", "NONE"),
+            review("bot", "CHANGES_REQUESTED", "COLLABORATOR"),
+            review("b", "CHANGES_REQUESTED", "OWNER"),
+            review("a", "APPROVED", "MEMBER"),
+            review("a", "COMMENTED", "MEMBER"),
+            review("b", "DISMISSED", "OWNER"),
+        ];
+        let last = last_words(&said, &me);
+        assert_eq!(last.len(), 1);
+        assert_eq!(last["a"].state, "APPROVED");
+    }
+}
