@@ -26,6 +26,9 @@ pub(super) const PAGE: usize = 50;
 /// take.
 const FRESH: Duration = Duration::from_secs(20 * 60);
 
+/// How long a token has to be valid to be used while no other one can be had.
+const LAST: Duration = Duration::from_secs(120);
+
 /// How long GitHub's installation tokens are valid.
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -124,7 +127,15 @@ impl Account {
         let path = format!("/app/installations/{id}/access_tokens");
         let body = json!({});
         let ask = Ask { method: Method::Post, path: &path, body: Some(&body), etag: None };
-        let answer = self.send(&self.crab, &ask, Use::Write).await?;
+        let answer = match (self.send(&self.crab, &ask, Use::Write).await, &*minted) {
+            // The old one is good for a while yet.
+            (Err(error), Some(old))
+                if error.is_transient() && old.until > Instant::now() + LAST =>
+            {
+                return Ok(old.token.clone());
+            }
+            (answer, _) => answer?,
+        };
         #[derive(Deserialize)]
         struct Made {
             token: String,

@@ -58,10 +58,31 @@ pub(super) fn with(body: &str, task: &str, part: Part) -> String {
     for part in &parts[old..] {
         let (epoch, by) = (part.epoch, &part.by);
         // No text may pass for a mark.
-        let said = shortened(&part.text.replace("<!--", "&lt;!--"), MAX_PART);
+        let said = part.text.replace("<!--", "&lt;!--").replace('\u{200b}', "");
+        let said = shortened(&defused(&said), MAX_PART);
         text.push_str(&format!("\n<!-- bzzz:epoch:{epoch} by {by} -->\n{said}\n"));
     }
     text
+}
+
+/// A text that calls nobody and closes nothing: what a model or an issue says must not, and GitHub
+/// acts on `@name` and on `#7` after some words. An invisible character stands after the sign.
+pub(super) fn defused(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        out.push(c);
+        let acts = match c {
+            '@' => chars.peek().is_some_and(|next| next.is_alphanumeric()),
+            '#' => chars.peek().is_some_and(char::is_ascii_digit),
+            _ => false,
+        };
+        if acts {
+            out.push('\u{200b}');
+        }
+    }
+    // Addresses of issues and the old form of references close too.
+    out.replace("/issues/", "/issues\u{200b}/").replace("GH-", "GH\u{200b}-")
 }
 
 /// Whether two texts are the same for people: GitHub may change the ends of lines.
@@ -88,6 +109,16 @@ mod tests {
         let late = with(&second, "t", part(1, "I gave it back."));
         assert_eq!(parts(&late), [part(1, "I gave it back."), part(2, "Now I do.\n\nReally.")]);
         assert!(same(&with(&late, "t", part(2, "Now I do.\n\nReally.")), &late));
+    }
+
+    #[test]
+    fn no_text_calls_people_or_closes_issues() {
+        let text = "@all: fixes #12, closes o/r#3 and GH-4, a@b, 1 @ 2, # 5";
+        let defused = defused(text);
+        assert_eq!(defused.matches('\u{200b}').count(), 5, "{defused:?}");
+        assert_eq!(defused.replace('\u{200b}', ""), text);
+        let once = with("", "t", part(1, text));
+        assert_eq!(with(&once, "t", parts(&once).remove(0)), once, "and not again and again");
     }
 
     #[test]

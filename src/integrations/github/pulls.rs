@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::account::Account;
-use super::comment::same;
+use super::comment::{defused, same};
 use super::wire::{self, Method};
 use super::{GitHub, GitHubError, escaped};
 use crate::integrations::task::{NewPull, shortened};
@@ -60,7 +60,9 @@ impl GitHub {
     pub async fn open_pull(&self, new: &NewPull) -> Result<(u64, String), GitHubError> {
         let account = self.account().await?;
         let title: String = new.title.chars().take(MAX_TITLE).collect();
-        let body = shortened(&new.body, MAX_BODY);
+        // The first line is the node's own: it closes the issue. All else may be of the model.
+        let (first, rest) = new.body.split_once('\n').unwrap_or((&new.body, ""));
+        let body = shortened(&format!("{first}\n{}", defused(rest)), MAX_BODY);
         if let Some(found) = self.pull_of(&account, new).await? {
             return self.refresh(&account, found, &title, &body).await;
         }

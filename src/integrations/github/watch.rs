@@ -24,7 +24,7 @@ struct CheckRuns {
 #[derive(Debug, Deserialize)]
 struct CheckRun {
     #[serde(default)]
-    name: String,
+    name: Option<String>,
     #[serde(default)]
     status: String,
     #[serde(default)]
@@ -70,6 +70,9 @@ struct Review {
     body: Option<String>,
     #[serde(default)]
     author_association: String,
+    /// The commit that was reviewed.
+    #[serde(default)]
+    commit_id: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,7 +112,7 @@ impl GitHub {
         let (mut checks, mut reviews) = (Checks::None, Reviews::None);
         if state == PullState::Open {
             checks = self.checks(&account, &head, &mut feedback).await?;
-            reviews = self.reviews(&account, number, &mut feedback).await?;
+            reviews = self.reviews(&account, number, &head, &mut feedback).await?;
         }
         let feedback = shortened(feedback.trim(), MAX_FEEDBACK);
         Ok(PullRead { state, head, checks, reviews, feedback })
@@ -123,8 +126,8 @@ impl GitHub {
     ) -> Result<Checks, GitHubError> {
         let path = self.path(&format!("/commits/{head}/check-runs?filter=latest&per_page=100"));
         let runs: CheckRuns = match account.read(&path).await {
-            // A token may lack the right to read checks, or statuses: each is another permission.
-            Err(error) if error.is_refusal() => CheckRuns::default(),
+            // A fine-grained token cannot have the right to read checks; it may see the workflows.
+            Err(error) if error.is_refusal() => self.workflows(account, head).await?,
             runs => runs?,
         };
         let path = self.path(&format!("/commits/{head}/status?per_page=100"));
@@ -136,7 +139,11 @@ impl GitHub {
         for run in runs.check_runs.iter().take(1_000) {
             let state = run.state();
             if state == Checks::Failed {
-                say(feedback, &format!("Check {} failed", one_line(&run.name)), &run.words());
+                say(
+                    feedback,
+                    &format!("Check {} failed", one_line(run.name.as_deref().unwrap_or_default())),
+                    &run.words(),
+                );
             }
             found.push(state);
         }
@@ -155,16 +162,31 @@ impl GitHub {
         Ok(all(&found))
     }
 
+    /// The runs of workflows for a commit, which are most of its checks.
+    async fn workflows(&self, account: &Account, head: &str) -> Result<CheckRuns, GitHubError> {
+        #[derive(Deserialize)]
+        struct Runs {
+            #[serde(default)]
+            workflow_runs: Vec<CheckRun>,
+        }
+        let path = self.path(&format!("/actions/runs?head_sha={head}&per_page=100"));
+        match account.read::<Runs>(&path).await {
+            Err(error) if error.is_refusal() => Ok(CheckRuns::default()),
+            runs => Ok(CheckRuns { check_runs: runs?.workflow_runs }),
+        }
+    }
+
     async fn reviews(
         &self,
         account: &Account,
         number: u64,
+        head: &str,
         feedback: &mut String,
     ) -> Result<Reviews, GitHubError> {
         let me = account.me().await?;
         let path = self.path(&format!("/pulls/{number}/reviews?per_page=100"));
         let (all, _) = account.pages::<Review>(&path, MAX_PAGES).await?;
-        let last = last_words(&all, me);
+        let last = last_words(&all, me, head);
         let asking: Vec<&&Review> =
             last.values().filter(|review| review.state == "CHANGES_REQUESTED").collect();
         if asking.is_empty() {
@@ -234,10 +256,12 @@ fn counts(review: &Review, me: &Me) -> bool {
     !own && is_trusted(&review.author_association)
 }
 
-/// The last verdict of each reviewer; comments leave it as it is.
-fn last_words<'a>(reviews: &'a [Review], me: &Me) -> BTreeMap<&'a str, &'a Review> {
+/// The last verdict of each reviewer on a commit; comments leave it as it is. What was asked for of
+/// an earlier commit may be done by now: GitHub keeps showing it until there is another review.
+fn last_words<'a>(reviews: &'a [Review], me: &Me, head: &str) -> BTreeMap<&'a str, &'a Review> {
     let mut last = BTreeMap::new();
-    for review in reviews.iter().filter(|review| counts(review, me)) {
+    let of_head = |review: &&Review| review.commit_id.as_deref().is_none_or(|id| id == head);
+    for review in reviews.iter().filter(|review| counts(review, me)).filter(of_head) {
         let name = review.user.as_ref().map_or("", |user| user.login.as_str());
         match review.state.as_str() {
             "APPROVED" | "CHANGES_REQUESTED" => drop(last.insert(name, review)),
@@ -264,7 +288,7 @@ mod tests {
 
     fn run(status: &str, conclusion: Option<&str>) -> Checks {
         let (status, conclusion) = (status.to_owned(), conclusion.map(str::to_owned));
-        CheckRun { name: String::new(), status, conclusion, output: None }.state()
+        CheckRun { name: None, status, conclusion, output: None }.state()
     }
 
     #[test]
@@ -285,13 +309,19 @@ mod tests {
             state: state.to_owned(),
             body: None,
             author_association: association.to_owned(),
+            commit_id: Some("c2".to_owned()),
         }
     }
 
     #[test]
     fn the_last_verdict_of_people_who_may_write_counts() {
         let me = Me { login: "bot".to_owned(), app: false, scopes: None };
+        let old = Review {
+            commit_id: Some("c1".to_owned()),
+            ..review("c", "CHANGES_REQUESTED", "OWNER")
+        };
         let said = [
+            old,
             review("a", "CHANGES_REQUESTED", "MEMBER"),
             review("stranger", "CHANGES_REQUESTED", "NONE"),
             review("bot", "CHANGES_REQUESTED", "COLLABORATOR"),
@@ -300,7 +330,7 @@ mod tests {
             review("a", "COMMENTED", "MEMBER"),
             review("b", "DISMISSED", "OWNER"),
         ];
-        let last = last_words(&said, &me);
+        let last = last_words(&said, &me, "c2");
         assert_eq!(last.len(), 1);
         assert_eq!(last["a"].state, "APPROVED");
     }

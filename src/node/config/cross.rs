@@ -95,7 +95,7 @@ fn sandbox(checker: &mut Checker<'_>) {
 
 /// Refuses two repositories of one name, or of one remote: their tasks would be claimed twice.
 fn same_repository(checker: &mut Checker<'_>) {
-    for key in ["name", "url"] {
+    for key in ["name", "url", "github"] {
         for index in 0..checker.repositories.len() {
             let entry = &checker.repositories[index];
             let Some(Setting { value: Value::Text(text), origin }) = entry.values.get(key) else {
