@@ -3,6 +3,9 @@
 
 use std::collections::BTreeSet;
 
+pub use crate::kernel::agent::PullRead;
+pub use crate::kernel::event::kinds::{CheckState, PullState, ReviewState};
+
 /// The longest feedback of a pull request, in bytes.
 pub const MAX_FEEDBACK: usize = 16 << 10;
 
@@ -58,59 +61,6 @@ pub struct NewPull {
     pub body: String,
     /// Who opens it.
     pub author: String,
-}
-
-/// Whether a pull request is still to be decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PullState {
-    /// It is open.
-    Open,
-    /// It was merged.
-    Merged,
-    /// It was closed without a merge.
-    Closed,
-}
-
-/// What the checks of a pull request say, all together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Checks {
-    /// There are none.
-    None,
-    /// Some are not done, and none failed.
-    Pending,
-    /// All passed or were skipped.
-    Passed,
-    /// At least one failed.
-    Failed,
-}
-
-/// What the reviewers of a pull request say, the last word of each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reviews {
-    /// Nobody reviewed it.
-    None,
-    /// Only comments.
-    Commented,
-    /// Somebody approved it, and nobody asks for changes.
-    Approved,
-    /// Somebody asks for changes.
-    ChangesRequested,
-}
-
-/// A pull request as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PullRead {
-    /// Whether it is open.
-    pub state: PullState,
-    /// The commit at the head of its branch; empty if that is not known.
-    pub head: String,
-    /// What its checks say.
-    pub checks: Checks,
-    /// What its reviewers say.
-    pub reviews: Reviews,
-    /// Which checks failed and with what, and what reviewers ask for; at most [`MAX_FEEDBACK`]
-    /// bytes. Untrusted text.
-    pub feedback: String,
 }
 
 /// An issue that another one depends on.

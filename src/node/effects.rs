@@ -13,7 +13,7 @@ use super::workspace::{Workspace, told};
 use super::{mask, tasks};
 use crate::integrations::git::{Author, ClaimRef, GitError, Swap};
 use crate::integrations::sandbox::{Chunk, SandboxError, SandboxSpec};
-use crate::kernel::agent::{Effect, Input, Key, ModelRequest, Outcome, Push, RefRead};
+use crate::kernel::agent::{Effect, Input, Key, ModelRequest, Outcome, Push, RefRead, Target};
 use crate::kernel::event::kinds::{CommandStatus, Stream};
 use crate::kernel::event::{Claim, CommitId, EventId, SignedClaim, TaskId};
 use crate::kernel::log::Hash;
@@ -65,12 +65,42 @@ async fn perform(hands: &Arc<Hands>, effect: Effect) -> Vec<Input> {
             let outcome = tasks::open_pull(hands, key.task, branch, commit, title, body).await;
             (key, outcome)
         }
+        Effect::DropClaim { key, expected } => {
+            let outcome = drop_claim(hands, key.task, expected).await;
+            (key, outcome)
+        }
+        Effect::WatchPull { key, number } => {
+            let outcome = tasks::watch(hands, key.task, number).await;
+            (key, outcome)
+        }
+        Effect::Escalate { key, .. } => {
+            let outcome = Outcome::Failed("people is not configured".to_owned());
+            (key, outcome)
+        }
         Effect::Report { key, report } => {
-            let outcome = tasks::tell(hands, key.task, &report).await;
+            let outcome = match report.target {
+                Target::Board => tasks::tell(hands, key.task, &report).await,
+                other => Outcome::Failed(format!("{} is not configured", other.name())),
+            };
             (key, outcome)
         }
     };
     vec![Input::Outcome(key, outcome)]
+}
+
+async fn drop_claim(hands: &Hands, task: TaskId, expected: CommitId) -> Outcome {
+    let (repository, issue) = match place(hands, task) {
+        Ok(place) => place,
+        Err(error) => return Outcome::Failed(error),
+    };
+    let mirror = match repository.mirror().await {
+        Ok(mirror) => mirror,
+        Err(error) => return Outcome::Failed(error),
+    };
+    match mirror.drop_claim(issue, &expected).await {
+        Ok(()) => Outcome::Dropped { commit: expected },
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
 }
 
 /// The repository and the issue of a task.
@@ -167,7 +197,7 @@ async fn open_sandbox(
     match prepare(hands, repository, issue, epoch, base, &dir).await {
         Ok((workspace, sandbox, base)) => {
             hands.workspaces.put(key.task, workspace);
-            Outcome::Opened { sandbox, base }
+            Outcome::Opened { sandbox, base, settings: None }
         }
         Err(error) => {
             remove(&dir);

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::warn;
 
+use super::consent::{self, Consent};
 use super::effects::{place, ref_read};
+use super::evidence;
 use super::outside::Repository;
 use super::work::Hands;
-use super::{consent, evidence};
 use crate::integrations::github::{GitHub, GitHubError};
 use crate::integrations::local::{Board, BoardError};
 use crate::integrations::task::{Assignment, NewPull, Projection, PullRead};
@@ -98,8 +99,7 @@ impl Source {
     }
 
     /// What became of a pull request.
-    #[expect(dead_code, reason = "the kernel asks for it with the next merge")]
-    pub(super) async fn watch(&self, number: u64) -> Result<PullRead, SourceError> {
+    async fn watch(&self, number: u64) -> Result<PullRead, SourceError> {
         match self {
             Self::Local(board) => Ok(tokio::task::block_in_place(|| board.watch(number))?),
             Self::GitHub(github) => Ok(github.watch(number).await?),
@@ -137,16 +137,24 @@ async fn poll_issues(
     found: &Repository,
 ) -> Result<Vec<Input>, String> {
     let mirror = found.mirror().await?;
-    let consent = consent::ask(mirror).await.map_err(|error| error.to_string())?;
-    if !consent.allowed {
-        return Err(format!("it lets no agents work ({}): {}", consent.source, consent.reason));
+    let Consent { allowed, source, reason } =
+        consent::ask(mirror).await.map_err(|error| error.to_string())?;
+    if !allowed {
+        warn!(repository, source, reason, "the repository lets no agents work in it");
+    }
+    let name = || repository.to_owned();
+    let source = source.to_owned();
+    let mut inputs = vec![Input::Consent { repository: name(), allowed, source, reason }];
+    if !allowed {
+        // Nothing of its issues is read.
+        inputs.push(Input::PollFailed { repository: name() });
+        return Ok(inputs);
     }
     // Refs come first, so that no issue is taken to be free before its ref was seen.
-    let mut inputs = Vec::new();
     match mirror.read_claims().await {
         Ok(refs) => {
             let refs = refs.into_iter().map(|read| ref_read(hands, read)).collect();
-            inputs.push(Input::Claims { repository: repository.to_owned(), refs });
+            inputs.push(Input::Claims { repository: name(), refs });
         }
         Err(error) => warn!(repository, %error, "the claims could not be read"),
     }
@@ -158,7 +166,7 @@ async fn poll_issues(
         Ok(read) => read,
         Err(error) => {
             warn!(repository, %error, "the issues could not be read");
-            inputs.push(Input::PollFailed { repository: repository.to_owned() });
+            inputs.push(Input::PollFailed { repository: name() });
             return Ok(inputs);
         }
     };
@@ -177,7 +185,7 @@ async fn poll_issues(
     issues.extend(gone.iter().filter_map(|number| {
         hands.engine.read(|state| state.task(repository, *number).map(closed))
     }));
-    inputs.push(Input::Issues { repository: repository.to_owned(), issues });
+    inputs.push(Input::Issues { repository: name(), issues });
     Ok(inputs)
 }
 
@@ -207,6 +215,17 @@ pub(super) async fn open_pull(
     }
 }
 
+pub(super) async fn watch(hands: &Hands, task: TaskId, number: u64) -> Outcome {
+    let (repository, _) = match place(hands, task) {
+        Ok(place) => place,
+        Err(error) => return Outcome::Failed(error),
+    };
+    match repository.source.watch(number).await {
+        Ok(read) => Outcome::PullSeen(read),
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
 /// Labels, assignee and words for each status and epoch. Doing it twice changes nothing.
 pub(super) async fn tell(hands: &Arc<Hands>, task: TaskId, report: &Report) -> Outcome {
     let (repository, issue) = match place(hands, task) {
@@ -216,7 +235,8 @@ pub(super) async fn tell(hands: &Arc<Hands>, task: TaskId, report: &Report) -> O
     let (add, remove): (&[&str], &[&str]) = match report.status {
         "claimed" => (&["in-progress"], &["needs-help", "in-review"]),
         "published" => (&["in-review"], &["in-progress", "needs-help"]),
-        "escalated" => (&["needs-help"], &["in-progress"]),
+        "escalated" => (&["needs-help"], &["in-progress", "in-review"]),
+        "merged" | "closed" => (&[], &["in-progress", "in-review", "needs-help"]),
         _ => (&[], &["in-progress"]),
     };
     let texts = |labels: &[&str]| labels.iter().map(|label| (*label).to_owned()).collect();

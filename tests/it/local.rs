@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use bzzz::integrations::local::{
     Assignment, Board, BoardError, MAX_FILE_BYTES, MAX_FILES, NewIssue, NewPull, Projection, State,
 };
-use bzzz::integrations::task::{Checks, PullState, Reviews};
+use bzzz::integrations::task::{CheckState, PullState, ReviewState};
 
 fn board() -> (tempfile::TempDir, Board) {
     let dir = tempfile::tempdir().unwrap();
@@ -177,10 +177,10 @@ fn a_branch_has_one_pull_request() {
     assert_eq!((pulls[1].branch.as_str(), pulls[1].issue), ("bzzz/2-b", 1));
     assert_eq!(pulls[1].body, "Resolves #1.");
     let (merged, open) = (board.watch(1).unwrap(), board.watch(2).unwrap());
-    assert_eq!((merged.state, merged.head.as_str()), (PullState::Merged, "cccc"));
+    assert_eq!((merged.state, merged.head), (PullState::Merged, None));
     assert_eq!(
         (open.state, open.checks, open.reviews),
-        (PullState::Open, Checks::None, Reviews::None)
+        (PullState::Open, CheckState::None, ReviewState::None)
     );
     assert!(matches!(board.watch(3), Err(BoardError::NoPull { number: 3, .. })));
 }

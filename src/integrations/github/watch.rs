@@ -7,7 +7,10 @@ use serde::Deserialize;
 use super::account::{Account, Me};
 use super::pulls::Pull;
 use super::{GitHub, GitHubError, Named, is_trusted};
-use crate::integrations::task::{Checks, MAX_FEEDBACK, PullRead, PullState, Reviews, shortened};
+use crate::integrations::task::{
+    CheckState, MAX_FEEDBACK, PullRead, PullState, ReviewState, shortened,
+};
+use crate::kernel::event::CommitId;
 
 /// The most pages of checks, reviews and comments that are read.
 const MAX_PAGES: usize = 5;
@@ -101,21 +104,18 @@ impl GitHub {
             (false, "closed") => PullState::Closed,
             (false, _) => PullState::Open,
         };
-        let head = pull.head.sha;
-        let plain = (40..=64).contains(&head.len()) && head.bytes().all(|b| b.is_ascii_hexdigit());
-        if !plain {
-            let request = format!("GET {}", self.path(&format!("/pulls/{number}")));
-            let reason = "its head is no commit".to_owned();
-            return Err(GitHubError::Malformed { request, reason });
-        }
+        let head: CommitId = pull.head.sha.parse().map_err(|_| GitHubError::Malformed {
+            request: format!("GET {}", self.path(&format!("/pulls/{number}"))),
+            reason: "its head is no commit".to_owned(),
+        })?;
         let mut feedback = String::new();
-        let (mut checks, mut reviews) = (Checks::None, Reviews::None);
+        let (mut checks, mut reviews) = (CheckState::None, ReviewState::None);
         if state == PullState::Open {
-            checks = self.checks(&account, &head, &mut feedback).await?;
-            reviews = self.reviews(&account, number, &head, &mut feedback).await?;
+            checks = self.checks(&account, head.as_str(), &mut feedback).await?;
+            reviews = self.reviews(&account, number, head.as_str(), &mut feedback).await?;
         }
         let feedback = shortened(feedback.trim(), MAX_FEEDBACK);
-        Ok(PullRead { state, head, checks, reviews, feedback })
+        Ok(PullRead { state, head: Some(head), checks, reviews, feedback })
     }
 
     async fn checks(
@@ -123,7 +123,7 @@ impl GitHub {
         account: &Account,
         head: &str,
         feedback: &mut String,
-    ) -> Result<Checks, GitHubError> {
+    ) -> Result<CheckState, GitHubError> {
         let path = self.path(&format!("/commits/{head}/check-runs?filter=latest&per_page=100"));
         let runs: CheckRuns = match account.read(&path).await {
             // A fine-grained token cannot have the right to read checks; it may see the workflows.
@@ -138,7 +138,7 @@ impl GitHub {
         let mut found = Vec::new();
         for run in runs.check_runs.iter().take(1_000) {
             let state = run.state();
-            if state == Checks::Failed {
+            if state == CheckState::Failed {
                 say(
                     feedback,
                     &format!("Check {} failed", one_line(run.name.as_deref().unwrap_or_default())),
@@ -149,11 +149,11 @@ impl GitHub {
         }
         for status in combined.statuses.iter().take(1_000) {
             let state = match status.state.as_str() {
-                "success" => Checks::Passed,
-                "pending" => Checks::Pending,
-                _ => Checks::Failed,
+                "success" => CheckState::Passed,
+                "pending" => CheckState::Pending,
+                _ => CheckState::Failed,
             };
-            if state == Checks::Failed {
+            if state == CheckState::Failed {
                 let words = status.description.as_deref().unwrap_or_default();
                 say(feedback, &format!("Status {} failed", one_line(&status.context)), words);
             }
@@ -182,7 +182,7 @@ impl GitHub {
         number: u64,
         head: &str,
         feedback: &mut String,
-    ) -> Result<Reviews, GitHubError> {
+    ) -> Result<ReviewState, GitHubError> {
         let me = account.me().await?;
         let path = self.path(&format!("/pulls/{number}/reviews?per_page=100"));
         let (all, _) = account.pages::<Review>(&path, MAX_PAGES).await?;
@@ -193,9 +193,9 @@ impl GitHub {
             let approved = last.values().any(|review| review.state == "APPROVED");
             let trusted = all.iter().any(|review| counts(review, me));
             return Ok(match (approved, trusted) {
-                (true, _) => Reviews::Approved,
-                (false, true) => Reviews::Commented,
-                (false, false) => Reviews::None,
+                (true, _) => ReviewState::Approved,
+                (false, true) => ReviewState::Commented,
+                (false, false) => ReviewState::None,
             });
         }
         let path = self.path(&format!("/pulls/{number}/comments?per_page=100"));
@@ -211,17 +211,17 @@ impl GitHub {
                 say(feedback, &place, comment.body.as_deref().unwrap_or_default());
             }
         }
-        Ok(Reviews::ChangesRequested)
+        Ok(ReviewState::ChangesRequested)
     }
 }
 
 impl CheckRun {
-    fn state(&self) -> Checks {
+    fn state(&self) -> CheckState {
         match (self.status.as_str(), self.conclusion.as_deref()) {
-            ("completed", Some("success" | "neutral" | "skipped")) => Checks::Passed,
-            ("completed", Some("stale")) => Checks::None,
-            ("completed", _) => Checks::Failed,
-            _ => Checks::Pending,
+            ("completed", Some("success" | "neutral" | "skipped")) => CheckState::Passed,
+            ("completed", Some("stale")) => CheckState::None,
+            ("completed", _) => CheckState::Failed,
+            _ => CheckState::Pending,
         }
     }
 
@@ -240,13 +240,13 @@ impl CheckRun {
 }
 
 /// All checks together.
-fn all(found: &[Checks]) -> Checks {
+fn all(found: &[CheckState]) -> CheckState {
     let any = |wanted| found.contains(&wanted);
-    match (any(Checks::Failed), any(Checks::Pending), any(Checks::Passed)) {
-        (true, ..) => Checks::Failed,
-        (false, true, _) => Checks::Pending,
-        (false, false, true) => Checks::Passed,
-        (false, false, false) => Checks::None,
+    match (any(CheckState::Failed), any(CheckState::Pending), any(CheckState::Passed)) {
+        (true, ..) => CheckState::Failed,
+        (false, true, _) => CheckState::Pending,
+        (false, false, true) => CheckState::Passed,
+        (false, false, false) => CheckState::None,
     }
 }
 
@@ -286,7 +286,7 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn run(status: &str, conclusion: Option<&str>) -> Checks {
+    fn run(status: &str, conclusion: Option<&str>) -> CheckState {
         let (status, conclusion) = (status.to_owned(), conclusion.map(str::to_owned));
         CheckRun { name: None, status, conclusion, output: None }.state()
     }
@@ -295,11 +295,11 @@ mod tests {
     fn one_failure_outweighs_everything() {
         let good = run("completed", Some("success"));
         let open = run("in_progress", None);
-        assert_eq!(all(&[]), Checks::None);
-        assert_eq!(all(&[good, run("completed", Some("skipped"))]), Checks::Passed);
-        assert_eq!(all(&[good, open]), Checks::Pending);
-        assert_eq!(all(&[good, open, run("completed", Some("timed_out"))]), Checks::Failed);
-        assert_eq!(all(&[run("completed", None)]), Checks::Failed);
+        assert_eq!(all(&[]), CheckState::None);
+        assert_eq!(all(&[good, run("completed", Some("skipped"))]), CheckState::Passed);
+        assert_eq!(all(&[good, open]), CheckState::Pending);
+        assert_eq!(all(&[good, open, run("completed", Some("timed_out"))]), CheckState::Failed);
+        assert_eq!(all(&[run("completed", None)]), CheckState::Failed);
     }
 
     fn review(login: &str, state: &str, association: &str) -> Review {

@@ -10,7 +10,8 @@ use super::{
     Assignment, BoardError, Comment, Issue, MAX_DEPENDENCIES, MAX_LABELS, MAX_TEXT_BYTES, NewIssue,
     NewPull, Projection, Pull, PullState, State,
 };
-use crate::integrations::task::{Checks, PullRead, Reviews, references};
+use crate::integrations::task::{CheckState, PullRead, ReviewState, references};
+use crate::kernel::event::CommitId;
 
 const ISSUES: &str = "issues";
 const PULLS: &str = "pulls";
@@ -241,8 +242,8 @@ impl Board {
         let mut listed = numbered(&self.root.join(PULLS))?;
         let missing = || BoardError::NoPull { path: self.root.clone(), number };
         let pull = read_pull(&listed.files.remove(&number).ok_or_else(missing)?, number)?;
-        let (head, feedback) = (pull.commit, String::new());
-        let (checks, reviews) = (Checks::None, Reviews::None);
+        let head = pull.commit.parse::<CommitId>().ok();
+        let (checks, reviews, feedback) = (CheckState::None, ReviewState::None, String::new());
         Ok(PullRead { state: pull.state, head, checks, reviews, feedback })
     }
 

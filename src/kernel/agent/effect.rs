@@ -1,6 +1,6 @@
-//! The closed sets of what an agent asks for, and of what comes back.
+//! The closed set of what an agent asks for. What comes back is in `input.rs`.
 
-use crate::kernel::event::kinds::{CommandStatus, Purpose, Stream};
+use crate::kernel::event::kinds::Purpose;
 use crate::kernel::event::{Claim, CommitId, Draft, EventId, TaskId};
 use crate::kernel::log::Hash;
 
@@ -32,8 +32,35 @@ pub enum What {
     Publish,
     /// The pull request.
     Pull,
-    /// A report of this status.
-    Report(&'static str),
+    /// A report of this status to this target.
+    Report(Target, &'static str),
+    /// A question to people outside of the swarm, and how often it was raised.
+    Escalation(u32),
+    /// A look at the pull request.
+    Watch,
+}
+
+/// Who is told how a task goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// The board where the issue is: labels, assignee, comment.
+    Board,
+    /// Hive.
+    Hive,
+    /// Whoever answers questions through N8N.
+    People,
+}
+
+impl Target {
+    /// The target's name in events.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Board => "board",
+            Self::Hive => "hive",
+            Self::People => "people",
+        }
+    }
 }
 
 /// Something that the agent wants done. Effects other than `Append` and `Poll` carry their [`Key`],
@@ -124,7 +151,28 @@ pub enum Effect {
         /// The text.
         body: String,
     },
-    /// Tell the board.
+    /// Read the pull request: whether it is open, its checks and its reviews.
+    WatchPull {
+        /// Names the effect.
+        key: Key,
+        /// Its number.
+        number: u64,
+    },
+    /// Delete the claim ref, by compare-and-swap.
+    DropClaim {
+        /// Names the effect.
+        key: Key,
+        /// The commit that the ref must hold.
+        expected: CommitId,
+    },
+    /// Ask people outside of the swarm.
+    Escalate {
+        /// Names the effect.
+        key: Key,
+        /// The question.
+        call: EscalationCall,
+    },
+    /// Tell a board or Hive.
     Report {
         /// Names the effect.
         key: Key,
@@ -133,15 +181,43 @@ pub enum Effect {
     },
 }
 
-/// What a board is told. Telling it twice changes nothing.
+/// What a board or Hive is told. Telling it twice changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// `claimed`, `published`, `escalated` or `released`.
+    /// Who is told.
+    pub target: Target,
+    /// To a board: `claimed`, `published`, `escalated`, `released`, `merged` or `closed`. To Hive:
+    /// `claimed`, `in_progress`, `completed`, `failed` or `escalated`.
     pub status: &'static str,
+    /// The same for the same report, however often it is sent.
+    pub id: Hash,
     /// The epoch, so that a comment of one epoch is edited, not repeated.
     pub epoch: u64,
     /// For people.
     pub text: String,
+}
+
+/// A question to people outside of the swarm. It is the same for the same event and level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EscalationCall {
+    /// The event that asks.
+    pub id: EventId,
+    /// How often it was raised again.
+    pub level: u32,
+    /// The repository's name.
+    pub repository: String,
+    /// The issue's number.
+    pub issue: u64,
+    /// The issue's title.
+    pub title: String,
+    /// The epoch of the owner's claim.
+    pub epoch: u64,
+    /// Why the owner cannot go on.
+    pub reason: String,
+    /// What it asks.
+    pub question: String,
+    /// Where people find the pull request, if there is one.
+    pub pull: Option<String>,
 }
 
 /// Who speaks in a message to the model.
@@ -181,155 +257,4 @@ pub struct ModelRequest {
     pub schema: serde_json::Value,
     /// The most tokens of the answer.
     pub max_tokens: u32,
-}
-
-/// An issue as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IssueRead {
-    /// Its number.
-    pub number: u64,
-    /// Its title.
-    pub title: String,
-    /// Its text.
-    pub body: String,
-    /// Its labels.
-    pub labels: Vec<String>,
-    /// Issues that must be published first.
-    pub depends_on: Vec<u64>,
-    /// Whether it is open.
-    pub open: bool,
-}
-
-/// A claim ref as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefRead {
-    /// The issue's number.
-    pub issue: u64,
-    /// The commit that the ref holds.
-    pub commit: CommitId,
-    /// The claim in it, if it is a valid one of this swarm.
-    pub claim: Option<Claim>,
-}
-
-/// What came of a push of a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Push {
-    /// The ref holds our claim.
-    Won(CommitId),
-    /// The ref holds something else.
-    Lost(Option<RefRead>),
-    /// Nobody knows, or the remote refused; the ref is as before or ours.
-    Failed(String),
-}
-
-/// What came of an effect.
-#[expect(clippy::large_enum_variant, reason = "one at a time is handed over, none is stored")]
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// Of [`Effect::PushClaim`] and [`Effect::Publish`]; the claim that was pushed comes back.
-    Pushed(Push, Claim),
-    /// Of [`Effect::AskModel`].
-    Answered {
-        /// The question.
-        ask: EventId,
-        /// The model's name.
-        model: String,
-        /// The answer.
-        text: String,
-        /// Tokens read.
-        tokens_in: Option<u64>,
-        /// Tokens written.
-        tokens_out: Option<u64>,
-    },
-    /// Of [`Effect::AskModel`].
-    NoAnswer {
-        /// The question.
-        ask: EventId,
-        /// Why.
-        error: String,
-    },
-    /// Of [`Effect::OpenSandbox`].
-    Opened {
-        /// Which kind, and its image.
-        sandbox: String,
-        /// The commit whose files it holds.
-        base: CommitId,
-    },
-    /// Of [`Effect::Run`].
-    Ended {
-        /// The command's event.
-        command: EventId,
-        /// How.
-        status: CommandStatus,
-        /// How long it ran, in milliseconds.
-        duration_ms: u64,
-        /// The bytes that it wrote.
-        output_total: u64,
-        /// The bytes of these that were passed on.
-        output_kept: u64,
-        /// The hash of all of them.
-        output_hash: Hash,
-    },
-    /// Of [`Effect::Commit`].
-    Committed {
-        /// The commit.
-        commit: CommitId,
-        /// Files, lines added, lines removed.
-        changed: (u32, u32, u32),
-    },
-    /// Of [`Effect::Commit`]: nothing was changed, or what was changed cannot be published.
-    Unpublishable(String),
-    /// Of [`Effect::OpenPull`].
-    PullOpened {
-        /// Its number.
-        number: u64,
-        /// Where people find it.
-        place: String,
-    },
-    /// Of [`Effect::CloseSandbox`] and [`Effect::Report`].
-    Done,
-    /// Of any effect: it failed and may be tried again.
-    Failed(String),
-}
-
-/// What the agent is told.
-#[expect(clippy::large_enum_variant, reason = "one at a time is handed over, none is stored")]
-#[derive(Clone, Debug, PartialEq)]
-pub enum Input {
-    /// Time went on, or the state changed.
-    Tick,
-    /// The issues of a repository were read.
-    Issues {
-        /// The repository's name.
-        repository: String,
-        /// The issues.
-        issues: Vec<IssueRead>,
-    },
-    /// The claim refs of a repository were read, all of them.
-    Claims {
-        /// The repository's name.
-        repository: String,
-        /// The refs.
-        refs: Vec<RefRead>,
-    },
-    /// A repository could not be read.
-    PollFailed {
-        /// The repository's name.
-        repository: String,
-    },
-    /// A running command wrote something.
-    Output {
-        /// The task.
-        task: TaskId,
-        /// The command's event.
-        command: EventId,
-        /// Where it wrote.
-        stream: Stream,
-        /// When, in milliseconds since its start.
-        at_ms: u64,
-        /// What.
-        bytes: Vec<u8>,
-    },
-    /// Something came of an effect.
-    Outcome(Key, Outcome),
 }

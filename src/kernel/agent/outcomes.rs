@@ -1,17 +1,16 @@
 //! What came of effects becomes events.
 
-use super::effect::{Input, IssueRead, Key, Outcome, Push, RefRead, What};
+use super::effect::{Key, Target, What};
+use super::input::{Input, Outcome, Push, RefRead, Settings};
+use super::reads::seen;
 use super::{Agent, Now};
 use crate::kernel::event::kinds::{
-    ClaimFailed, ClaimLost, ClaimMoved, ClaimSeen, ClaimWon, CommandFinished, CommandOutput,
-    ModelAnswered, ModelFailed, PublishIntended, PublishRefused, Published, PullRequestOpened,
-    Reported, SandboxClosed, SandboxFailed, SandboxOpened, TaskSeen, cut,
+    ClaimDropped, ClaimFailed, ClaimLost, ClaimMoved, ClaimWon, CommandFinished, CommandOutput,
+    ContextDropped, ModelAnswered, ModelFailed, PublishIntended, PublishRefused, Published,
+    PullRequestOpened, Reported, SandboxClosed, SandboxFailed, SandboxOpened, SettingsRead, cut,
 };
-use crate::kernel::event::{Claim, ClaimStatus, Draft, EventId, TaskId};
+use crate::kernel::event::{Claim, Draft, EventId, TaskId};
 use crate::kernel::fold::{Epoch, SwarmState};
-
-/// The longest text of an issue that is kept, in bytes.
-const MAX_ISSUE_TEXT: usize = 32 * 1024;
 
 /// The longest answer of a model that is kept, in bytes.
 const MAX_ANSWER: usize = 48 * 1024;
@@ -33,6 +32,9 @@ impl Agent {
                 self.local.polls.insert(repository, (now.mono_ms, false));
                 Vec::new()
             }
+            Input::Consent { .. } | Input::Ready { .. } | Input::Denied { .. } => {
+                self.was_read(state, input)
+            }
             Input::Output { task, command, stream, at_ms, bytes } => {
                 let Some(epoch) = self.own_epoch(state, task) else {
                     return Vec::new();
@@ -48,57 +50,9 @@ impl Agent {
     }
 
     /// The epoch of a task that this node won last.
-    fn own_epoch<'a>(&self, state: &'a SwarmState, task: TaskId) -> Option<&'a Epoch> {
+    pub(super) fn own_epoch<'a>(&self, state: &'a SwarmState, task: TaskId) -> Option<&'a Epoch> {
         let epochs = state.tasks.get(&task)?.epochs.values();
         epochs.rev().find(|epoch| epoch.winner.as_ref().is_some_and(|win| win.author == self.me))
-    }
-
-    fn refs_read(
-        &mut self,
-        state: &SwarmState,
-        repository: String,
-        refs: Vec<RefRead>,
-        now: Now,
-    ) -> Vec<Draft> {
-        let mut drafts = Vec::new();
-        let ids = |task: &crate::kernel::fold::Task| task.repository == repository;
-        let held: Vec<TaskId> = refs.iter().map(|r| TaskId::of(&repository, r.issue)).collect();
-        let known = state.tasks.values().filter(|task| ids(task)).map(|task| task.id);
-        for gone in known.filter(|id| !held.contains(id)).collect::<Vec<_>>() {
-            self.local.watch(gone, None, now.mono_ms);
-        }
-        for (read, id) in refs.into_iter().zip(held) {
-            drafts.extend(self.ref_read(state, id, read, now));
-        }
-        self.local.read.insert(repository);
-        drafts
-    }
-
-    /// A ref was read: somebody's claim is remembered as seen once, and a claim that this node
-    /// had and has no more is given up.
-    fn ref_read(
-        &mut self,
-        state: &SwarmState,
-        task: TaskId,
-        read: RefRead,
-        now: Now,
-    ) -> Option<Draft> {
-        self.local.watch(task, Some(read.clone()), now.mono_ms);
-        let claim = read.claim.filter(|claim| claim.author != self.me)?;
-        let known = state.tasks.get(&task)?;
-        if let Some(epoch) = self.own_epoch(state, task)
-            && epoch.is_active()
-            && claim.epoch >= epoch.number
-        {
-            let holder = Some((claim.author, claim.epoch));
-            let (epoch, commit) = (epoch.number, Some(read.commit));
-            return Some(Draft::about(task, ClaimLost { epoch, commit, holder }));
-        }
-        let epoch = known.epochs.get(&claim.epoch)?;
-        let told = epoch.seen.get(&claim.author).is_some_and(|by| by.contains(&self.me));
-        let Claim { author: holder, epoch, status, .. } = claim;
-        (!told)
-            .then(|| Draft::about(task, ClaimSeen { holder, epoch, commit: read.commit, status }))
     }
 
     fn outcome(&mut self, state: &SwarmState, key: &Key, outcome: Outcome, now: Now) -> Vec<Draft> {
@@ -114,6 +68,14 @@ impl Agent {
             }
             Outcome::Pushed(push, claim) => {
                 self.claim_outcome(state, task, push, &claim, failures, now)
+            }
+            Outcome::PullSeen(read) => self.pull_seen(state, task, read, now).into_iter().collect(),
+            Outcome::Dropped { commit } => {
+                self.local.watch(task, None, now.mono_ms);
+                let Some(own) = self.own_epoch(state, task) else {
+                    return Vec::new();
+                };
+                vec![Draft::about(task, ClaimDropped { epoch: own.number, commit })]
             }
             outcome => self.work_outcome(state, key, outcome),
         }
@@ -134,9 +96,12 @@ impl Agent {
         };
         let epoch = own.number;
         let draft = match (outcome, &key.what) {
-            (Outcome::Opened { sandbox, base }, _) => {
+            (Outcome::Opened { sandbox, base, settings }, _) => {
                 let process = self.process;
-                Draft::about(task, SandboxOpened { epoch, process, sandbox, base })
+                let opened = SandboxOpened { epoch, process, sandbox, base };
+                let settings = settings.map(|settings| settings_read(epoch, settings));
+                let settings = settings.map(|settings| Draft::about(task, settings));
+                return [Draft::about(task, opened)].into_iter().chain(settings).collect();
             }
             (Outcome::Failed(error), What::Open) => {
                 Draft::about(task, SandboxFailed { epoch, error: cut(&error, MAX_REASON) })
@@ -188,17 +153,27 @@ impl Agent {
                 let (model, text) = (cut(&model, 256), cut(&text, MAX_ANSWER));
                 let answered =
                     ModelAnswered { ask, epoch, purpose, model, text, tokens_in, tokens_out };
-                vec![Draft::about(task, answered).because([ask])]
+                let answered = Draft::about(task, answered).because([ask]);
+                [answered].into_iter().chain(self.left_out(task, epoch, ask)).collect()
             }
             Outcome::NoAnswer { ask, error } => {
                 let Some((epoch, purpose)) = asked(ask) else {
                     return Vec::new();
                 };
                 let error = cut(&error, MAX_REASON);
-                vec![Draft::about(task, ModelFailed { ask, epoch, purpose, error }).because([ask])]
+                let failed = ModelFailed { ask, epoch, purpose, error };
+                let failed = Draft::about(task, failed).because([ask]);
+                [failed].into_iter().chain(self.left_out(task, epoch, ask)).collect()
             }
             _ => Vec::new(),
         }
+    }
+
+    /// What was left out of a question that is over.
+    fn left_out(&mut self, task: TaskId, epoch: u64, ask: EventId) -> Option<Draft> {
+        let (messages, bytes) = self.local.dropped.remove(&ask)?;
+        let dropped = ContextDropped { epoch, ask, messages, bytes };
+        Some(Draft::about(task, dropped).because([ask]))
     }
 
     /// A push of the claim ref alone: to win it, to renew it, or to end with it.
@@ -315,8 +290,12 @@ fn end_outcome(
         (Outcome::PullOpened { number, place }, _) => {
             vec![Draft::about(task, PullRequestOpened { epoch, number, place })]
         }
-        (Outcome::Done, What::Report(status)) => {
-            let (target, status) = ("board".to_owned(), (*status).to_owned());
+        (Outcome::Done, What::Report(target, status)) => {
+            let (target, status) = (target.name().to_owned(), (*status).to_owned());
+            vec![Draft::about(task, Reported { epoch, target, status })]
+        }
+        (Outcome::Done, What::Escalation(level)) => {
+            let (target, status) = (Target::People.name().to_owned(), format!("asked-{level}"));
             vec![Draft::about(task, Reported { epoch, target, status })]
         }
         _ => Vec::new(),
@@ -353,23 +332,16 @@ fn lost(epoch: u64, current: Option<RefRead>) -> ClaimLost {
     ClaimLost { epoch, commit: current.map(|read| read.commit), holder }
 }
 
-/// What is to be said of an issue, if it reads otherwise than before.
-fn seen(state: &SwarmState, repository: &str, issue: IssueRead) -> Option<Draft> {
-    let seen = TaskSeen {
-        repository: repository.to_owned(),
-        issue: issue.number,
-        title: cut(&issue.title, 512),
-        body: cut(&issue.body, MAX_ISSUE_TEXT),
-        labels: issue.labels.iter().take(32).map(|label| cut(label, 128)).collect(),
-        depends_on: issue.depends_on.into_iter().take(32).collect(),
-        open: issue.open,
+/// As much of a repository's settings as an event holds.
+fn settings_read(epoch: u64, settings: Settings) -> SettingsRead {
+    let texts = |texts: Vec<String>, max: usize| {
+        texts.into_iter().take(32).map(|text| cut(&text, max)).collect()
     };
-    let id = TaskId::of(repository, seen.issue);
-    let known = state.tasks.get(&id).is_some_and(|task| task.reads_as(&seen));
-    (!known).then(|| Draft::about(id, seen))
-}
-
-/// Whether a claim in the ref keeps others away for good.
-pub(super) fn is_settled(status: ClaimStatus) -> bool {
-    matches!(status, ClaimStatus::Published | ClaimStatus::Escalated)
+    SettingsRead {
+        epoch,
+        source: cut(&settings.source, 256),
+        setup: texts(settings.setup, 1024),
+        limits: cut(&settings.limits, 1024),
+        denied: texts(settings.denied, 512),
+    }
 }

@@ -10,7 +10,7 @@ mod secrets;
 use secrets::Own;
 pub(super) use secrets::Secrets;
 
-use crate::kernel::agent::{Input, IssueRead, Outcome, Push};
+use crate::kernel::agent::{Input, IssueRead, Outcome, PullRead, Push};
 use crate::kernel::event::kinds::CommandStatus;
 
 /// The longest block of a private key, in bytes. Of a longer one, what follows stays.
@@ -204,6 +204,9 @@ impl Masker {
                 });
                 Input::Issues { repository, issues: issues.collect() }
             }
+            Input::Consent { repository, allowed, source, reason } => {
+                Input::Consent { repository, allowed, source, reason: self.text(reason) }
+            }
             Input::Outcome(key, outcome) => Input::Outcome(key, self.outcome(outcome)),
             other => other,
         }
@@ -240,6 +243,9 @@ impl Masker {
                     output_kept,
                     output_hash,
                 }
+            }
+            Outcome::PullSeen(read) => {
+                Outcome::PullSeen(PullRead { feedback: self.text(read.feedback), ..read })
             }
             Outcome::Unpublishable(why) => Outcome::Unpublishable(self.text(why)),
             Outcome::Failed(why) => Outcome::Failed(self.text(why)),
