@@ -86,8 +86,8 @@ impl Agent {
     }
 
     fn up(&mut self) {
-        let log = fs::File::options().create(true).append(true);
-        let log = log.open(self.home.with_extension("log")).unwrap();
+        let log = self.home.with_extension("log");
+        let log = fs::File::options().create(true).append(true).open(log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_bzzz"));
         command.arg("--home").arg(&self.home).arg("up").env("CI", "");
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
