@@ -68,6 +68,7 @@ impl Agent {
             "net.mdns=false".to_owned(),
             "net.own_log_seconds=2".to_owned(),
             "agent.poll_seconds=1".to_owned(),
+            "agent.watch_seconds=1".to_owned(),
             "agent.plan_window_seconds=1".to_owned(),
             "agent.lease_seconds=10".to_owned(),
             "agent.max_tasks=2".to_owned(),
@@ -121,7 +122,7 @@ fn script(dir: &Path, issues: u64) {
     let lists = (1..=issues).map(|n| {
         let plan = json!({ "summary": format!("Write done/{n}.txt"), "steps": ["Write it"],
             "files": [format!("done/{n}.txt")], "tests": [], "risks": [] });
-        let command = format!("mkdir -p done && echo {n} >done/{n}.txt && sleep 0.5");
+        let command = format!("mkdir -p done && date +%s%N >>done/{n}.txt && sleep 0.5");
         let step =
             json!({ "reasoning": "It is missing.", "action": "command", "command": command });
         let done = json!({ "reasoning": "It is there.", "action": "done", "summary": "Written." });
@@ -316,4 +317,54 @@ fn github_repository_that_refuses_is_left_alone() {
     }
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(hub.asked("GET", "/issues"), before, "no issue is read");
+}
+
+#[test]
+fn github_pull_request_is_watched_until_it_is_merged() {
+    let hub = Hub::start();
+    files(&hub, None);
+    script(hub.dir.path(), 1);
+    let issue = hub.issue("Write 1", "It is missing.", &["bzzz-task"]);
+    let (mut agent, _) = Agent::init(&hub, 0, &["--swarm-name", "test"], None, free_port());
+    agent.up();
+    let wait = |agent: &mut Agent, what: &str, ready: &dyn Fn(&Agent) -> bool| {
+        let begun = Instant::now();
+        while !ready(agent) {
+            assert!(!agent.is_dead(), "{what}: {}", agent.log());
+            assert!(begun.elapsed() < Duration::from_secs(120), "{what}: {}", agent.log());
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    };
+    wait(&mut agent, "a pull request", &|_| all_told(&hub, &[issue]));
+    let pull = hub.pulls()[0].clone();
+    let head = pull["head"]["sha"].clone();
+    // A check fails: the work goes on with the same claim, and the same pull request.
+    let run = json!({ "name": "tests", "head_sha": head, "status": "completed",
+        "conclusion": "failure", "output": { "title": "1 fails", "summary": "expected two lines" } });
+    hub.owner("POST", "/check-runs", Some(&run));
+    wait(&mut agent, "another commit", &|_| hub.pulls()[0]["head"]["sha"] != head);
+    agent.kill();
+    agent.up();
+    wait(&mut agent, "the word of it", &|_| all_told(&hub, &[issue]));
+    assert_eq!(hub.pulls().len(), 1);
+    assert_eq!(hub.comments(issue).len(), 1);
+
+    let number = pull["number"].as_u64().unwrap();
+    hub.owner("PUT", &format!("/pulls/{number}/merge"), Some(&json!({})));
+    let bare = hub.dir.path().join("repos").join(format!("{DEMO}.git"));
+    let claims = || {
+        let args = ["for-each-ref", "refs/bzzz/claims"];
+        let output = Command::new("git").args(args).current_dir(&bare).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(!claims().is_empty());
+    wait(&mut agent, "the end of the claim", &|_| claims().is_empty());
+    wait(&mut agent, "the end of the task", &|agent| agent.log().contains("merged"));
+    assert!(hub.comments(issue)[0].contains("was merged"), "{:?}", hub.comments(issue));
+    let issue = hub.owner("GET", &format!("/issues/{issue}"), None);
+    assert_eq!(issue["state"], "closed");
+    let labels: Vec<_> =
+        issue["labels"].as_array().unwrap().iter().map(|l| l["name"].clone()).collect();
+    assert_eq!(labels, ["bzzz-task"]);
+    verify(&agent, hub.dir.path());
 }
