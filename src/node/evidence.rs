@@ -33,8 +33,8 @@ pub(super) fn of_publication(engine: &Engine, task: TaskId) -> Result<String, En
     let inclusion = prove_inclusion(&tree, index, head.length)?;
     let Some(signed) = engine.signed_event(&me, index)? else { return Ok(String::new()) };
     let mut text = format!(
-        "\n## Evidence\n\nLog `{me}` of swarm `{}`: event `{}` at index {index}, under the head of {} \
-         events with root `{}`.\n",
+        "\n## Evidence\n\nLog `{me}` of swarm `{}`: event `{}` at index {index}, under the head of \
+         {} events with root `{}`.\n",
         engine.swarm(),
         event.id,
         head.length,

@@ -340,7 +340,7 @@ fn github_pull_request_is_watched_until_it_is_merged() {
     let head = pull["head"]["sha"].clone();
     // A check fails: the work goes on with the same claim, and the same pull request.
     let run = json!({ "name": "tests", "head_sha": head, "status": "completed",
-        "conclusion": "failure", "output": { "title": "1 fails", "summary": "expected two lines" } });
+        "conclusion": "failure", "output": { "title": "1 fails", "summary": "two lines" } });
     hub.owner("POST", "/check-runs", Some(&run));
     wait(&mut agent, "another commit", &|_| hub.pulls()[0]["head"]["sha"] != head);
     agent.kill();
