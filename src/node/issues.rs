@@ -20,8 +20,8 @@ pub struct NewIssue {
 /// Writes an issue on the board of a repository. Gives its number.
 ///
 /// # Errors
-/// [`OutsideError::Board`]; [`OutsideError::NoBoard`]; [`OutsideError::Unknown`] if the configuration
-/// names no such repository.
+/// [`OutsideError::Board`]; [`OutsideError::NoBoard`]; [`OutsideError::Unknown`] if the
+/// configuration names no such repository.
 pub fn add_issue(config: &Config, repository: &str, issue: NewIssue) -> Result<u64, OutsideError> {
     let entry = config.repositories.iter().find(|entry| entry.name == repository);
     let entry = entry.ok_or_else(|| OutsideError::Unknown(repository.to_owned()))?;
