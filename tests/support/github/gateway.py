@@ -330,6 +330,8 @@ def main():
     for name in a.repos:
         sync.pull(*name.split("/"))
 
+    opening = threading.Lock()
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -385,6 +387,13 @@ def main():
             return self.send(404, {"message": "no such control"})
 
         def rest(self):
+            # GitHub decides on a second pull request of a branch and opens the first one in one step.
+            if self.command == "POST" and self.path.endswith("/pulls"):
+                with opening:
+                    return self.forward()
+            return self.forward()
+
+        def forward(self):
             started, data = time.time(), self.body()
             target = self.path[len("/api/v3"):] if self.path.startswith("/api/v3/") else self.path
             path, token = urlsplit(target).path, token_of(self.headers)
