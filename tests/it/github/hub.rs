@@ -159,9 +159,10 @@ impl Hub {
         call(self.port, method, &format!("/_harness/{path}"), None, body).1
     }
 
-    /// The next `times` requests that fit are answered as the fault says.
+    /// The next `times` requests that fit are answered as the fault says, but for the owner's.
     pub(crate) fn fault(&self, method: &str, path: &str, times: u32, fault: &Value) {
-        let mut body = json!({ "method": method, "path": path, "times": times });
+        let mut body =
+            json!({ "method": method, "path": path, "times": times, "spare": "octo-owner" });
         body.as_object_mut().unwrap().extend(fault.as_object().unwrap().clone());
         self.control("POST", "faults", Some(&body));
     }

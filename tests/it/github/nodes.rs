@@ -122,7 +122,7 @@ fn script(dir: &Path, issues: u64) {
     let lists = (1..=issues).map(|n| {
         let plan = json!({ "summary": format!("Write done/{n}.txt"), "steps": ["Write it"],
             "files": [format!("done/{n}.txt")], "tests": [], "risks": [] });
-        let command = format!("mkdir -p done && date +%s%N >>done/{n}.txt && sleep 0.5");
+        let command = format!("mkdir -p done && date +%s%N >>done/{n}.txt && sleep 1.5");
         let step =
             json!({ "reasoning": "It is missing.", "action": "command", "command": command });
         let done = json!({ "reasoning": "It is there.", "action": "done", "summary": "Written." });
@@ -257,7 +257,7 @@ fn github_two_nodes_share_ten_issues_and_are_killed_again_and_again() {
         agent.up();
     }
     let (begun, mut kills) = (Instant::now(), 0_u64);
-    let mut next = Duration::from_secs(6);
+    let mut next = Duration::from_secs(2);
     while !all_told(&hub, &issues) {
         for agent in &mut agents {
             assert!(!agent.is_dead(), "{}: {}", agent.name, agent.log());
@@ -271,7 +271,7 @@ fn github_two_nodes_share_ten_issues_and_are_killed_again_and_again() {
             std::thread::sleep(Duration::from_millis(300));
             agent.up();
             kills += 1;
-            next = begun.elapsed() + Duration::from_millis(3_000 + kills * 731 % 2_500);
+            next = begun.elapsed() + Duration::from_millis(1_600 + kills * 731 % 1_500);
         }
         std::thread::sleep(Duration::from_millis(400));
     }
