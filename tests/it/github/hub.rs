@@ -161,8 +161,7 @@ impl Hub {
 
     /// The next `times` requests that fit are answered as the fault says, but for the owner's.
     pub(crate) fn fault(&self, method: &str, path: &str, times: u32, fault: &Value) {
-        let mut body =
-            json!({ "method": method, "path": path, "times": times, "spare": "octo-owner" });
+        let mut body = json!({ "method": method, "path": path, "times": times });
         body.as_object_mut().unwrap().extend(fault.as_object().unwrap().clone());
         self.control("POST", "faults", Some(&body));
     }
