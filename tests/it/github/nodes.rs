@@ -153,7 +153,8 @@ fn all_told(hub: &Hub, issues: &[u64]) -> bool {
             let found = hub.owner("GET", &format!("/issues/{issue}/labels"), None);
             let names: Vec<_> =
                 found.as_array().unwrap().iter().map(|label| label["name"].clone()).collect();
-            names.contains(&json!("in-review")) && !names.contains(&json!("in-progress"))
+            let said = hub.comments(*issue).iter().any(|text| text.contains("Pull request"));
+            said && names.contains(&json!("in-review")) && !names.contains(&json!("in-progress"))
         })
 }
 
