@@ -12,6 +12,9 @@ use zeroize::Zeroizing;
 
 use super::hub::{AGENTS, DEMO, Hub};
 
+/// Whether an error is the one that a fault leads to.
+type IsIt = fn(&GitHubError) -> bool;
+
 fn access(hub: &Hub, token: &str) -> Access {
     let token = Zeroizing::new(token.to_owned());
     Access::token(&hub.api(), token, Arc::new(|_| {})).unwrap()
@@ -164,7 +167,7 @@ async fn github_has_one_pull_request_for_a_branch_after_every_sort_of_failure() 
     let github = agent(&hub, 0);
     let commit = branch(&hub, "bzzz/issue-1");
     let new = pull("bzzz/issue-1", &commit, "Closes #1.");
-    let faults: [(Value, fn(&GitHubError) -> bool); 5] = [
+    let faults: [(Value, IsIt); 5] = [
         (json!({ "status": 500 }), |e| matches!(e, GitHubError::Server { code: 500, .. })),
         (json!({ "drop": true }), |e| matches!(e, GitHubError::Interrupted { .. })),
         (json!({ "status": 502, "after": true }), |e| matches!(e, GitHubError::Server { .. })),
@@ -303,7 +306,7 @@ async fn github_answers_that_are_none_have_names() {
     let github = agent(&hub, 0);
     let raw = |head: &str, body: &str| json!({ "raw": format!("HTTP/1.1 {head}\r\n\r\n{body}") });
     let kind = "Content-Type: application/json";
-    let cases: [(Value, fn(&GitHubError) -> bool); 9] = [
+    let cases: [(Value, IsIt); 9] = [
         (raw(&format!("200 OK\r\n{kind}"), "[{"), |e| matches!(e, GitHubError::Malformed { .. })),
         (raw(&format!("200 OK\r\n{kind}"), "{}"), |e| matches!(e, GitHubError::Malformed { .. })),
         (raw(&format!("200 OK\r\n{kind}\r\nContent-Length: 99"), "[]"), |e| {

@@ -21,7 +21,6 @@ pub(crate) const DEMO: &str = "octo-owner/demo";
 pub(crate) struct Hub {
     pub(crate) dir: TempDir,
     pub(crate) port: u16,
-    emulator: u16,
     /// The App's private key.
     pub(crate) key: String,
     children: Vec<Child>,
@@ -63,7 +62,7 @@ impl Hub {
         let key = Command::new(&node).args(["-e", make]).output().unwrap();
         let key = String::from_utf8(key.stdout).unwrap();
         let (port, emulator) = (free_port(), free_port());
-        let mut hub = Self { dir, port, emulator, key, children: Vec::new() };
+        let mut hub = Self { dir, port, key, children: Vec::new() };
         fs::write(hub.path("seed.yaml"), hub.seed()).unwrap();
         let tokens: serde_json::Map<String, Value> =
             AGENTS.iter().map(|(name, token)| ((*token).to_owned(), json!(name))).collect();
