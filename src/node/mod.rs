@@ -29,3 +29,4 @@ pub use key::KeyError;
 pub use outside::{OutsideError, doctor};
 pub use run::{Node, NodeError, StatusSource};
 pub use status::{LogStatus, NodeStatus, PeerStatus};
+pub use work::Crash;
