@@ -6,7 +6,9 @@
 
 pub mod clock;
 pub mod config;
+mod consent;
 mod effects;
+mod evidence;
 pub mod home;
 mod issues;
 pub mod key;
@@ -17,6 +19,7 @@ mod rotate;
 mod run;
 mod status;
 mod stores;
+mod tasks;
 mod witness;
 mod work;
 mod workspace;

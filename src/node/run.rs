@@ -245,7 +245,7 @@ fn agent_config(config: &Config, outside: &Outside) -> AgentConfig {
     let context = usize::try_from(config.reasoner.context_bytes).unwrap_or(usize::MAX);
     let repositories = config.repositories.iter().map(|entry| {
         let shown = outside.repositories.get(&entry.name);
-        let shown = shown.map_or_else(String::new, |found| found.mirror.remote_shown());
+        let shown = shown.map_or_else(String::new, |found| found.remote_shown());
         (entry.name.clone(), (shown, entry.branch.clone()))
     });
     AgentConfig {

@@ -88,8 +88,9 @@ impl Worker {
     ) -> Self {
         let (sender, inputs) = mpsc::channel(QUEUE);
         let workspaces = Workspaces::default();
-        let seed = Zeroizing::new(hex::encode(*engine.key().seed()).into_bytes());
-        let masker = Masker::new(outside.secrets.iter().cloned().chain([seed]));
+        let seed = Zeroizing::new(hex::encode(*engine.key().seed()));
+        outside.secrets.keep(seed.as_bytes());
+        let masker = Masker::new(outside.secrets.clone());
         let hands = Hands { engine, outside, workspaces, home, masker, name, inputs: sender };
         Self { hands: Arc::new(hands), agent, inputs, effects: JoinSet::new(), crash }
     }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bzzz::integrations::git::{
-    Author, GitError, Limits, MAX_FILE_BYTES, Mirror, Remote, Secret, Swap,
+    Author, GitError, Limits, MAX_FILE_BYTES, Mirror, Remote, Swap, Token,
 };
 use bzzz::kernel::event::CommitId;
 
@@ -268,7 +268,7 @@ fn encoded(text: &str) -> String {
 }
 
 pub(crate) fn web(port: u16, token: &str) -> Remote {
-    let token = Some(Secret::new(token.to_owned()));
+    let token = Some(Token::new(token.to_owned()));
     Remote { url: format!("http://127.0.0.1:{port}/remote.git"), token, branch: "main".to_owned() }
 }
 

@@ -19,6 +19,7 @@ mod erase;
 mod fold_laws;
 mod forks;
 mod git;
+mod github;
 mod keys;
 mod local;
 mod log_laws;

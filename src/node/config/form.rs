@@ -228,6 +228,7 @@ impl Form {
             Form::Peer => "a multiaddr with a host and a port, over TCP or QUIC",
             Form::Http => "an http or https address",
             Form::Remote => "a path or an address of a git repository",
+            Form::OwnerName => "a repository on GitHub, OWNER/NAME",
             Form::LogFilter => "a level or a filter",
         }
     }
@@ -269,6 +270,12 @@ impl Form {
             Form::Peer => address(text, true, wrong()),
             Form::Http => http(text, wrong()),
             Form::Remote => remote(text, base),
+            Form::OwnerName => match text.split_once('/') {
+                Some((owner, name)) if is_word(owner, 100, "-") && is_word(name, 100, "._-") => {
+                    keep(true)
+                }
+                _ => Err(wrong().hint("write for example \"octo-org/sample\"")),
+            },
             Form::LogFilter => log_filter(text, wrong()),
         }
     }

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use libp2p::Multiaddr;
 
 use super::table::{
-    Form, Key, Section, Typed, Value, Values, choice, flag, integer, list, optional, required, text,
+    Form, Key, Section, Typed, Value, Values, choice, flag, integer, list, optional,
+    optional_integer, required, text,
 };
 
 /// Makes an enum of the words that a key takes. The first one is the default.
@@ -329,9 +330,24 @@ section! {
         url: String = required(Form::Remote, "/srv/git/sample.git");
         /// The branch that work starts from and is proposed to.
         branch: String = text(Form::Branch, "main");
-        /// The directory of the task board, whose files are the issues.
-        board: PathBuf = required(Form::Path, "/srv/boards/sample");
-        /// The file that holds the token for the remote. The token itself never stands here.
+        /// The directory of the task board, whose files are the issues. Either this or `github`
+        /// has to be set.
+        board: Option<PathBuf> = optional(Form::Path, "/srv/boards/sample");
+        /// The repository on GitHub whose issues are the tasks (docs/github.md).
+        github: Option<String> = optional(Form::OwnerName, "octo-org/sample");
+        /// The address of GitHub's API: https://api.github.com if none is set, and
+        /// https://HOST/api/v3 for an Enterprise Server.
+        github_url: Option<String> = optional(Form::Http, "https://github.example.org/api/v3");
+        /// Whether pull requests begin as drafts.
+        github_draft: bool = flag(false);
+        /// The number of the GitHub App that this node enters as, instead of a token.
+        github_app: Option<u64> = optional_integer(1, 1_000_000_000_000, "123456");
+        /// The file that holds the App's private key in PEM. The key itself never stands here.
+        github_key_file: Option<PathBuf> = optional(Form::SecretPath, "app.pem");
+        /// The number of the App's installation. It is looked up if none is set.
+        github_installation: Option<u64> = optional_integer(1, 1_000_000_000_000, "7890123");
+        /// The file that holds the token for the remote, and for GitHub. The token itself never
+        /// stands here.
         token_file: Option<PathBuf> = optional(Form::SecretPath, "sample.token");
     }
 }

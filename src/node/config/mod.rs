@@ -184,6 +184,26 @@ impl Config {
     }
 }
 
+impl Repository {
+    /// A repository of this name and remote, its branch `main`, nothing else set. Its issues have
+    /// to come from somewhere.
+    pub fn at(name: &str, url: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            branch: "main".to_owned(),
+            board: None,
+            github: None,
+            github_url: None,
+            github_draft: false,
+            github_app: None,
+            github_key_file: None,
+            github_installation: None,
+            token_file: None,
+        }
+    }
+}
+
 impl Store {
     /// The text of the configuration file at `path` with this store in it. A directory in the home
     /// is named from there.
