@@ -7,13 +7,11 @@
 mod dialect;
 mod http;
 
-use std::fmt;
 use std::time::Duration;
-
-use zeroize::Zeroizing;
 
 use super::scripted::Scripted;
 
+pub use super::http::Secret;
 pub use crate::kernel::agent::{Message, ModelRequest, Role};
 pub use crate::kernel::event::kinds::Purpose;
 pub use dialect::{Ollama, OpenAi};
@@ -129,24 +127,6 @@ impl ReasonerError {
             | ReasonerError::NoModel { .. }
             | ReasonerError::Script { .. } => false,
         }
-    }
-}
-
-/// A key that shows itself to nobody: not in logs, not in errors, not in memory after its end.
-#[derive(Clone)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// Takes a key over.
-    #[must_use]
-    pub fn new(key: String) -> Secret {
-        Secret(Zeroizing::new(key))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
     }
 }
 
