@@ -13,6 +13,7 @@ use super::work::Hands;
 use super::workspace::{Workspace, told};
 use crate::integrations::git::{Author, ClaimRef, GitError, Swap};
 use crate::integrations::local::{Assignment, BoardError, NewPull, Projection};
+use crate::integrations::ollama::ReasonerError;
 use crate::integrations::sandbox::{Chunk, SandboxError, SandboxSpec};
 use crate::kernel::agent::{
     Effect, Input, IssueRead, Key, ModelRequest, Outcome, Push, RefRead, Report,
@@ -43,7 +44,10 @@ async fn perform(hands: &Arc<Hands>, effect: Effect) -> Vec<Input> {
             let outcome = push_claim(hands, &key, claim, expected).await;
             (key, outcome)
         }
-        Effect::AskModel { key, ask, request } => (key, ask_model(hands, ask, &request).await),
+        Effect::AskModel { key, ask, request } => {
+            let outcome = ask_model(hands, key.task, ask, &request).await;
+            (key, outcome)
+        }
         Effect::OpenSandbox { key, epoch, base } => {
             let outcome = open_sandbox(hands, &key, epoch, base).await;
             (key, outcome)
@@ -171,12 +175,20 @@ fn claim_message(hands: &Hands, claim: &Claim) -> String {
     )
 }
 
-async fn ask_model(hands: &Hands, ask: EventId, request: &ModelRequest) -> Outcome {
+async fn ask_model(hands: &Hands, task: TaskId, ask: EventId, request: &ModelRequest) -> Outcome {
     let Some(reasoner) = &hands.outside.reasoner else {
         let error = "no reasoner is configured".to_owned();
         return Outcome::NoAnswer { ask, error };
     };
-    match reasoner.ask(request).await {
+    let model = hands.outside.services.models.choose(&hands.engine, task, reasoner).await;
+    let answered = match reasoner.ask_model(model.as_deref(), request).await {
+        Err(error @ ReasonerError::NoModel { .. }) if model.is_some() => {
+            warn!(%error, "the configured model is asked instead");
+            reasoner.ask(request).await
+        }
+        answered => answered,
+    };
+    match answered {
         Ok(answer) => Outcome::Answered {
             ask,
             model: answer.model,

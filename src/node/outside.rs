@@ -9,8 +9,11 @@ use zeroize::Zeroizing;
 use super::clock::{self, NoRandomness};
 use super::config::{self, Config, ReasonerKind, SandboxKind};
 use super::home::Home;
+use super::models::Models;
+use super::services::{self, Services};
 use crate::integrations::docker::{DockerSandbox, DockerSettings};
 use crate::integrations::git::{GitError, Mirror, Remote, Secret};
+use crate::integrations::http::HttpError;
 use crate::integrations::local::{Board, BoardError};
 use crate::integrations::ollama::{
     ModelServer, Ollama, OpenAi, Patience, Reasoner, ReasonerError, Secret as ModelKey,
@@ -61,6 +64,9 @@ pub enum OutsideError {
     /// The sandbox.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// A service that speaks HTTP.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The machine has no randomness.
     #[error(transparent)]
     Random(#[from] NoRandomness),
@@ -76,6 +82,8 @@ pub(super) struct Repository {
 pub(super) struct Outside {
     pub(super) repositories: BTreeMap<String, Repository>,
     pub(super) reasoner: Option<Reasoner>,
+    /// Hive, and the webhooks.
+    pub(super) services: Services,
     pub(super) sandbox: Sandbox,
     pub(super) limits: Limits,
     /// Which sandbox, for the log.
@@ -99,10 +107,13 @@ impl Outside {
         };
         let tokens = config.repositories.iter().filter_map(|entry| entry.token_file.as_deref());
         let mut secrets = Vec::new();
-        for path in tokens.chain(config.reasoner.key_file.as_deref()) {
+        for path in
+            tokens.chain(config.reasoner.key_file.as_deref()).chain(services::secret_files(config))
+        {
             secrets.push(Zeroizing::new(secret(path)?.into_bytes()));
         }
-        Ok(Self { repositories, reasoner, sandbox, limits, kind, secrets })
+        let services = Services::open(config)?;
+        Ok(Self { repositories, reasoner, services, sandbox, limits, kind, secrets })
     }
 }
 
@@ -163,10 +174,19 @@ fn sandbox(home: &Home, settings: &config::Sandbox) -> (Sandbox, Limits) {
     (sandbox, limits)
 }
 
-fn secret(path: &Path) -> Result<String, OutsideError> {
+/// Reads a file with a secret of one line, which others may not read.
+pub(super) fn secret(path: &Path) -> Result<String, OutsideError> {
     use std::io::Read;
+    use std::os::unix::fs::PermissionsExt;
     let failed = |reason: String| OutsideError::Secret { path: path.to_owned(), reason };
     let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
+    let about = file.metadata().map_err(|error| failed(error.to_string()))?;
+    let mode = about.permissions().mode() & 0o777;
+    // Those of the file's group may read it: service managers hand secrets over so.
+    if !about.is_file() || mode & 0o027 != 0 {
+        let reason = format!("it has mode {mode:o}, so that others may read it; run `chmod 600`");
+        return Err(failed(reason));
+    }
     let mut text = String::new();
     file.take(MAX_TOKEN).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
     let text = text.trim();
@@ -194,10 +214,14 @@ pub async fn doctor(home: &Home, config: &Config) -> Vec<(String, Result<String,
     if !config.repositories.is_empty() {
         let found = match reasoner(config) {
             Err(error) => Err(error.to_string()),
-            Ok(reasoner) => reasoner.check().await.map_err(|error| error.to_string()),
+            Ok(reasoner) => {
+                let models = Models::new(&config.reasoner, None);
+                reasoner.check(&models.named()).await.map_err(|error| error.to_string())
+            }
         };
         findings.push(("reasoner".to_owned(), found));
     }
+    findings.extend(services::doctor(config).await);
     let skew = clock::wall_ms();
     let found = if skew < 1_700_000_000_000 {
         Err("the machine's clock stands before 2023; set it".to_owned())

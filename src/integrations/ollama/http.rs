@@ -84,6 +84,18 @@ impl Http {
         lines.document().await
     }
 
+    /// Asks for a small document.
+    pub(super) async fn ask(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<serde_json::Value, ReasonerError> {
+        let deadline = Instant::now() + LIST_TIME.min(self.server.patience.total);
+        let url = self.url(path)?;
+        let request = self.client.post(url.clone()).json(body);
+        self.send(request, url, LIST_TIME, deadline).await?.document().await
+    }
+
     fn url(&self, path: &str) -> Result<Url, ReasonerError> {
         let joined = self.base.join(path);
         joined.map_err(|error| ReasonerError::Settings(format!("the address with {path}: {error}")))

@@ -85,6 +85,8 @@ pub(super) enum Form {
     Http,
     /// A git remote without credentials.
     Remote,
+    /// A label, `=` and the name of a model.
+    Rule,
     /// A filter of the log, as `tracing` reads it.
     LogFilter,
 }

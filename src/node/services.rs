@@ -1,0 +1,99 @@
+//! The services beside git, board, model and sandbox: Hive, and the webhooks of N8N.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::clock;
+use super::config::Config;
+use super::models::Models;
+use super::outside::{OutsideError, secret};
+use super::registry::Registry;
+use crate::integrations::hive::{Hive, HiveSettings};
+use crate::integrations::http::{Ambient, Backoff, Secret};
+use crate::integrations::n8n::{N8n, Selector, Webhook};
+
+/// The clock and the numbers of this program.
+const AMBIENT: Ambient = Ambient {
+    mono_ms: || clock::now().mono_ms,
+    random: || clock::random().map_or(0, u64::from_le_bytes),
+};
+
+/// What is told what, and asked for what.
+pub(super) struct Services {
+    /// Which repositories are worked on, and what becomes of their tasks.
+    pub(super) hive: Option<Registry>,
+    /// Who is told when a task needs people.
+    pub(super) n8n: Option<N8n>,
+    /// Where people's answers come back to, if that is configured.
+    pub(super) callback: Option<String>,
+    /// Which model a task is put to.
+    pub(super) models: Models,
+}
+
+impl Services {
+    pub(super) fn open(config: &Config) -> Result<Self, OutsideError> {
+        let hive = match &config.hive.url {
+            None => None,
+            Some(url) => {
+                let key = config.hive.key_file.as_deref().map(secret).transpose()?;
+                let settings = HiveSettings {
+                    url: url.clone(),
+                    key: key.map(Secret::new),
+                    patience: Duration::from_secs(config.hive.timeout_seconds),
+                    backoff: Backoff::default(),
+                };
+                Some(Registry::new(Hive::new(settings, AMBIENT)?, config))
+            }
+        };
+        let webhook = |url: &String, seconds, backoff| -> Result<Webhook, OutsideError> {
+            let key = config.n8n.secret_file.as_deref().map(secret).transpose()?;
+            let patience = Duration::from_secs(seconds);
+            Ok(Webhook { url: url.clone(), secret: key.map(Secret::new), patience, backoff })
+        };
+        let n8n = match &config.n8n.webhook_url {
+            None => None,
+            Some(url) => {
+                let webhook = webhook(url, config.n8n.timeout_seconds, Backoff::default())?;
+                Some(N8n::new(webhook, AMBIENT)?)
+            }
+        };
+        let selector = match &config.reasoner.select_url {
+            None => None,
+            Some(url) => {
+                // The model waits for it: it is asked once.
+                let once = Backoff { attempts: 1, ..Backoff::default() };
+                let webhook = webhook(url, config.reasoner.select_seconds, once)?;
+                Some(Selector::new(webhook, AMBIENT)?)
+            }
+        };
+        let models = Models::new(&config.reasoner, selector);
+        Ok(Self { hive, n8n, callback: config.n8n.callback_url.clone(), models })
+    }
+}
+
+/// The files with secrets of these services.
+pub(super) fn secret_files(config: &Config) -> impl Iterator<Item = &Path> {
+    let files = [&config.hive.key_file, &config.n8n.secret_file, &config.n8n.callback_key_file];
+    files.into_iter().filter_map(|file| file.as_deref())
+}
+
+/// Whether the services that the configuration names answer.
+pub(super) async fn doctor(config: &Config) -> Vec<(String, Result<String, String>)> {
+    let mut findings = Vec::new();
+    let services = match Services::open(config) {
+        Ok(services) => services,
+        Err(error) => return vec![("services".to_owned(), Err(error.to_string()))],
+    };
+    if let Some(registry) = &services.hive {
+        findings.push(("hive".to_owned(), registry.doctor().await));
+    }
+    if let Some(n8n) = &services.n8n {
+        // A call would alert people.
+        let told = match &services.callback {
+            Some(url) => format!("answers come back to {url}"),
+            None => "n8n.callback_url is not set: requests do not tell where to answer".to_owned(),
+        };
+        findings.push(("n8n".to_owned(), Ok(format!("{} is told of questions; {told}", n8n.at()))));
+    }
+    findings
+}
