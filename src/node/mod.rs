@@ -28,4 +28,5 @@ pub use issues::{NewIssue, add_issue};
 pub use key::KeyError;
 pub use outside::{OutsideError, doctor};
 pub use run::{Node, NodeError, StatusSource};
+pub use services::PeoplesKeys;
 pub use status::{LogStatus, NodeStatus, PeerStatus};

@@ -4,16 +4,18 @@
 //! whatever Hive says of it. Its last word counts while it doesn't answer.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
 use super::config::{Config, Unlisted};
+use super::work::Hands;
 use crate::integrations::hive::{
     Claimed, Hive, Listing, MAX_SUMMARY, Project, Results, StatusUpdate, place,
 };
 use crate::integrations::http::short;
+use crate::kernel::agent::Input;
 
 /// How many entries of a listing that cannot be read are named in the log.
 const MAX_NAMED: usize = 5;
@@ -37,6 +39,28 @@ pub(super) struct Word {
     pub(super) ready: bool,
     /// Why not, for people.
     pub(super) reason: String,
+}
+
+/// Looks at Hive once in a while, for as long as the node works, and hands on which repositories are
+/// ready. No task is claimed before the first answer or failure.
+pub(super) async fn watch(hands: Arc<Hands>) {
+    let Some(registry) = &hands.outside.services.hive else { return };
+    let mut last = BTreeMap::new();
+    registry.say(&hands, &mut last, |_| word(true, false, "Hive was not asked yet")).await;
+    loop {
+        let words = registry.look().await;
+        let unknown = || word(true, true, "Hive does not answer, and has not said anything yet");
+        let of = |name: &String| {
+            let known = words.as_ref().and_then(|words| words.get(name).cloned());
+            known.unwrap_or_else(unknown)
+        };
+        registry.say(&hands, &mut last, of).await;
+        tokio::time::sleep(registry.poll).await;
+    }
+}
+
+fn word(enabled: bool, ready: bool, reason: &str) -> Word {
+    Word { enabled, ready, reason: reason.to_owned() }
 }
 
 /// A report on a task.
@@ -64,6 +88,27 @@ impl Registry {
             poll: Duration::from_secs(config.hive.poll_seconds),
             places: places.collect(),
             projects: Mutex::default(),
+        }
+    }
+
+    /// Hands on what is new.
+    async fn say(
+        &self,
+        hands: &Hands,
+        last: &mut BTreeMap<String, Word>,
+        of: impl Fn(&String) -> Word,
+    ) {
+        for repository in self.places.keys() {
+            let word = of(repository);
+            if last.get(repository) == Some(&word) {
+                continue;
+            }
+            let (ready, reason) = (word.enabled && word.ready, &word.reason);
+            info!(repository, ready, reason, "Hive");
+            last.insert(repository.clone(), word);
+            let input = Input::Ready { repository: repository.clone(), ready };
+            // The loop takes nothing more when the node stops.
+            let _ = hands.inputs.send(input).await;
         }
     }
 

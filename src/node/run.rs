@@ -10,6 +10,7 @@ use super::clock::{self, NoRandomness};
 use super::config::Config;
 use super::home::{Home, HomeError, Role};
 use super::outside::{Outside, OutsideError};
+use super::mask::Masker;
 use super::replicate::{Lags, Replicator};
 use super::status::{LogStatus, NodeStatus, PeerStatus};
 use super::witness;
@@ -50,6 +51,7 @@ pub struct Node {
     works: bool,
     lags: Lags,
     listening: Arc<Mutex<Vec<String>>>,
+    masker: Masker,
     stop: watch::Sender<bool>,
     loops: Vec<JoinHandle<Result<(), EngineError>>>,
 }
@@ -110,6 +112,7 @@ impl Node {
             config.net.own_log_seconds.saturating_mul(1000),
         );
         let worker = Worker::new(Arc::clone(&engine), outside, home, name.clone(), agent);
+        let masker = worker.masker();
         let loops = vec![
             tokio::spawn(replicator.run(events, for_sync, stop.subscribe())),
             tokio::spawn(worker.run(for_work, stop.subscribe())),
@@ -119,13 +122,21 @@ impl Node {
                 stop.subscribe(),
             )),
         ];
-        Ok(Self { engine, net, name, works: config.agent.work, lags, listening, stop, loops })
+        let works = config.agent.work;
+        Ok(Self { engine, net, name, works, lags, listening, masker, stop, loops })
     }
 
     /// The engine.
     #[must_use]
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// Takes secrets out of a text of people before it becomes an event.
+    #[must_use]
+    pub fn mask(&self) -> Box<dyn Fn(String) -> String + Send + Sync> {
+        let masker = self.masker.clone();
+        Box::new(move |text| masker.text(text))
     }
 
     /// What the page and the command line are told. It may be asked at any time, also by several.

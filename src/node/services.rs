@@ -1,7 +1,9 @@
 //! The services beside git, board, model and sandbox: Hive, and the webhooks of N8N.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use zeroize::Zeroizing;
 
 use super::clock;
 use super::config::Config;
@@ -68,6 +70,28 @@ impl Services {
         };
         let models = Models::new(&config.reasoner, selector);
         Ok(Self { hive, n8n, callback: config.n8n.callback_url.clone(), models })
+    }
+}
+
+/// What an answer of people has to show, and what is done with it before it becomes an event.
+pub struct PeoplesKeys {
+    /// The key of callbacks.
+    pub key: Option<Zeroizing<String>>,
+    /// The secret of signatures.
+    pub secret: Option<Zeroizing<String>>,
+}
+
+impl PeoplesKeys {
+    /// Those that the configuration names.
+    ///
+    /// # Errors
+    /// [`OutsideError::Secret`].
+    pub fn read(config: &Config) -> Result<Self, OutsideError> {
+        let read = |file: &Option<PathBuf>| -> Result<_, OutsideError> {
+            Ok(file.as_deref().map(secret).transpose()?.map(Zeroizing::new))
+        };
+        let (key, secret) = (read(&config.n8n.callback_key_file)?, read(&config.n8n.secret_file)?);
+        Ok(Self { key, secret })
     }
 }
 

@@ -17,6 +17,7 @@ mod erase;
 mod fold_laws;
 mod forks;
 mod git;
+mod http;
 mod local;
 mod log_laws;
 mod net;
