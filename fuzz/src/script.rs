@@ -254,6 +254,12 @@ impl EventSource for World {
         found.cloned().ok_or_else(|| FoldError("no such event".to_owned()))
     }
 
+    fn event_at(&self, author: &AuthorId, seq: u64) -> Result<Option<Event>, FoldError> {
+        let mut events = self.events.iter().map(|(event, ..)| event);
+        let at = |event: &&Event| event.author == *author && event.header.seq == seq;
+        Ok(events.find(at).cloned())
+    }
+
     fn aggregates_of(&self, of: &AuthorId, _: u64) -> Result<BTreeSet<Aggregate>, FoldError> {
         Ok(self.log(*of).filter_map(|(event, ..)| Aggregate::of(event)).collect())
     }

@@ -16,7 +16,7 @@ use crate::integrations::local::{Assignment, BoardError, NewPull, Projection};
 use crate::integrations::ollama::ReasonerError;
 use crate::integrations::sandbox::{Chunk, SandboxError, SandboxSpec};
 use crate::kernel::agent::{
-    Effect, Input, IssueRead, Key, ModelRequest, Outcome, Push, RefRead, Report,
+    Effect, Input, IssueRead, Key, ModelRequest, Outcome, Push, RefRead, Report, Target,
 };
 use crate::kernel::event::kinds::{CommandStatus, Stream};
 use crate::kernel::event::{Claim, CommitId, EventId, SignedClaim, TaskId};
@@ -72,12 +72,38 @@ async fn perform(hands: &Arc<Hands>, effect: Effect) -> Vec<Input> {
             let outcome = open_pull(hands, key.task, branch, commit, title, body);
             (key, outcome)
         }
+        Effect::DropClaim { key, expected } => {
+            let outcome = drop_claim(hands, key.task, expected).await;
+            (key, outcome)
+        }
+        Effect::WatchPull { key, .. } => {
+            let outcome = Outcome::Failed("no pull request can be watched here".to_owned());
+            (key, outcome)
+        }
+        Effect::Escalate { key, .. } => {
+            let outcome = Outcome::Failed("people is not configured".to_owned());
+            (key, outcome)
+        }
         Effect::Report { key, report } => {
-            let outcome = tell_board(hands, key.task, &report);
+            let outcome = match report.target {
+                Target::Board => tell_board(hands, key.task, &report),
+                other => Outcome::Failed(format!("{} is not configured", other.name())),
+            };
             (key, outcome)
         }
     };
     vec![Input::Outcome(key, outcome)]
+}
+
+async fn drop_claim(hands: &Hands, task: TaskId, expected: CommitId) -> Outcome {
+    let (repository, issue) = match place(hands, task) {
+        Ok(place) => place,
+        Err(error) => return Outcome::Failed(error),
+    };
+    match repository.mirror.drop_claim(issue, &expected).await {
+        Ok(()) => Outcome::Dropped { commit: expected },
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
 }
 
 /// The repository and the issue of a task.
@@ -214,7 +240,7 @@ async fn open_sandbox(
     match prepare(hands, repository, issue, epoch, base, &dir).await {
         Ok((workspace, sandbox, base)) => {
             hands.workspaces.put(key.task, workspace);
-            Outcome::Opened { sandbox, base }
+            Outcome::Opened { sandbox, base, settings: None }
         }
         Err(error) => {
             remove(&dir);
@@ -475,6 +501,7 @@ fn tell_board(hands: &Hands, task: TaskId, report: &Report) -> Outcome {
         "claimed" => (&["in-progress"], &["needs-help"]),
         "published" => (&["in-review"], &["in-progress", "needs-help"]),
         "escalated" => (&["needs-help"], &["in-progress"]),
+        "merged" | "closed" => (&[], &["in-progress", "in-review", "needs-help"]),
         _ => (&[], &["in-progress"]),
     };
     let texts = |labels: &[&str]| labels.iter().map(|label| (*label).to_owned()).collect();

@@ -16,7 +16,7 @@ use super::status::{LogStatus, NodeStatus, PeerStatus};
 use super::witness;
 use super::work::Worker;
 use crate::engine::{Engine, EngineError};
-use crate::kernel::agent::{Agent, AgentConfig, Budget};
+use crate::kernel::agent::{Agent, AgentConfig, Budget, DayBudget};
 use crate::kernel::sync;
 use crate::net::{self, Handle, NetError};
 
@@ -258,6 +258,17 @@ fn agent_config(config: &Config, outside: &Outside) -> AgentConfig {
             wall_ms: budget.wall_seconds.saturating_mul(1000),
             retries: budget.retries,
         },
+        day: DayBudget {
+            commands: u64::from(budget.day_commands),
+            answers: u64::from(budget.day_model_calls),
+            tokens: budget.day_tokens,
+        },
+        max_rounds: agent.max_rounds,
+        watch_ms: agent.watch_seconds.saturating_mul(1000),
+        hive: false,
+        people: false,
+        acknowledge_ms: 0,
+        max_raises: 0,
         repositories: repositories.collect(),
     }
 }

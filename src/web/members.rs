@@ -239,6 +239,7 @@ pub fn role_name(role: &Role) -> &'static str {
     match role {
         Role::Agent => "agent",
         Role::Replica => "replica",
+        Role::Operator => "operator",
     }
 }
 
@@ -248,6 +249,7 @@ pub fn role_of(name: &str) -> Option<Role> {
     match name {
         "agent" => Some(Role::Agent),
         "replica" => Some(Role::Replica),
+        "operator" => Some(Role::Operator),
         _ => None,
     }
 }

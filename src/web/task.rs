@@ -259,6 +259,8 @@ pub(super) fn status(status: TaskStatus) -> &'static str {
         TaskStatus::Claimed => "claimed",
         TaskStatus::Published => "published",
         TaskStatus::Escalated => "escalated",
+        TaskStatus::Merged => "merged",
+        TaskStatus::Rejected => "rejected",
         TaskStatus::Closed => "closed",
     }
 }

@@ -114,6 +114,31 @@ impl Mirror {
         self.swap(OPERATION, issue, &moves, self.limits.transfer).await
     }
 
+    /// Deletes a task's claim ref, if it still holds what was expected; a ref that is gone or holds
+    /// another claim is left as it is, and nothing is to be done.
+    ///
+    /// # Errors
+    /// [`GitError`] if the remote declines or cannot be reached.
+    pub async fn drop_claim(&self, issue: u64, expected: &CommitId) -> Result<(), GitError> {
+        const OPERATION: &str = "delete the claim";
+        let reference = claim_ref(issue);
+        let refs = self.list_refs(OPERATION, &[&reference]).await?;
+        if refs.get(&reference) != Some(expected) {
+            return Ok(());
+        }
+        let lease = format!("--force-with-lease={reference}:{expected}");
+        let spec = format!(":{reference}");
+        let args = ["push", "--porcelain", "--no-verify", "--no-signed", &lease, "r", &spec];
+        let call = Call::new(args, self.limits.exchange).remote(&self.remote);
+        let Err(fault) = self.runner.run(call).await.map(|_| ()) else { return Ok(()) };
+        // Whoever's answer got lost: what the ref holds decides.
+        let refs = self.list_refs(OPERATION, &[&reference]).await?;
+        if refs.get(&reference) == Some(expected) {
+            return Err(self.remote_fault(OPERATION, fault));
+        }
+        Ok(())
+    }
+
     /// Writes the commit of a claim into the mirror. Nobody else sees it yet.
     async fn write_claim(
         &self,

@@ -39,7 +39,8 @@ impl Agent {
                 self.ask_for(turn, key.clone(), Effect::PushClaim { key, claim, expected });
             }
         }
-        if self.config.works && busy < self.config.max_tasks && turn.drafts.is_empty() {
+        let room = busy < self.config.max_tasks && !self.local.spent;
+        if self.config.works && room && turn.drafts.is_empty() {
             turn.drafts.extend(self.intend(state, turn.now, turn.entropy));
         }
     }
@@ -142,6 +143,8 @@ impl Agent {
             && matches!(task.status(), TaskStatus::Open | TaskStatus::Claimed)
             && self.local.read.contains(&task.repository)
             && self.config.repositories.contains_key(&task.repository)
+            && !self.local.not_ready.contains(&task.repository)
+            && !self.refused(state, &task.repository)
             && left_alone.is_none_or(|(_, until)| now.mono_ms >= *until)
             && matches!(state.dependencies(task), Dependencies::Ready(_));
         if !ready || task.current().is_some_and(|e| self.is_mine(e) && e.is_active()) {
@@ -160,7 +163,9 @@ impl Agent {
         };
         let epoch = above.max(claim.epoch).saturating_add(1);
         match claim.status {
-            status if is_settled(status) => None,
+            // What was settled is over, unless people opened the issue again.
+            status if is_settled(status) && task.over < claim.epoch => None,
+            status if is_settled(status) => Some(Free { epoch, previous, expired: None }),
             ClaimStatus::Released => Some(Free { epoch, previous, expired: None }),
             _ if claim.author == self.me => Some(Free { epoch, previous, expired: None }),
             _ if unmoved_ms >= claim.lease_ms => {

@@ -31,12 +31,39 @@ pub struct AgentConfig {
     pub max_tokens: u32,
     /// What a task may cost.
     pub budget: Budget,
+    /// What all tasks of one day may cost; a day begins at midnight UTC.
+    pub day: DayBudget,
+    /// How often the work is resumed because of a pull request's checks and reviews.
+    pub max_rounds: u32,
+    /// How often an open pull request is looked at, in milliseconds.
+    pub watch_ms: u64,
+    /// Whether Hive is told.
+    pub hive: bool,
+    /// Whether questions go to people outside of the swarm.
+    pub people: bool,
+    /// How long nobody needs to acknowledge a question before it is raised again, in milliseconds;
+    /// 0 for never.
+    pub acknowledge_ms: u64,
+    /// How often a question is raised again.
+    pub max_raises: u32,
     /// The repositories: name, and URL without credentials and branch.
     pub repositories: BTreeMap<String, (String, String)>,
 }
 
-/// What one task may cost its owner in one epoch. A limit that is reached ends the work with a
-/// question to people.
+/// What a node may spend in one day, reviews included. When a limit is reached, the node gives its
+/// tasks back and claims none until the next day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayBudget {
+    /// Commands.
+    pub commands: u64,
+    /// Answers of the model.
+    pub answers: u64,
+    /// Tokens. An answer whose cost is not known counts as `max_tokens`.
+    pub tokens: u64,
+}
+
+/// What one round of a task may cost its owner: from the claim, or from the answer or the feedback
+/// that resumed the work. A limit that is reached ends the round with a question to people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Commands.
@@ -45,7 +72,7 @@ pub struct Budget {
     pub answers: u64,
     /// Tokens. An answer whose cost is not known counts as `max_tokens`, not as nothing.
     pub tokens: u64,
-    /// Time since the claim was won, in milliseconds.
+    /// Time since the claim was won or the work was resumed, in milliseconds.
     pub wall_ms: u64,
     /// Failures in a row of the model, the sandbox or the remote.
     pub retries: u32,

@@ -1,6 +1,8 @@
 //! The closed sets of what an agent asks for, and of what comes back.
 
-use crate::kernel::event::kinds::{CommandStatus, Purpose, Stream};
+use crate::kernel::event::kinds::{
+    CheckState, CommandStatus, PullState, Purpose, ReviewState, Stream,
+};
 use crate::kernel::event::{Claim, CommitId, Draft, EventId, TaskId};
 use crate::kernel::log::Hash;
 
@@ -32,8 +34,35 @@ pub enum What {
     Publish,
     /// The pull request.
     Pull,
-    /// A report of this status.
-    Report(&'static str),
+    /// A report of this status to this target.
+    Report(Target, &'static str),
+    /// A question to people outside of the swarm, and how often it was raised.
+    Escalation(u32),
+    /// A look at the pull request.
+    Watch,
+}
+
+/// Who is told how a task goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// The board where the issue is: labels, assignee, comment.
+    Board,
+    /// Hive.
+    Hive,
+    /// Whoever answers questions through N8N.
+    People,
+}
+
+impl Target {
+    /// The target's name in events.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Board => "board",
+            Self::Hive => "hive",
+            Self::People => "people",
+        }
+    }
 }
 
 /// Something that the agent wants done. Effects other than `Append` and `Poll` carry their [`Key`],
@@ -124,7 +153,28 @@ pub enum Effect {
         /// The text.
         body: String,
     },
-    /// Tell the board.
+    /// Read the pull request: whether it is open, its checks and its reviews.
+    WatchPull {
+        /// Names the effect.
+        key: Key,
+        /// Its number.
+        number: u64,
+    },
+    /// Delete the claim ref, by compare-and-swap.
+    DropClaim {
+        /// Names the effect.
+        key: Key,
+        /// The commit that the ref must hold.
+        expected: CommitId,
+    },
+    /// Ask people outside of the swarm.
+    Escalate {
+        /// Names the effect.
+        key: Key,
+        /// The question.
+        call: EscalationCall,
+    },
+    /// Tell a board or Hive.
     Report {
         /// Names the effect.
         key: Key,
@@ -133,15 +183,43 @@ pub enum Effect {
     },
 }
 
-/// What a board is told. Telling it twice changes nothing.
+/// What a board or Hive is told. Telling it twice changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// `claimed`, `published`, `escalated` or `released`.
+    /// Who is told.
+    pub target: Target,
+    /// To a board: `claimed`, `published`, `escalated`, `released`, `merged` or `closed`. To Hive:
+    /// `claimed`, `in_progress`, `completed`, `failed` or `escalated`.
     pub status: &'static str,
+    /// The same for the same report, however often it is sent.
+    pub id: Hash,
     /// The epoch, so that a comment of one epoch is edited, not repeated.
     pub epoch: u64,
     /// For people.
     pub text: String,
+}
+
+/// A question to people outside of the swarm. It is the same for the same event and level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EscalationCall {
+    /// The event that asks.
+    pub id: EventId,
+    /// How often it was raised again.
+    pub level: u32,
+    /// The repository's name.
+    pub repository: String,
+    /// The issue's number.
+    pub issue: u64,
+    /// The issue's title.
+    pub title: String,
+    /// The epoch of the owner's claim.
+    pub epoch: u64,
+    /// Why the owner cannot go on.
+    pub reason: String,
+    /// What it asks.
+    pub question: String,
+    /// Where people find the pull request, if there is one.
+    pub pull: Option<String>,
 }
 
 /// Who speaks in a message to the model.
@@ -222,6 +300,34 @@ pub enum Push {
     Failed(String),
 }
 
+/// A pull request as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullRead {
+    /// Whether it is open.
+    pub state: PullState,
+    /// The commit at the head of its branch, if that is known.
+    pub head: Option<CommitId>,
+    /// What its checks say of that commit.
+    pub checks: CheckState,
+    /// What its reviewers say of that commit.
+    pub reviews: ReviewState,
+    /// What failed and what is asked for.
+    pub feedback: String,
+}
+
+/// What a repository's own file asks for its sandbox, as far as it was granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The name of the file.
+    pub source: String,
+    /// Commands that run before the first step of the model.
+    pub setup: Vec<String>,
+    /// The image and the limits that then apply, for people.
+    pub limits: String,
+    /// What was asked for and not granted, for people.
+    pub denied: Vec<String>,
+}
+
 /// What came of an effect.
 #[expect(clippy::large_enum_variant, reason = "one at a time is handed over, none is stored")]
 #[derive(Clone, Debug, PartialEq)]
@@ -254,6 +360,8 @@ pub enum Outcome {
         sandbox: String,
         /// The commit whose files it holds.
         base: CommitId,
+        /// What the repository's own file asked for, if there is one.
+        settings: Option<Settings>,
     },
     /// Of [`Effect::Run`].
     Ended {
@@ -286,7 +394,14 @@ pub enum Outcome {
         /// Where people find it.
         place: String,
     },
-    /// Of [`Effect::CloseSandbox`] and [`Effect::Report`].
+    /// Of [`Effect::WatchPull`].
+    PullSeen(PullRead),
+    /// Of [`Effect::DropClaim`]: the ref is gone, or it was not this claim's any more.
+    Dropped {
+        /// The commit that it held.
+        commit: CommitId,
+    },
+    /// Of [`Effect::CloseSandbox`], [`Effect::Escalate`] and [`Effect::Report`].
     Done,
     /// Of any effect: it failed and may be tried again.
     Failed(String),
@@ -316,6 +431,37 @@ pub enum Input {
     PollFailed {
         /// The repository's name.
         repository: String,
+    },
+    /// It was read whether a repository lets agents work in it.
+    Consent {
+        /// The repository's name.
+        repository: String,
+        /// Whether it does.
+        allowed: bool,
+        /// Where that is said.
+        source: String,
+        /// What is said there.
+        reason: String,
+    },
+    /// Whether new tasks of a repository may be claimed at present.
+    Ready {
+        /// The repository's name.
+        repository: String,
+        /// Whether they may.
+        ready: bool,
+    },
+    /// A running command tried to reach a host that is not allowed.
+    Denied {
+        /// The task.
+        task: TaskId,
+        /// The command's event.
+        command: EventId,
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// How many times.
+        count: u32,
     },
     /// A running command wrote something.
     Output {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::effect::{Key, RefRead, What};
-use crate::kernel::event::{Draft, TaskId};
+use crate::kernel::event::{Draft, EventId, TaskId};
 
 /// The wait after the first failure of an effect, in milliseconds; it doubles with each further
 /// one.
@@ -44,6 +44,14 @@ pub(super) struct Local {
     pub(super) renewed: BTreeMap<TaskId, u64>,
     /// Tasks that this node gave back: how often, and until when it leaves them alone.
     pub(super) left_alone: BTreeMap<TaskId, (u32, u64)>,
+    /// Whether the node's budget of the day is used up.
+    pub(super) spent: bool,
+    /// When an open pull request was last looked at.
+    pub(super) watched: BTreeMap<TaskId, u64>,
+    /// Repositories in which no new task may be claimed at present.
+    pub(super) not_ready: BTreeSet<String>,
+    /// What was left out of a question that is under way: messages and bytes.
+    pub(super) dropped: BTreeMap<EventId, (u32, u64)>,
     /// The number of the next part of a command's output.
     pub(super) parts: BTreeMap<TaskId, u32>,
 }
@@ -117,6 +125,7 @@ impl Local {
         self.renewed.remove(&task);
         self.parts.remove(&task);
         self.said.remove(&task);
+        self.watched.remove(&task);
         self.waits.retain(|key, _| key.task != task || key.what == What::Close);
     }
 }

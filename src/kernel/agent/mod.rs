@@ -11,17 +11,21 @@ mod claims;
 mod config;
 mod effect;
 mod local;
+mod outbox;
 mod outcomes;
 mod plans;
 mod prompt;
 mod publish;
+mod spending;
+mod stuck;
+mod watch;
 mod work;
 
 pub use answer::{PlanAnswer, ReviewAnswer, StepAnswer, schema};
-pub use config::{AgentConfig, Budget};
+pub use config::{AgentConfig, Budget, DayBudget};
 pub use effect::{
-    Effect, Input, IssueRead, Key, Message, ModelRequest, Outcome, Push, RefRead, Report, Role,
-    What,
+    Effect, EscalationCall, Input, IssueRead, Key, Message, ModelRequest, Outcome, PullRead, Push,
+    RefRead, Report, Role, Settings, Target, What,
 };
 
 use std::collections::BTreeMap;
@@ -30,7 +34,7 @@ use local::Local;
 
 use crate::kernel::event::kinds::{AgentStarted, RepositorySeen};
 use crate::kernel::event::{Draft, TaskId};
-use crate::kernel::fold::{Epoch, SwarmState, Task};
+use crate::kernel::fold::{Epoch, SwarmState, Task, Win};
 use crate::kernel::identity::{AuthorId, SwarmId};
 
 /// The time, handed in.
@@ -121,6 +125,20 @@ impl Agent {
         })
     }
 
+    /// The tasks of which this node won the newest epoch and has not lost it since, whether its
+    /// part in them is over or not.
+    fn held<'a>(
+        &self,
+        state: &'a SwarmState,
+    ) -> impl Iterator<Item = (&'a Task, &'a Epoch, &'a Win)> + use<'a> {
+        let me = self.me;
+        state.tasks.values().filter_map(move |task| {
+            let epoch = task.current()?;
+            let win = epoch.winner.as_ref()?;
+            (win.author == me && win.lost_at.is_none()).then_some((task, epoch, win))
+        })
+    }
+
     fn decide(&mut self, turn: &mut Turn<'_>) {
         self.poll(turn);
         let state = turn.state;
@@ -132,9 +150,11 @@ impl Agent {
         if !state.members.may_act(&self.me) {
             return;
         }
+        self.local.spent = self.over_day(state, turn.now).is_some();
         for (task, epoch) in owned {
             self.work_on(turn, task, epoch);
         }
+        self.after_work(turn);
         if self.config.review {
             self.review_others(turn);
         }

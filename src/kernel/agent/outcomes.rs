@@ -1,14 +1,15 @@
 //! What came of effects becomes events.
 
-use super::effect::{Input, IssueRead, Key, Outcome, Push, RefRead, What};
+use super::effect::{Input, IssueRead, Key, Outcome, Push, RefRead, Settings, Target, What};
 use super::{Agent, Now};
 use crate::kernel::event::kinds::{
-    ClaimFailed, ClaimLost, ClaimMoved, ClaimSeen, ClaimWon, CommandFinished, CommandOutput,
-    ModelAnswered, ModelFailed, PublishIntended, PublishRefused, Published, PullRequestOpened,
-    Reported, SandboxClosed, SandboxFailed, SandboxOpened, TaskSeen, cut,
+    ClaimDropped, ClaimFailed, ClaimLost, ClaimMoved, ClaimSeen, ClaimWon, CommandFinished,
+    CommandOutput, ContextDropped, EgressDenied, ModelAnswered, ModelFailed, PublishIntended,
+    PublishRefused, Published, PullRequestOpened, Reported, RepositoryConsent, SandboxClosed,
+    SandboxFailed, SandboxOpened, SettingsRead, TaskSeen, cut,
 };
 use crate::kernel::event::{Claim, ClaimStatus, Draft, EventId, TaskId};
-use crate::kernel::fold::{Epoch, SwarmState};
+use crate::kernel::fold::{Consent, Epoch, SwarmState};
 
 /// The longest text of an issue that is kept, in bytes.
 const MAX_ISSUE_TEXT: usize = 32 * 1024;
@@ -32,6 +33,33 @@ impl Agent {
             Input::PollFailed { repository } => {
                 self.local.polls.insert(repository, (now.mono_ms, false));
                 Vec::new()
+            }
+            Input::Consent { repository, allowed, source, reason } => {
+                let known = state.repositories.get(&repository);
+                let last = known.and_then(|known| known.consents.get(&self.me));
+                let (source, reason) = (cut(&source, 256), cut(&reason, 1024));
+                let same = |last: &Consent| {
+                    last.allowed == allowed && last.source == source && last.reason == reason
+                };
+                if known.is_none() || last.is_some_and(same) {
+                    return Vec::new();
+                }
+                vec![Draft::general(RepositoryConsent { repository, allowed, source, reason })]
+            }
+            Input::Ready { repository, ready } => {
+                match ready {
+                    true => self.local.not_ready.remove(&repository),
+                    false => self.local.not_ready.insert(repository),
+                };
+                Vec::new()
+            }
+            Input::Denied { task, command, host, port, count } => {
+                let Some(epoch) = self.own_epoch(state, task) else {
+                    return Vec::new();
+                };
+                let (epoch, host, port) = (epoch.number, cut(&host, 256), u32::from(port));
+                let denied = EgressDenied { epoch, command, host, port, count };
+                vec![Draft::about(task, denied).because([command])]
             }
             Input::Output { task, command, stream, at_ms, bytes } => {
                 let Some(epoch) = self.own_epoch(state, task) else {
@@ -115,6 +143,14 @@ impl Agent {
             Outcome::Pushed(push, claim) => {
                 self.claim_outcome(state, task, push, &claim, failures, now)
             }
+            Outcome::PullSeen(read) => self.pull_seen(state, task, read, now).into_iter().collect(),
+            Outcome::Dropped { commit } => {
+                self.local.watch(task, None, now.mono_ms);
+                let Some(own) = self.own_epoch(state, task) else {
+                    return Vec::new();
+                };
+                vec![Draft::about(task, ClaimDropped { epoch: own.number, commit })]
+            }
             outcome => self.work_outcome(state, key, outcome),
         }
     }
@@ -134,9 +170,12 @@ impl Agent {
         };
         let epoch = own.number;
         let draft = match (outcome, &key.what) {
-            (Outcome::Opened { sandbox, base }, _) => {
+            (Outcome::Opened { sandbox, base, settings }, _) => {
                 let process = self.process;
-                Draft::about(task, SandboxOpened { epoch, process, sandbox, base })
+                let opened = SandboxOpened { epoch, process, sandbox, base };
+                let settings = settings.map(|settings| settings_read(epoch, settings));
+                let settings = settings.map(|settings| Draft::about(task, settings));
+                return [Draft::about(task, opened)].into_iter().chain(settings).collect();
             }
             (Outcome::Failed(error), What::Open) => {
                 Draft::about(task, SandboxFailed { epoch, error: cut(&error, MAX_REASON) })
@@ -188,17 +227,27 @@ impl Agent {
                 let (model, text) = (cut(&model, 256), cut(&text, MAX_ANSWER));
                 let answered =
                     ModelAnswered { ask, epoch, purpose, model, text, tokens_in, tokens_out };
-                vec![Draft::about(task, answered).because([ask])]
+                let answered = Draft::about(task, answered).because([ask]);
+                [answered].into_iter().chain(self.left_out(task, epoch, ask)).collect()
             }
             Outcome::NoAnswer { ask, error } => {
                 let Some((epoch, purpose)) = asked(ask) else {
                     return Vec::new();
                 };
                 let error = cut(&error, MAX_REASON);
-                vec![Draft::about(task, ModelFailed { ask, epoch, purpose, error }).because([ask])]
+                let failed = ModelFailed { ask, epoch, purpose, error };
+                let failed = Draft::about(task, failed).because([ask]);
+                [failed].into_iter().chain(self.left_out(task, epoch, ask)).collect()
             }
             _ => Vec::new(),
         }
+    }
+
+    /// What was left out of a question that is over.
+    fn left_out(&mut self, task: TaskId, epoch: u64, ask: EventId) -> Option<Draft> {
+        let (messages, bytes) = self.local.dropped.remove(&ask)?;
+        let dropped = ContextDropped { epoch, ask, messages, bytes };
+        Some(Draft::about(task, dropped).because([ask]))
     }
 
     /// A push of the claim ref alone: to win it, to renew it, or to end with it.
@@ -315,8 +364,12 @@ fn end_outcome(
         (Outcome::PullOpened { number, place }, _) => {
             vec![Draft::about(task, PullRequestOpened { epoch, number, place })]
         }
-        (Outcome::Done, What::Report(status)) => {
-            let (target, status) = ("board".to_owned(), (*status).to_owned());
+        (Outcome::Done, What::Report(target, status)) => {
+            let (target, status) = (target.name().to_owned(), (*status).to_owned());
+            vec![Draft::about(task, Reported { epoch, target, status })]
+        }
+        (Outcome::Done, What::Escalation(level)) => {
+            let (target, status) = (Target::People.name().to_owned(), format!("asked-{level}"));
             vec![Draft::about(task, Reported { epoch, target, status })]
         }
         _ => Vec::new(),
@@ -351,6 +404,20 @@ fn lost(epoch: u64, current: Option<RefRead>) -> ClaimLost {
     let holder = current.as_ref().and_then(|read| read.claim.as_ref());
     let holder = holder.map(|claim| (claim.author, claim.epoch));
     ClaimLost { epoch, commit: current.map(|read| read.commit), holder }
+}
+
+/// As much of a repository's settings as an event holds.
+fn settings_read(epoch: u64, settings: Settings) -> SettingsRead {
+    let texts = |texts: Vec<String>, max: usize| {
+        texts.into_iter().take(32).map(|text| cut(&text, max)).collect()
+    };
+    SettingsRead {
+        epoch,
+        source: cut(&settings.source, 256),
+        setup: texts(settings.setup, 1024),
+        limits: cut(&settings.limits, 1024),
+        denied: texts(settings.denied, 512),
+    }
 }
 
 /// What is to be said of an issue, if it reads otherwise than before.

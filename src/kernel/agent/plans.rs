@@ -48,7 +48,8 @@ impl Agent {
             return Asked::GivenUp(error, ask.nonsense);
         }
         let number = turns(epoch, self.me, purpose);
-        let messages = prompt::messages(turn.state, task, epoch, purpose, self.me, &self.config);
+        let (messages, dropped) =
+            prompt::messages(turn.state, task, epoch, purpose, self.me, &self.config);
         let key = Key { task: task.id, what: What::Model };
         if let Some(ask) = ask.filter(|ask| ask.waiting) {
             let request = ModelRequest {
@@ -60,6 +61,9 @@ impl Agent {
                 schema: schema(purpose),
                 max_tokens: self.config.max_tokens,
             };
+            if dropped.0 > 0 {
+                self.local.dropped.insert(ask.event, dropped);
+            }
             let effect = Effect::AskModel { key: key.clone(), ask: ask.event, request };
             self.ask_for(turn, key, effect);
         } else if !self.local.waits(&key, turn.now.mono_ms) {
@@ -92,7 +96,9 @@ impl Agent {
         };
         let objections: Vec<_> = plan.objections().collect();
         if !objections.is_empty() {
-            if epoch.plans.len() <= self.config.max_plan_revisions as usize {
+            // Each answer of people is worth another revision.
+            let answers = epoch.rounds.iter().filter(|round| round.people).count();
+            if epoch.plans.len() <= self.config.max_plan_revisions as usize + answers {
                 return self.propose(turn, task, epoch);
             }
             let reason = "blocking objections stand against the last revision of the plan";
@@ -151,6 +157,9 @@ impl Agent {
 
     /// Reviews the plans of others while objections are heard.
     pub(super) fn review_others(&mut self, turn: &mut Turn<'_>) {
+        if self.local.spent {
+            return;
+        }
         let mut underway = 0;
         let state = turn.state;
         for task in state.tasks.values() {

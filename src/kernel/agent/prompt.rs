@@ -7,8 +7,9 @@
 
 use super::config::AgentConfig;
 use super::effect::{Message, Role};
+use super::stuck;
 use crate::kernel::event::kinds::{CommandStatus, PlanText, Purpose, Verdict, cut};
-use crate::kernel::fold::{Command, Epoch, SwarmState, Task};
+use crate::kernel::fold::{Command, Epoch, Round, SwarmState, Task};
 use crate::kernel::identity::AuthorId;
 
 /// The longest issue text in a prompt, in bytes.
@@ -36,7 +37,7 @@ Another agent proposes the plan below. Say what you think as {\"verdict\": \"sup
 \"object\", \"blocking\": whether the plan must be changed before work starts, \"reason\": one or \
 two sentences}.";
 
-/// The messages of a question.
+/// The messages of a question; and how many messages and bytes were left out of it.
 pub(super) fn messages(
     state: &SwarmState,
     task: &Task,
@@ -44,7 +45,8 @@ pub(super) fn messages(
     purpose: Purpose,
     me: AuthorId,
     config: &AgentConfig,
-) -> Vec<Message> {
+) -> (Vec<Message>, (u32, u64)) {
+    let mut dropped = (0, 0);
     let mut messages = vec![message(Role::System, RULES.to_owned())];
     messages.push(message(Role::User, issue(state, task)));
     let last = match purpose {
@@ -58,10 +60,15 @@ pub(super) fn messages(
                 let plan = plan_text(&plan.text);
                 messages.push(message(Role::User, format!("The adopted plan:\n\n{plan}")));
             }
+            for round in &epoch.rounds {
+                messages.push(message(Role::User, round_text(round)));
+            }
             let used: usize = messages.iter().map(|message| message.content.len()).sum();
             let room = config.context_bytes.saturating_sub(used + STEP.len() + 1024);
-            messages.push(message(Role::User, history(&epoch.work.commands, room)));
-            STEP.to_owned()
+            let (history, left_out) = history(&epoch.work.commands, room);
+            dropped = left_out;
+            messages.push(message(Role::User, history));
+            step_question(epoch)
         }
     };
     let ask = epoch.asks.get(&me).filter(|ask| ask.purpose == purpose && ask.nonsense);
@@ -73,7 +80,28 @@ pub(super) fn messages(
             None => last,
         },
     ));
-    messages
+    (messages, dropped)
+}
+
+/// What people answered, or what became of the pull request.
+fn round_text(round: &Round) -> String {
+    let message = cut(&round.message, 4 * 1024);
+    if round.people {
+        format!("You had asked people for help. Their answer:\n\n{message}")
+    } else {
+        let what = "Your work is published, and its files are here. Checks or reviewers say";
+        format!("{what}:\n\n{message}\n\nChange what is asked for.")
+    }
+}
+
+fn step_question(epoch: &Epoch) -> String {
+    match stuck::repeats(&epoch.work.commands) {
+        (times @ stuck::TELL.., _) => format!(
+            "The same was done {times} times, with the same outcome. Do something else, or ask for \
+             help.\n\n{STEP}"
+        ),
+        _ => STEP.to_owned(),
+    }
 }
 
 fn message(role: Role, content: String) -> Message {
@@ -126,9 +154,10 @@ fn plan_text(plan: &PlanText) -> String {
 }
 
 /// The commands so far and the ends of their outputs, the newest as long as they fit.
-fn history(commands: &[Command], room: usize) -> String {
-    let mut kept = Vec::new();
+fn history(commands: &[Command], room: usize) -> (String, (u32, u64)) {
+    let mut kept: Vec<String> = Vec::new();
     let mut used = 0;
+    let mut dropped = (0, 0);
     for command in commands.iter().rev() {
         let entry = format!(
             "$ {}\n{}\n[{}]\n",
@@ -137,19 +166,20 @@ fn history(commands: &[Command], room: usize) -> String {
             ended(command.status.as_ref())
         );
         used += entry.len();
-        if used > room && !kept.is_empty() {
-            break;
+        if dropped.0 > 0 || (used > room && !kept.is_empty()) {
+            dropped = (dropped.0 + 1, dropped.1 + entry.len() as u64);
+        } else {
+            kept.push(entry);
         }
-        kept.push(entry);
     }
-    let left_out = commands.len() - kept.len();
+    let left_out = dropped.0;
     let mut text = match (commands.len(), left_out) {
         (0, _) => "No command was run yet.".to_owned(),
         (_, 0) => String::new(),
         _ => format!("[the first {left_out} commands are left out here]\n"),
     };
     text.extend(kept.into_iter().rev());
-    text
+    (text, dropped)
 }
 
 /// How a command ended, for people and models.
@@ -218,6 +248,10 @@ pub(super) fn report(task: &Task, epoch: &Epoch, status: &str) -> String {
         }
         ("published", _, Some(pull), Some(publish)) => {
             format!("Pull request {} is open: branch {}.", pull.number, publish.branch)
+        }
+        ("merged", _, Some(pull), _) => format!("Pull request {} was merged.", pull.number),
+        ("closed", _, Some(pull), _) => {
+            format!("Pull request {} was closed without a merge; I leave it there.", pull.number)
         }
         ("released", ..) => {
             let error = epoch.work.last_error.as_deref().unwrap_or("I could not go on");

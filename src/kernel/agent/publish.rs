@@ -1,6 +1,6 @@
 //! The end of an owned task: commit, fenced push, pull request, reports, questions to people.
 
-use super::effect::{Effect, Key, Report, What};
+use super::effect::{Effect, Key, Target, What};
 use super::prompt;
 use super::{Agent, Turn};
 use crate::kernel::event::kinds::{Escalated, TaskFinished};
@@ -110,10 +110,7 @@ impl Agent {
         if epoch.reported.contains(&format!("board:{status}")) {
             return;
         }
-        let key = Key { task: task.id, what: What::Report(status) };
-        let text = prompt::report(task, epoch, status);
-        let report = Report { status, epoch: epoch.number, text };
-        self.ask_for(turn, key.clone(), Effect::Report { key, report });
+        self.tell(turn, task, epoch, Target::Board, status);
     }
 
     pub(super) fn close_sandbox(&mut self, turn: &mut Turn<'_>, task: TaskId) {

@@ -3,13 +3,14 @@
 use super::answer::{self, StepAnswer};
 use super::effect::{Effect, Key, What};
 use super::plans::{Asked, give_up};
-use super::{Agent, Now, Turn};
+use super::stuck;
+use super::{Agent, Turn};
 use crate::kernel::event::kinds::{
     ClaimLost, CommandFinished, CommandIntended, CommandStatus, Escalated, Purpose, TaskFinished,
     WorkDone, cut,
 };
 use crate::kernel::event::{ClaimStatus, Draft};
-use crate::kernel::fold::{Command, Dependencies, Epoch, Task, Win};
+use crate::kernel::fold::{Command, Dependencies, Epoch, SwarmState, Task, Win};
 use crate::kernel::log::Hash;
 
 impl Agent {
@@ -37,7 +38,20 @@ impl Agent {
         if let Some(publish) = &epoch.publish {
             return self.publish(turn, task, epoch, win, publish);
         }
-        self.renew(turn, task, epoch, win);
+        let stops = self.refused(turn.state, &task.repository) || self.local.spent;
+        if stops && epoch.earlier.is_none() {
+            return self.release(turn, task, epoch, win);
+        }
+        if !self.takes_up(turn, task, epoch, win) {
+            self.renew(turn, task, epoch, win);
+            if !stops {
+                self.go_through(turn, task, epoch, win);
+            }
+        }
+    }
+
+    /// Plan, sandbox, steps and commit, one after the other.
+    fn go_through(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch, win: &Win) {
         let planned = epoch.plan().is_some_and(|plan| plan.adopted.is_some());
         if let Some(over) = self.over_budget(epoch, win, turn.now) {
             let question = "Should more be spent on this task, and how?".to_owned();
@@ -52,27 +66,6 @@ impl Agent {
         } else {
             self.step_on(turn, task, epoch);
         }
-    }
-
-    /// Which limit is reached, if any. A command that runs is not counted against the time.
-    fn over_budget(&self, epoch: &Epoch, win: &Win, now: Now) -> Option<String> {
-        let (budget, spent) = (&self.config.budget, &epoch.work.spent);
-        let running = epoch.work.commands.last().is_some_and(|command| command.status.is_none());
-        if running || epoch.work.done.is_some() {
-            return None;
-        }
-        let unknown = spent.unknown.saturating_mul(u64::from(self.config.max_tokens));
-        let tokens = spent.tokens.saturating_add(unknown);
-        let wall_ms = now.wall_ms.saturating_sub(win.at.ms());
-        let limits = [
-            ("commands", spent.commands, budget.commands),
-            ("answers of the model", spent.answers, budget.answers),
-            ("tokens", tokens, budget.tokens),
-            ("seconds", wall_ms / 1000, budget.wall_ms / 1000),
-        ];
-        let over = limits.into_iter().find(|(_, used, limit)| used >= limit)?;
-        let (what, used, limit) = over;
-        Some(format!("the budget is used up: {used} {what} of {limit}"))
     }
 
     /// Whether the sandbox of this attempt is one of this process.
@@ -93,6 +86,7 @@ impl Agent {
         let Dependencies::Ready(base) = turn.state.dependencies(task) else {
             return;
         };
+        let base = epoch.rounds.last().and_then(|round| round.base.clone()).or(base);
         let key = Key { task: task.id, what: What::Open };
         let effect = Effect::OpenSandbox { key: key.clone(), epoch: epoch.number, base };
         self.ask_for(turn, key, effect);
@@ -125,6 +119,22 @@ impl Agent {
             };
             return self.ask_for(turn, key, effect);
         }
+        if let Some(command) = epoch.work.setup.get(epoch.work.commands.len()) {
+            let reasoning = "the repository's own settings ask for it".to_owned();
+            let intended = self.command(epoch, reasoning, command.clone());
+            return turn.drafts.push(Draft::about(task.id, intended));
+        }
+        if let (stuck::GIVE_UP.., _) = stuck::repeats(&epoch.work.commands) {
+            let reason = "the work goes round in circles".to_owned();
+            let command = epoch.work.commands.last().map_or("", |command| command.text.as_str());
+            let question = format!(
+                "The same commands give the same outcome again and again, such \
+                                    as: {}. What should be done instead?",
+                cut(command, 1024)
+            );
+            let escalated = Escalated { epoch: epoch.number, reason, question };
+            return turn.drafts.push(Draft::about(task.id, escalated));
+        }
         let answer = match self.ask(turn, task, epoch, Purpose::Step) {
             Asked::Underway => return,
             Asked::GivenUp(error, nonsense) => {
@@ -136,10 +146,7 @@ impl Agent {
         let draft = match answer::step(&answer.text) {
             Err(reason) => self.refuse(task, epoch, Purpose::Step, answer, &reason),
             Ok(StepAnswer::Command { reasoning, command }) => {
-                let step = u32::try_from(epoch.work.commands.len()).unwrap_or(u32::MAX);
-                let seconds = self.config.command_seconds;
-                let intended = CommandIntended { epoch: number, step, reasoning, command, seconds };
-                Draft::about(task.id, intended)
+                Draft::about(task.id, self.command(epoch, reasoning, command))
             }
             Ok(StepAnswer::Done { summary }) => {
                 Draft::about(task.id, WorkDone { epoch: number, summary })
@@ -150,6 +157,26 @@ impl Agent {
             }
         };
         turn.drafts.push(draft.because([answer.event]));
+    }
+}
+
+impl Agent {
+    /// The next command of an attempt.
+    fn command(&self, epoch: &Epoch, reasoning: String, command: String) -> CommandIntended {
+        CommandIntended {
+            epoch: epoch.number,
+            step: u32::try_from(epoch.work.commands.len()).unwrap_or(u32::MAX),
+            reasoning,
+            command,
+            seconds: self.config.command_seconds,
+        }
+    }
+
+    /// Whether this node read last that the repository wants no agents.
+    pub(super) fn refused(&self, state: &SwarmState, repository: &str) -> bool {
+        let known = state.repositories.get(repository);
+        let consent = known.and_then(|known| known.consents.get(&self.me));
+        consent.is_some_and(|consent| !consent.allowed)
     }
 }
 

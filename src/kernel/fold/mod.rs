@@ -23,9 +23,10 @@ pub use erasures::{Erasure, Erasures, MAX_ERASURE_REASON};
 pub use members::{Member, Members, Resolved};
 pub use order::{Aggregate, Place};
 pub use refusal::{MAX_REFUSALS, Reason, Refusal, Refusals};
-pub use repositories::Repository;
+pub use repositories::{Consent, Repository};
 pub use state::{Dependencies, FOLD_VERSION, SwarmState};
 pub use task::{
-    Answer, Ask, Command, Epoch, Escalation, Intent, IntentResult, OUTPUT_EXCERPT, Plan, Publish,
-    Pull, Review, Sandbox, Spent, Task, TaskStatus, Win, Work,
+    Acknowledged, Answer, Ask, Command, DAY_MS, Epoch, Escalation, Intent, IntentResult,
+    MAX_FEEDBACK, OUTPUT_EXCERPT, PeoplesAnswer, Plan, Publish, Pull, Review, Round, Sandbox,
+    Spent, Task, TaskStatus, Win, Work,
 };

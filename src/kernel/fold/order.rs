@@ -75,7 +75,7 @@ impl Aggregate {
             4 | 5 => None,
             8 => Some(Self::Erasures),
             10 => Some(Self::Agent(event.author)),
-            11 => Some(Self::Repositories),
+            11 | 13 => Some(Self::Repositories),
             kind if KINDS.iter().any(|(number, _)| *number == kind) => {
                 event.header.task.map(Self::Task)
             }

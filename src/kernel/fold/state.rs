@@ -18,7 +18,7 @@ use crate::kernel::identity::{AuthorId, SwarmId};
 use crate::kernel::log::Hash;
 
 /// The version of the fold: it changes whenever one set of events may lead to another state.
-pub const FOLD_VERSION: u32 = 3;
+pub const FOLD_VERSION: u32 = 4;
 
 /// The state of a swarm.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
@@ -154,12 +154,16 @@ impl SwarmState {
                 repositories::check(seen, self.repositories.len())?;
                 let (url, branch) = (seen.url.clone(), seen.branch.clone());
                 let nodes = [event.author].into();
-                let repository = Repository { url, branch, nodes };
+                let repository = Repository { url, branch, nodes, consents: BTreeMap::new() };
                 self.repositories.insert(seen.repository.clone(), repository);
             }
-            (Aggregate::Task(id), _) => {
-                let member = self.members.members.get(&event.author);
-                if member.is_none_or(|member| member.role != Role::Agent) {
+            (Aggregate::Repositories, Payload::RepositoryConsent(read)) => {
+                let known = self.repositories.get_mut(&read.repository);
+                known.ok_or(Reason::Dangling)?.consent(event, read)?;
+            }
+            (Aggregate::Task(id), payload) => {
+                let role = self.members.members.get(&event.author).map(|member| &member.role);
+                if !role.is_some_and(|role| may_say(role, payload)) {
                     return Err(Reason::Role);
                 }
                 self.tasks.entry(id).or_insert_with(|| Task::new(id)).fold(event, payload)?;
@@ -198,6 +202,17 @@ impl SwarmState {
             Aggregate::Task(id) => drop(self.tasks.remove(&id)),
             Aggregate::Erasures => self.erasures = Erasures::default(),
         }
+    }
+}
+
+/// Whether a role allows to say this of a task.
+fn may_say(role: &Role, payload: &Payload) -> bool {
+    match role {
+        Role::Agent => true,
+        Role::Operator => {
+            matches!(payload, Payload::EscalationAcknowledged(_) | Payload::EscalationAnswered(_))
+        }
+        Role::Replica => false,
     }
 }
 

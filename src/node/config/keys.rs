@@ -238,11 +238,17 @@ section! {
         max_plan_revisions: u32 = integer(0, 20, 2);
         /// How long to wait between two looks at the issues of the repositories.
         poll_seconds: u64 = integer(1, 86_400, 10);
+        /// How long to wait between two looks at the checks and reviews of a pull request.
+        watch_seconds: u64 = integer(1, 86_400, 60);
+        /// How often work is taken up again because checks failed or changes were requested.
+        /// Then people are asked.
+        max_rounds: u32 = integer(0, 32, 3);
     }
 }
 
 section! {
-    /// What one task may cost. A task that reaches a bound is escalated to people.
+    /// What one task may cost, and what all of a day may. A task that reaches a bound is escalated
+    /// to people.
     budget: Budget {
         /// How many commands may run.
         commands: u32 = integer(1, 100_000, 40);
@@ -251,8 +257,16 @@ section! {
         /// How many tokens may be read and written. An answer whose cost the model doesn't tell is
         /// counted at its bound, not at zero.
         tokens: u64 = integer(1, 1_000_000_000_000, 200_000);
-        /// How long a task may take from its claim to its end.
+        /// How long a task may take from its claim to its end, or from an answer of people or the
+        /// feedback on its pull request on.
         wall_seconds: u64 = integer(1, 2_592_000, 3_600);
+        /// How many commands all tasks of a day may run; a day begins at midnight UTC. A node that
+        /// reaches a bound of the day gives its tasks back and takes none until the next.
+        day_commands: u32 = integer(1, 10_000_000, 2_000);
+        /// How often the model may be asked in a day, reviews of the plans of others included.
+        day_model_calls: u32 = integer(1, 10_000_000, 3_000);
+        /// How many tokens may be read and written in a day.
+        day_tokens: u64 = integer(1, 1_000_000_000_000, 5_000_000);
         /// How many failures in a row of the model, the sandbox or the git remote are borne.
         retries: u32 = integer(1, 100, 5);
     }

@@ -1,6 +1,6 @@
 //! What the nodes do: they append, replicate, and carry out what their agents decide.
 
-use bzzz::kernel::agent::{self, AgentConfig, Budget, Effect};
+use bzzz::kernel::agent::{self, AgentConfig, Budget, DayBudget, Effect};
 use bzzz::kernel::event::Draft;
 use bzzz::kernel::event::kinds::ForkProven;
 use bzzz::kernel::fold::SwarmState;
@@ -278,6 +278,9 @@ impl World {
     }
 }
 
+/// How often a question is raised again.
+pub(super) const MAX_RAISES: u32 = 2;
+
 pub(super) fn agent_config() -> AgentConfig {
     let repository = ("sim://repo".to_owned(), "main".to_owned());
     AgentConfig {
@@ -300,6 +303,13 @@ pub(super) fn agent_config() -> AgentConfig {
             wall_ms: 60 * 60 * 1000,
             retries: 4,
         },
+        day: DayBudget { commands: 1_000_000, answers: 1_000_000, tokens: 1_000_000_000 },
+        max_rounds: 2,
+        watch_ms: 5_000,
+        hive: true,
+        people: true,
+        acknowledge_ms: 30_000,
+        max_raises: MAX_RAISES,
         repositories: [(REPOSITORY.to_owned(), repository)].into(),
     }
 }

@@ -45,12 +45,14 @@ use world::{Play, World};
 /// The variable that names the one seed to run, or several as in `200..5000`.
 const SEED: &str = "BZZZ_SIM_SEED";
 
-/// Whether nothing is left to be done: the work is published, people are asked, or the task waits
+/// Whether nothing is left to be done: the work is merged, people are asked, or the task waits
 /// for another that people are asked about.
 fn is_over(state: &SwarmState, task: &Task) -> bool {
-    let finished = task.current().is_some_and(|epoch| epoch.finished.is_some());
+    let finished = task.current().and_then(|epoch| epoch.finished.as_deref());
+    let asked = task.current().and_then(|epoch| epoch.escalation.as_ref());
     match task.status() {
-        TaskStatus::Published | TaskStatus::Escalated => finished,
+        TaskStatus::Merged => finished == Some("merged"),
+        TaskStatus::Escalated => asked.is_some_and(|asked| asked.level == acts::MAX_RAISES),
         _ => task.depends_on.iter().any(|issue| {
             let other = state.task(REPOSITORY, *issue);
             other.is_some_and(|other| other.status() == TaskStatus::Escalated)

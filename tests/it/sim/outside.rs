@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use bzzz::kernel::agent::{
-    Effect, Input, IssueRead, Key, ModelRequest, Outcome, Push, RefRead, What,
+    Effect, Input, IssueRead, Key, ModelRequest, Outcome, PullRead, Push, RefRead, What,
 };
-use bzzz::kernel::event::kinds::{CommandStatus, Purpose, Stream};
+use bzzz::kernel::event::kinds::{
+    CheckState, CommandStatus, PullState, Purpose, ReviewState, Stream,
+};
 use bzzz::kernel::event::{Claim, CommitId, EventId, TaskId};
 use bzzz::kernel::identity::AuthorId;
 use bzzz::kernel::log::Hash;
@@ -93,7 +95,7 @@ impl Outside {
             Effect::OpenSandbox { key, base, .. } if !rng.percent(trouble.sandbox) => {
                 let base = base.map_or_else(|| commit_id(0), |(_, commit)| commit);
                 let sandbox = "simulated".to_owned();
-                vec![Input::Outcome(key, Outcome::Opened { sandbox, base })]
+                vec![Input::Outcome(key, Outcome::Opened { sandbox, base, settings: None })]
             }
             Effect::OpenSandbox { key, .. } => vec![failed(key, "no sandbox today")],
             Effect::CloseSandbox { key } => vec![Input::Outcome(key, Outcome::Done)],
@@ -113,7 +115,20 @@ impl Outside {
                 let place = format!("pull {number}");
                 vec![Input::Outcome(key, Outcome::PullOpened { number, place })]
             }
-            Effect::Report { key, .. } => vec![Input::Outcome(key, Outcome::Done)],
+            Effect::Report { key, .. } | Effect::Escalate { key, .. } => {
+                vec![Input::Outcome(key, Outcome::Done)]
+            }
+            Effect::WatchPull { key, number } => vec![Input::Outcome(key, self.watch(number, rng))],
+            Effect::DropClaim { key, .. } if rng.percent(trouble.refused) => {
+                vec![failed(key, "the remote refused")]
+            }
+            Effect::DropClaim { key, expected } => {
+                let issue = self.issue_of(key.task);
+                if self.refs.get(&issue).is_some_and(|(commit, _)| *commit == expected) {
+                    self.refs.remove(&issue);
+                }
+                vec![Input::Outcome(key, Outcome::Dropped { commit: expected })]
+            }
         }
     }
 
@@ -129,6 +144,30 @@ impl Outside {
         let refs = refs.collect();
         let issues = Input::Issues { repository: repository.clone(), issues: self.issues.clone() };
         vec![issues, Input::Claims { repository, refs }]
+    }
+
+    /// What is seen of a pull request: people take their time, ask for changes now and then, and
+    /// merge in the end. A merge closes the issue.
+    fn watch(&mut self, number: u64, rng: &mut Rng) -> Outcome {
+        let branch = self.pulls.iter().find(|(_, found)| **found == number);
+        let head = branch.and_then(|(branch, _)| self.branches.get(branch)).cloned();
+        let issue = branch.and_then(|(branch, _)| branch.rsplit('-').next()?.parse::<u64>().ok());
+        let fate = rng.range(0..100);
+        if fate < 20 {
+            for one in self.issues.iter_mut().filter(|one| Some(one.number) == issue) {
+                one.open = false;
+            }
+        }
+        let (state, checks, reviews, feedback) = match fate {
+            0..20 => (PullState::Merged, CheckState::Passed, ReviewState::Approved, ""),
+            20..30 => (PullState::Open, CheckState::Failed, ReviewState::None, "a test fails"),
+            30..40 => {
+                (PullState::Open, CheckState::Passed, ReviewState::ChangesRequested, "rename it")
+            }
+            _ => (PullState::Open, CheckState::Pending, ReviewState::None, ""),
+        };
+        let feedback = feedback.to_owned();
+        Outcome::PullSeen(PullRead { state, head, checks, reviews, feedback })
     }
 
     /// Compare-and-swap on the claim ref, together with a branch if there is one.

@@ -44,4 +44,17 @@ payload! {
         /// Whether the issue is open.
         pub open: bool,
     }
+
+    /// Whether a repository lets agents work in it, as a node read it. It is said again only when
+    /// that changed.
+    pub struct RepositoryConsent {
+        /// The repository's name in the swarm.
+        pub repository: String,
+        /// Whether agents may work in it.
+        pub allowed: bool,
+        /// Where that is said: the name of a file in the repository, `hive`, or `configuration`.
+        pub source: String,
+        /// What is said there; may be empty.
+        pub reason: String,
+    }
 }

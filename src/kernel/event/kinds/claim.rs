@@ -87,4 +87,12 @@ payload! {
         /// Why.
         pub error: String,
     }
+
+    /// The author deleted the claim ref after the end of the task.
+    pub struct ClaimDropped {
+        /// The epoch.
+        pub epoch: u64,
+        /// The claim commit that the ref held.
+        pub commit: CommitId,
+    }
 }

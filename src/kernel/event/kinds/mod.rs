@@ -10,9 +10,10 @@ mod work;
 
 use serde::Serialize;
 
-pub use agent::{AgentStarted, RepositorySeen, TaskSeen};
+pub use agent::{AgentStarted, RepositoryConsent, RepositorySeen, TaskSeen};
 pub use claim::{
-    ClaimExpired, ClaimFailed, ClaimIntended, ClaimLost, ClaimMoved, ClaimSeen, ClaimWon,
+    ClaimDropped, ClaimExpired, ClaimFailed, ClaimIntended, ClaimLost, ClaimMoved, ClaimSeen,
+    ClaimWon,
 };
 pub use evidence::{
     ForkProven, ForkResolved, HeadsWitnessed, KeyRotated, MAX_WITNESSED, PayloadErased,
@@ -20,14 +21,15 @@ pub use evidence::{
 };
 pub use plan::{PlanAdopted, PlanProposed, PlanReviewed, PlanText, Verdict};
 pub use publish::{
-    Escalated, PublishIntended, PublishRefused, Published, PullRequestOpened, Reported,
-    TaskFinished,
+    CheckState, Escalated, EscalationAcknowledged, EscalationAnswered, EscalationRaised,
+    PublishIntended, PublishRefused, Published, PullRequestOpened, PullRequestSeen, PullState,
+    Reported, ReviewState, TaskFinished, WorkResumed,
 };
 pub use swarm::{Checkpoint, Frontier, MemberAdmitted, MemberRevoked, Role, SwarmFounded};
 pub use work::{
-    AnswerRefused, CommandFinished, CommandIntended, CommandOutput, CommandStatus, ModelAnswered,
-    ModelAsked, ModelFailed, Purpose, SandboxClosed, SandboxFailed, SandboxOpened, Stream,
-    WorkDone,
+    AnswerRefused, CommandFinished, CommandIntended, CommandOutput, CommandStatus, ContextDropped,
+    EgressDenied, ModelAnswered, ModelAsked, ModelFailed, Purpose, SandboxClosed, SandboxFailed,
+    SandboxOpened, SettingsRead, Stream, WorkDone,
 };
 
 use super::codec::{CodecError, decode, encode};
@@ -101,6 +103,7 @@ kinds! {
     10 AgentStarted,
     11 RepositorySeen,
     12 TaskSeen,
+    13 RepositoryConsent,
     20 ClaimIntended,
     21 ClaimWon,
     22 ClaimLost,
@@ -108,6 +111,7 @@ kinds! {
     24 ClaimSeen,
     25 ClaimExpired,
     26 ClaimFailed,
+    27 ClaimDropped,
     30 PlanProposed,
     31 PlanReviewed,
     32 PlanAdopted,
@@ -122,6 +126,9 @@ kinds! {
     48 CommandFinished,
     49 WorkDone,
     50 SandboxClosed,
+    51 ContextDropped,
+    52 EgressDenied,
+    53 SettingsRead,
     60 PublishIntended,
     61 Published,
     62 PublishRefused,
@@ -129,6 +136,11 @@ kinds! {
     64 Escalated,
     65 Reported,
     66 TaskFinished,
+    67 PullRequestSeen,
+    68 WorkResumed,
+    69 EscalationRaised,
+    70 EscalationAcknowledged,
+    71 EscalationAnswered,
 }
 
 /// Derives what every payload needs.

@@ -11,6 +11,8 @@ choice! {
         Replica,
         /// Take tasks, work on them and review the plans of others.
         Agent,
+        /// Answer questions on behalf of people, and take no tasks.
+        Operator,
     }
 }
 

@@ -198,4 +198,46 @@ payload! {
         /// Why.
         pub reason: String,
     }
+
+    /// Messages were left out of a question, which was longer than the model's context. It follows
+    /// the [`ModelAnswered`] or [`ModelFailed`] in the same append.
+    pub struct ContextDropped {
+        /// The epoch of the question.
+        pub epoch: u64,
+        /// The question.
+        pub ask: EventId,
+        /// The messages that were left out or cut.
+        pub messages: u32,
+        /// The bytes that these were shorter for it.
+        pub bytes: u64,
+    }
+
+    /// A command tried to reach a host that the sandbox's allow-list does not name.
+    pub struct EgressDenied {
+        /// The epoch of the owner's claim.
+        pub epoch: u64,
+        /// The command.
+        pub command: EventId,
+        /// The name or address that it asked for. Untrusted.
+        pub host: String,
+        /// The port.
+        pub port: u32,
+        /// How many times since the last such event of this command.
+        pub count: u32,
+    }
+
+    /// What a file of the repository asks for its sandbox, as far as it was granted: it can tighten
+    /// limits and never loosen them. It follows the [`SandboxOpened`] in the same append.
+    pub struct SettingsRead {
+        /// The epoch of the owner's claim.
+        pub epoch: u64,
+        /// The name of the file.
+        pub source: String,
+        /// Commands that run before the first step of the model.
+        pub setup: Vec<String>,
+        /// The image and the limits that then apply, for people.
+        pub limits: String,
+        /// What was asked for and not granted, for people.
+        pub denied: Vec<String>,
+    }
 }

@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bincode::{Decode, Encode};
 use serde::Serialize;
 
+use super::ending::{Escalation, Round};
 use super::plans::Plan;
-use super::publish::{Escalation, Publish, Pull};
-use super::work::{Ask, Work};
+use super::publish::{Publish, Pull};
+use super::work::{Ask, Spent, Work};
 use crate::kernel::event::kinds::{
-    ClaimExpired, ClaimFailed, ClaimIntended, ClaimLost, ClaimMoved, ClaimSeen, ClaimWon, Payload,
+    ClaimDropped, ClaimExpired, ClaimFailed, ClaimIntended, ClaimLost, ClaimMoved, ClaimSeen,
+    ClaimWon, Payload,
 };
 use crate::kernel::event::{ClaimStatus, CommitId, Event, EventId, Hlc};
 use crate::kernel::fold::refusal::Reason;
@@ -73,6 +75,8 @@ pub struct Win {
     pub moved_at: Hlc,
     /// When the author said that it had lost the claim.
     pub lost_at: Option<Hlc>,
+    /// When the author deleted the claim ref.
+    pub dropped: Option<Hlc>,
 }
 
 /// What happened under the claim of one epoch.
@@ -99,10 +103,16 @@ pub struct Epoch {
     pub work: Work,
     /// The publication.
     pub publish: Option<Publish>,
+    /// The last publication before the work was resumed.
+    pub earlier: Option<Publish>,
     /// The pull request.
     pub pull: Option<Pull>,
     /// The question to people.
     pub escalation: Option<Escalation>,
+    /// How often the work was resumed, and why.
+    pub rounds: Vec<Round>,
+    /// What models were used for, by who asked them and by day since 1970.
+    pub usage: BTreeMap<AuthorId, BTreeMap<u64, Spent>>,
     /// Who was told what: `target:status`.
     pub reported: BTreeSet<String>,
     /// What came of it, once the owner's part is over.
@@ -122,8 +132,11 @@ impl Epoch {
             plans: Vec::new(),
             work: Work::default(),
             publish: None,
+            earlier: None,
             pull: None,
             escalation: None,
+            rounds: Vec::new(),
+            usage: BTreeMap::new(),
             reported: BTreeSet::new(),
             finished: None,
         }
@@ -133,6 +146,12 @@ impl Epoch {
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.finished.is_none() && self.winner.as_ref().is_some_and(|win| win.lost_at.is_none())
+    }
+
+    /// The work that was published last under this claim.
+    #[must_use]
+    pub fn published(&self) -> Option<&Publish> {
+        self.publish.as_ref().filter(|publish| publish.claim.is_some()).or(self.earlier.as_ref())
     }
 
     /// The plan that stands: the last one.
@@ -160,6 +179,7 @@ impl Epoch {
             }
             Payload::ClaimExpired(expired) => self.expired(event, expired),
             Payload::ClaimMoved(moved) => self.moved(event, moved),
+            Payload::ClaimDropped(dropped) => self.dropped(event, dropped),
             Payload::PlanProposed(_) | Payload::PlanReviewed(_) | Payload::PlanAdopted(_) => {
                 self.fold_plan(event, payload)
             }
@@ -167,11 +187,19 @@ impl Epoch {
             | Payload::Published(_)
             | Payload::PublishRefused(_)
             | Payload::PullRequestOpened(_)
-            | Payload::Escalated(_)
+            | Payload::PullRequestSeen(_) => {
+                self.owned_by(author)?;
+                self.fold_publish(event, payload)
+            }
+            Payload::EscalationAcknowledged(acknowledged) => self.acknowledged(acknowledged),
+            Payload::EscalationAnswered(answered) => self.answered_by_people(event, answered),
+            Payload::Escalated(_)
+            | Payload::EscalationRaised(_)
+            | Payload::WorkResumed(_)
             | Payload::Reported(_)
             | Payload::TaskFinished(_) => {
                 self.owned_by(author)?;
-                self.fold_publish(event, payload)
+                self.fold_ending(event, payload)
             }
             _ => self.fold_work(event, payload),
         }
@@ -230,6 +258,7 @@ impl Epoch {
             status: ClaimStatus::Active,
             moved_at: at,
             lost_at: None,
+            dropped: None,
         });
         Ok(())
     }
@@ -279,6 +308,13 @@ impl Epoch {
         win.renewal = moved.renewal;
         win.status = moved.status;
         win.moved_at = event.header.clock;
+        Ok(())
+    }
+
+    fn dropped(&mut self, event: &Event, dropped: &ClaimDropped) -> Result<(), Reason> {
+        self.owned_by(&event.author)?;
+        let held = self.winner.as_mut().filter(|win| win.commit == dropped.commit);
+        held.ok_or(Reason::Dangling)?.dropped = Some(event.header.clock);
         Ok(())
     }
 }

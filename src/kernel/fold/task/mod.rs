@@ -1,6 +1,7 @@
 //! One task: what is known of its issue, and what happened in each epoch of its claim.
 
 mod claims;
+mod ending;
 mod plans;
 mod publish;
 mod work;
@@ -11,12 +12,13 @@ use bincode::{Decode, Encode};
 use serde::Serialize;
 
 pub use claims::{Epoch, Intent, IntentResult, Win};
+pub use ending::{Acknowledged, Escalation, PeoplesAnswer, Round};
 pub use plans::{Plan, Review};
-pub use publish::{Escalation, Publish, Pull};
-pub use work::{Answer, Ask, Command, OUTPUT_EXCERPT, Sandbox, Spent, Work};
+pub use publish::{MAX_FEEDBACK, Publish, Pull};
+pub use work::{Answer, Ask, Command, DAY_MS, OUTPUT_EXCERPT, Sandbox, Spent, Work};
 
 use super::refusal::{Reason, Refusals};
-use crate::kernel::event::kinds::{Payload, TaskSeen};
+use crate::kernel::event::kinds::{Payload, PullState, TaskSeen};
 use crate::kernel::event::{ClaimStatus, Event, Hlc, MAX_REPOSITORY_NAME, TaskId};
 use crate::kernel::identity::AuthorId;
 
@@ -44,6 +46,8 @@ pub struct Task {
     pub open: bool,
     /// When the issue was last seen to change.
     pub seen_at: Option<Hlc>,
+    /// The epoch that was current when the issue was last seen closed, or 0.
+    pub over: u64,
     /// What happened under each claim, by epoch.
     pub epochs: BTreeMap<u64, Epoch>,
     /// What was refused.
@@ -64,6 +68,10 @@ pub enum TaskStatus {
     Published,
     /// The owner asks people.
     Escalated,
+    /// The pull request was merged.
+    Merged,
+    /// The pull request was closed without a merge.
+    Rejected,
     /// The issue is closed, and no work was published.
     Closed,
 }
@@ -80,6 +88,7 @@ impl Task {
             depends_on: Vec::new(),
             open: false,
             seen_at: None,
+            over: 0,
             epochs: BTreeMap::new(),
             refusals: Refusals::default(),
             events: 0,
@@ -108,22 +117,33 @@ impl Task {
     /// The work that was published.
     #[must_use]
     pub fn published(&self) -> Option<&Publish> {
-        self.epochs
-            .values()
-            .rev()
-            .find_map(|epoch| epoch.publish.as_ref().filter(|publish| publish.claim.is_some()))
+        self.epochs.values().rev().find_map(Epoch::published)
     }
 
     /// Where the task stands.
     #[must_use]
     pub fn status(&self) -> TaskStatus {
-        let status = self.current().and_then(|epoch| epoch.winner.as_ref().map(|win| win.status));
+        let reopened = |epoch: &&Epoch| self.open && self.over >= epoch.number;
+        let Some(epoch) = self.current().filter(|epoch| !reopened(epoch)) else {
+            return if self.open { TaskStatus::Open } else { TaskStatus::Closed };
+        };
+        let status = epoch.winner.as_ref().map(|win| win.status);
+        match epoch.pull.as_ref().map(|pull| pull.state) {
+            Some(PullState::Merged) => return TaskStatus::Merged,
+            Some(PullState::Closed) => return TaskStatus::Rejected,
+            Some(PullState::Open) | None => {}
+        }
         match status {
-            _ if self.published().is_some() => TaskStatus::Published,
-            Some(ClaimStatus::Escalated) => TaskStatus::Escalated,
-            _ if !self.open => TaskStatus::Closed,
-            Some(ClaimStatus::Active) if self.owner().is_some() => TaskStatus::Claimed,
-            _ => TaskStatus::Open,
+            _ if epoch.escalation.is_some() && status == Some(ClaimStatus::Escalated) => {
+                TaskStatus::Escalated
+            }
+            _ if epoch.publish.as_ref().is_some_and(|publish| publish.claim.is_some()) => {
+                TaskStatus::Published
+            }
+            _ if !self.open && epoch.published().is_none() => TaskStatus::Closed,
+            Some(ClaimStatus::Released) | None => TaskStatus::Open,
+            Some(_) if epoch.is_active() => TaskStatus::Claimed,
+            Some(_) => TaskStatus::Open,
         }
     }
 
@@ -165,6 +185,11 @@ impl Task {
         self.labels.clone_from(&seen.labels);
         self.depends_on.clone_from(&seen.depends_on);
         self.open = seen.open;
+        if !seen.open
+            && let Some(current) = self.current()
+        {
+            self.over = current.number;
+        }
         self.seen_at = Some(event.header.clock);
         Ok(())
     }
@@ -190,6 +215,7 @@ fn epoch_of(payload: &Payload) -> Option<u64> {
         Payload::ClaimSeen(p) => p.epoch,
         Payload::ClaimExpired(p) => p.epoch,
         Payload::ClaimFailed(p) => p.epoch,
+        Payload::ClaimDropped(p) => p.epoch,
         Payload::PlanProposed(p) => p.epoch,
         Payload::PlanReviewed(p) => p.epoch,
         Payload::PlanAdopted(p) => p.epoch,
@@ -204,6 +230,9 @@ fn epoch_of(payload: &Payload) -> Option<u64> {
         Payload::CommandFinished(p) => p.epoch,
         Payload::WorkDone(p) => p.epoch,
         Payload::SandboxClosed(p) => p.epoch,
+        Payload::ContextDropped(p) => p.epoch,
+        Payload::EgressDenied(p) => p.epoch,
+        Payload::SettingsRead(p) => p.epoch,
         Payload::PublishIntended(p) => p.epoch,
         Payload::Published(p) => p.epoch,
         Payload::PublishRefused(p) => p.epoch,
@@ -211,6 +240,11 @@ fn epoch_of(payload: &Payload) -> Option<u64> {
         Payload::Escalated(p) => p.epoch,
         Payload::Reported(p) => p.epoch,
         Payload::TaskFinished(p) => p.epoch,
+        Payload::PullRequestSeen(p) => p.epoch,
+        Payload::WorkResumed(p) => p.epoch,
+        Payload::EscalationRaised(p) => p.epoch,
+        Payload::EscalationAcknowledged(p) => p.epoch,
+        Payload::EscalationAnswered(p) => p.epoch,
         Payload::SwarmFounded(_)
         | Payload::MemberAdmitted(_)
         | Payload::MemberRevoked(_)
@@ -222,6 +256,7 @@ fn epoch_of(payload: &Payload) -> Option<u64> {
         | Payload::KeyRotated(_)
         | Payload::AgentStarted(_)
         | Payload::RepositorySeen(_)
+        | Payload::RepositoryConsent(_)
         | Payload::TaskSeen(_)
         | Payload::ClaimIntended(_) => return None,
     })

@@ -1,15 +1,18 @@
-//! The end of an epoch: publication, pull request, questions to people, reports.
+//! The publication of an epoch's work, and its pull request.
 
 use bincode::{Decode, Encode};
 use serde::Serialize;
 
 use super::claims::Epoch;
-use crate::kernel::event::kinds::{Payload, PublishIntended, Published, Purpose};
+use crate::kernel::event::kinds::{
+    CheckState, Payload, PublishIntended, Published, PullRequestOpened, PullRequestSeen, PullState,
+    ReviewState,
+};
 use crate::kernel::event::{ClaimStatus, CommitId, Event, EventId, Hlc};
 use crate::kernel::fold::refusal::Reason;
 
-/// The most reports of one epoch.
-pub(crate) const MAX_REPORTS: usize = 64;
+/// The longest feedback of a pull request, and the longest answer of people, in bytes.
+pub const MAX_FEEDBACK: usize = 16 * 1024;
 
 /// The publication of an epoch's work.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
@@ -37,17 +40,18 @@ pub struct Pull {
     pub number: u64,
     /// Where people find it.
     pub place: String,
-}
-
-/// A question to people.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
-pub struct Escalation {
-    /// The event.
-    pub event: EventId,
-    /// Why the owner cannot go on.
-    pub reason: String,
-    /// What it asks.
-    pub question: String,
+    /// Whether it is open.
+    pub state: PullState,
+    /// The commit at the head of its branch, or nothing if that is not known.
+    pub head: String,
+    /// What its checks say.
+    pub checks: CheckState,
+    /// What its reviewers say.
+    pub reviews: ReviewState,
+    /// What failed and what is asked for.
+    pub feedback: String,
+    /// The event that saw it last.
+    pub seen: Option<EventId>,
 }
 
 impl Epoch {
@@ -55,7 +59,7 @@ impl Epoch {
     pub(super) fn fold_publish(&mut self, event: &Event, payload: &Payload) -> Result<(), Reason> {
         match payload {
             Payload::PublishIntended(intended) => self.publish_intended(event, intended),
-            Payload::Published(published) => self.published(event, published),
+            Payload::Published(published) => self.was_published(event, published),
             Payload::PublishRefused(refused) => {
                 let publish = self.publish.as_mut();
                 match publish.filter(|publish| publish.claim.is_none()) {
@@ -66,36 +70,10 @@ impl Epoch {
                 Ok(())
             }
             Payload::PullRequestOpened(opened) => {
-                let place = opened.place.clone();
-                self.pull = Some(Pull { number: opened.number, place });
+                self.pull_opened(opened);
                 Ok(())
             }
-            Payload::Escalated(escalated) => {
-                if self.escalation.is_some() {
-                    return Err(Reason::Repeated);
-                }
-                let (reason, question) = (escalated.reason.clone(), escalated.question.clone());
-                self.escalation = Some(Escalation { event: event.id, reason, question });
-                self.answered(&event.author, Purpose::Step);
-                self.answered(&event.author, Purpose::Plan);
-                Ok(())
-            }
-            Payload::Reported(reported) => {
-                if self.reported.len() >= MAX_REPORTS {
-                    return Err(Reason::Limit);
-                }
-                self.reported.insert(format!("{}:{}", reported.target, reported.status));
-                Ok(())
-            }
-            Payload::TaskFinished(finished) => {
-                self.finished = Some(finished.outcome.clone());
-                // Nothing asks for the outputs again; the log has them.
-                for command in &mut self.work.commands {
-                    command.excerpt = Vec::new();
-                }
-                self.asks.clear();
-                Ok(())
-            }
+            Payload::PullRequestSeen(seen) => self.pull_seen(event, seen),
             _ => Err(Reason::Content),
         }
     }
@@ -123,7 +101,7 @@ impl Epoch {
         Ok(())
     }
 
-    fn published(&mut self, event: &Event, published: &Published) -> Result<(), Reason> {
+    fn was_published(&mut self, event: &Event, published: &Published) -> Result<(), Reason> {
         let fits = |publish: &&mut Publish| {
             publish.branch == published.branch && publish.commit == published.commit
         };
@@ -138,6 +116,40 @@ impl Epoch {
             win.status = ClaimStatus::Published;
             win.moved_at = event.header.clock;
         }
+        Ok(())
+    }
+
+    fn pull_opened(&mut self, opened: &PullRequestOpened) {
+        let place = opened.place.clone();
+        if let Some(pull) = self.pull.as_mut().filter(|pull| pull.number == opened.number) {
+            pull.place = place;
+            return;
+        }
+        let head = self.publish.as_ref().map(|publish| publish.commit.to_string());
+        self.pull = Some(Pull {
+            number: opened.number,
+            place,
+            state: PullState::Open,
+            head: head.unwrap_or_default(),
+            checks: CheckState::None,
+            reviews: ReviewState::None,
+            feedback: String::new(),
+            seen: None,
+        });
+    }
+
+    fn pull_seen(&mut self, event: &Event, seen: &PullRequestSeen) -> Result<(), Reason> {
+        let pull = self.pull.as_mut().filter(|pull| pull.number == seen.number);
+        let pull = pull.ok_or(Reason::Dangling)?;
+        if seen.head.len() > 64 || seen.feedback.len() > MAX_FEEDBACK {
+            return Err(Reason::Content);
+        }
+        pull.state = seen.state;
+        pull.head.clone_from(&seen.head);
+        pull.checks = seen.checks;
+        pull.reviews = seen.reviews;
+        pull.feedback.clone_from(&seen.feedback);
+        pull.seen = Some(event.id);
         Ok(())
     }
 }

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::claims::Epoch;
 use crate::kernel::event::kinds::{
-    AnswerRefused, CommandFinished, CommandIntended, CommandOutput, CommandStatus, ModelAnswered,
-    ModelAsked, Payload, Purpose, SandboxOpened,
+    AnswerRefused, CommandFinished, CommandIntended, CommandOutput, CommandStatus, ContextDropped,
+    EgressDenied, ModelAnswered, ModelAsked, Payload, Purpose, SandboxOpened, SettingsRead,
 };
 use crate::kernel::event::{CommitId, Event, EventId, Hlc};
 use crate::kernel::fold::refusal::Reason;
@@ -17,6 +17,15 @@ pub const OUTPUT_EXCERPT: usize = 4096;
 
 /// The most commands of one attempt.
 pub(crate) const MAX_COMMANDS: usize = 1024;
+
+/// The most commands of a repository's own settings.
+pub(crate) const MAX_SETUP: usize = 32;
+
+/// The days of which an author's use of models is kept.
+pub(crate) const MAX_DAYS: usize = 32;
+
+/// A day in milliseconds.
+pub const DAY_MS: u64 = 86_400_000;
 
 /// The most members that ask models about one epoch.
 pub(crate) const MAX_ASKERS: usize = 256;
@@ -114,8 +123,21 @@ pub struct Work {
     pub last_error: Option<String>,
     /// The event that says that the work is done, and its summary.
     pub done: Option<(EventId, String)>,
+    /// Commands of the repository's own settings, which run before the first step of the model.
+    pub setup: Vec<String>,
     /// What all attempts used up.
     pub spent: Spent,
+}
+
+impl Spent {
+    /// Adds an answer, and its cost if it is known.
+    fn answer(&mut self, tokens: Option<u64>) {
+        self.answers += 1;
+        match tokens {
+            Some(tokens) => self.tokens = self.tokens.saturating_add(tokens),
+            None => self.unknown += 1,
+        }
+    }
 }
 
 fn lossy<S: serde::Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
@@ -131,6 +153,7 @@ impl Epoch {
                 return self.no_answer(&event.author, &failed.ask, &failed.error);
             }
             Payload::AnswerRefused(refused) => return self.answer_refused(event, refused),
+            Payload::ContextDropped(dropped) => return self.context_dropped(event, dropped),
             _ => self.owned_by(&event.author)?,
         }
         match payload {
@@ -143,6 +166,8 @@ impl Epoch {
             Payload::CommandIntended(intended) => return self.command_intended(event, intended),
             Payload::CommandOutput(output) => return self.output(output),
             Payload::CommandFinished(finished) => return self.command_finished(finished),
+            Payload::EgressDenied(denied) => return self.egress_denied(denied),
+            Payload::SettingsRead(read) => return self.settings_read(read),
             Payload::WorkDone(done) => {
                 self.work.done = Some((event.id, done.summary.clone()));
                 self.answered(&event.author, Purpose::Step);
@@ -190,15 +215,13 @@ impl Epoch {
             Purpose::Review => {}
             Purpose::Step => ask.turns.1 += 1,
         }
+        let tokens = match (answered.tokens_in, answered.tokens_out) {
+            (Some(read), Some(written)) => Some(read.saturating_add(written)),
+            _ => None,
+        };
+        self.used_on(event).answer(tokens);
         if self.owned_by(&event.author).is_ok() {
-            let spent = &mut self.work.spent;
-            spent.answers += 1;
-            match (answered.tokens_in, answered.tokens_out) {
-                (Some(read), Some(written)) => {
-                    spent.tokens = spent.tokens.saturating_add(read.saturating_add(written));
-                }
-                _ => spent.unknown += 1,
-            }
+            self.work.spent.answer(tokens);
         }
         Ok(())
     }
@@ -244,6 +267,7 @@ impl Epoch {
         work.last_error = None;
         work.commands.clear();
         work.done = None;
+        work.setup.clear();
         work.sandbox = Some(Sandbox {
             event: event.id,
             process: opened.process,
@@ -280,8 +304,21 @@ impl Epoch {
             output_total: 0,
         });
         self.work.spent.commands += 1;
+        self.used_on(event).commands += 1;
         self.answered(&event.author, Purpose::Step);
         Ok(())
+    }
+
+    /// What the author has used up on the day of the event.
+    fn used_on(&mut self, event: &Event) -> &mut Spent {
+        let days = self.usage.entry(event.author).or_default();
+        let day = event.header.clock.ms() / DAY_MS;
+        days.entry(day).or_default();
+        if days.len() > MAX_DAYS {
+            days.pop_first();
+        }
+        // Events are folded by rising clocks: the day that was removed is not this one.
+        days.entry(day).or_default()
     }
 
     fn running(&mut self, command: &EventId) -> Result<&mut Command, Reason> {
@@ -306,5 +343,23 @@ impl Epoch {
         command.status = Some(finished.status.clone());
         command.output_total = finished.output_total;
         Ok(())
+    }
+
+    fn egress_denied(&mut self, denied: &EgressDenied) -> Result<(), Reason> {
+        self.running(&denied.command)?;
+        if denied.host.len() > 256 { Err(Reason::Content) } else { Ok(()) }
+    }
+
+    fn settings_read(&mut self, read: &SettingsRead) -> Result<(), Reason> {
+        if read.setup.len() > MAX_SETUP || read.source.len() > 256 {
+            return Err(Reason::Content);
+        }
+        self.work.setup.clone_from(&read.setup);
+        Ok(())
+    }
+
+    fn context_dropped(&self, event: &Event, dropped: &ContextDropped) -> Result<(), Reason> {
+        let ask = self.asks.get(&event.author).filter(|ask| ask.event == dropped.ask);
+        ask.map(drop).ok_or(Reason::Dangling)
     }
 }
