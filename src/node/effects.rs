@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::mask;
 use super::outside::Repository;
+use super::services;
 use super::work::Hands;
 use super::workspace::{Workspace, told};
 use crate::integrations::git::{Author, ClaimRef, GitError, Swap};
@@ -80,14 +81,15 @@ async fn perform(hands: &Arc<Hands>, effect: Effect) -> Vec<Input> {
             let outcome = Outcome::Failed("no pull request can be watched here".to_owned());
             (key, outcome)
         }
-        Effect::Escalate { key, .. } => {
-            let outcome = Outcome::Failed("people is not configured".to_owned());
+        Effect::Escalate { key, call } => {
+            let outcome = services::ask_people(hands, &call).await;
             (key, outcome)
         }
         Effect::Report { key, report } => {
             let outcome = match report.target {
                 Target::Board => tell_board(hands, key.task, &report),
-                other => Outcome::Failed(format!("{} is not configured", other.name())),
+                Target::Hive => services::tell_hive(hands, key.task, &report).await,
+                Target::People => Outcome::Failed("people are asked, not told".to_owned()),
             };
             (key, outcome)
         }

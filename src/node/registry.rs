@@ -91,7 +91,7 @@ impl Registry {
         }
     }
 
-    /// Hands on what is new.
+    /// Hands on which repositories are ready, and logs what is new.
     async fn say(
         &self,
         hands: &Hands,
@@ -100,12 +100,12 @@ impl Registry {
     ) {
         for repository in self.places.keys() {
             let word = of(repository);
-            if last.get(repository) == Some(&word) {
-                continue;
-            }
             let (ready, reason) = (word.enabled && word.ready, &word.reason);
-            info!(repository, ready, reason, "Hive");
-            last.insert(repository.clone(), word);
+            if last.get(repository) != Some(&word) {
+                info!(repository, ready, reason, "Hive");
+                last.insert(repository.clone(), word);
+            }
+            // It is said each time: a node that doesn't know its own log yet listens to nobody.
             let input = Input::Ready { repository: repository.clone(), ready };
             // The loop takes nothing more when the node stops.
             let _ = hands.inputs.send(input).await;

@@ -9,8 +9,8 @@ use tracing::{error, info};
 use super::clock::{self, NoRandomness};
 use super::config::Config;
 use super::home::{Home, HomeError, Role};
-use super::outside::{Outside, OutsideError};
 use super::mask::Masker;
+use super::outside::{Outside, OutsideError};
 use super::replicate::{Lags, Replicator};
 use super::status::{LogStatus, NodeStatus, PeerStatus};
 use super::witness;
@@ -265,10 +265,10 @@ fn agent_config(config: &Config, outside: &Outside) -> AgentConfig {
         },
         max_rounds: agent.max_rounds,
         watch_ms: agent.watch_seconds.saturating_mul(1000),
-        hive: false,
-        people: false,
-        acknowledge_ms: 0,
-        max_raises: 0,
+        hive: config.hive.url.is_some(),
+        people: config.n8n.webhook_url.is_some(),
+        acknowledge_ms: config.n8n.acknowledge_seconds.saturating_mul(1000),
+        max_raises: config.n8n.max_raises,
         repositories: repositories.collect(),
     }
 }

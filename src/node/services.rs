@@ -3,16 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::clock;
 use super::config::Config;
 use super::models::Models;
 use super::outside::{OutsideError, secret};
-use super::registry::Registry;
+use super::registry::{Registry, Told};
+use super::work::Hands;
 use crate::integrations::hive::{Hive, HiveSettings};
-use crate::integrations::http::{Ambient, Backoff, Secret};
-use crate::integrations::n8n::{N8n, Selector, Webhook};
+use crate::integrations::http::{Ambient, Backoff, Secret, short};
+use crate::integrations::n8n::{Callback, Escalation, MAX_TEXT, N8n, Selector, Webhook, severity};
+use crate::kernel::agent::{EscalationCall, Outcome, Report};
+use crate::kernel::event::TaskId;
 
 /// The clock and the numbers of this program.
 const AMBIENT: Ambient = Ambient {
@@ -120,4 +124,78 @@ pub(super) async fn doctor(config: &Config) -> Vec<(String, Result<String, Strin
         findings.push(("n8n".to_owned(), Ok(format!("{} is told of questions; {told}", n8n.at()))));
     }
     findings
+}
+
+/// Tells Hive of a task.
+pub(super) async fn tell_hive(hands: &Hands, id: TaskId, report: &Report) -> Outcome {
+    let Some(registry) = &hands.outside.services.hive else {
+        return Outcome::Failed("Hive is not configured".to_owned());
+    };
+    let found = hands.engine.read(|state| {
+        let task = state.tasks.get(&id)?;
+        let win = task.epochs.get(&report.epoch).and_then(|epoch| epoch.winner.as_ref());
+        Some((task.repository.clone(), task.issue, win.map(|win| win.at.ms())))
+    });
+    let Some((repository, issue, claimed_ms)) = found else {
+        return Outcome::Failed("the task is not known".to_owned());
+    };
+    // A claim that is told again was made when it was made.
+    let at_ms = match report.status {
+        "claimed" => claimed_ms.unwrap_or_else(clock::wall_ms),
+        _ => clock::wall_ms(),
+    };
+    let told = Told {
+        repository: &repository,
+        issue,
+        status: report.status,
+        epoch: report.epoch,
+        text: &report.text,
+        id: report.id.to_string(),
+        at_s: at_ms / 1_000,
+        agent: (hands.engine.me().to_string(), &hands.name),
+    };
+    match registry.tell(told).await {
+        Ok(()) => Outcome::Done,
+        Err(error) => Outcome::Failed(error),
+    }
+}
+
+/// Asks people through the webhook.
+pub(super) async fn ask_people(hands: &Hands, call: &EscalationCall) -> Outcome {
+    let services = &hands.outside.services;
+    let Some(n8n) = &services.n8n else {
+        return Outcome::Failed("no webhook for questions to people is configured".to_owned());
+    };
+    let escalation = call.id.to_string();
+    let text = |text: &str| short(text, MAX_TEXT);
+    let question = Escalation {
+        kind: "bzzz.escalation",
+        version: 1,
+        level: call.level,
+        severity: severity(call.level),
+        swarm: hands.engine.swarm().to_string(),
+        node: hands.engine.me().to_string(),
+        node_name: hands.name.clone(),
+        repository: call.repository.clone(),
+        issue: call.issue,
+        title: text(&call.title),
+        url: call.pull.clone().unwrap_or_default(),
+        epoch: call.epoch,
+        reason: text(&call.reason),
+        question: text(&call.question),
+        callback: services.callback.as_ref().map(|api| Callback::of(api, &escalation)),
+        escalation,
+    };
+    match n8n.escalate(&question, clock::wall_ms() / 1_000).await {
+        Ok(()) => {
+            let (repository, issue, level) = (&call.repository, call.issue, call.level);
+            info!(repository, issue, level, "told the webhook that people are needed");
+            Outcome::Done
+        }
+        Err(error) => {
+            let error = hands.masker.text(error.to_string());
+            warn!(issue = call.issue, error, "the webhook was not told that people are needed");
+            Outcome::Failed(error)
+        }
+    }
 }

@@ -15,9 +15,10 @@ use super::api::{Answer, Refusal, blocking, body};
 use super::callback::{Channel, Shown};
 use super::{Site, event};
 use crate::engine::{Engine, EngineError};
-use crate::kernel::event::kinds::{EscalationAcknowledged, EscalationAnswered, Payload};
+use crate::kernel::event::kinds::{EscalationAcknowledged, EscalationAnswered, Payload, Role};
 use crate::kernel::event::{Draft, EventId, TaskId};
 use crate::kernel::fold::{Escalation, SwarmState};
+use crate::kernel::identity::AuthorId;
 
 /// The longest answer, in bytes: with its name and JSON's escapes it fits into a request.
 pub const MAX_ANSWER: usize = 8 * 1024;
@@ -218,6 +219,14 @@ fn answered_already(by: &str) -> Refusal {
     Refusal::new(StatusCode::CONFLICT, what).with("answered_by", by)
 }
 
+/// Whether the fold takes an answer of this node.
+fn may_answer(state: &SwarmState, me: &AuthorId) -> bool {
+    let member = state.members.members.get(me);
+    member.is_some_and(|member| {
+        member.stands_to().is_none() && matches!(member.role, Role::Agent | Role::Operator)
+    })
+}
+
 /// Appends what people say, if this node may speak for them.
 fn append(engine: &Engine, draft: Draft, open: &Open, now_ms: u64) -> Result<EventId, Refusal> {
     let me = engine.me();
@@ -225,7 +234,7 @@ fn append(engine: &Engine, draft: Draft, open: &Open, now_ms: u64) -> Result<Eve
         let task = state.tasks.get(&open.task);
         let winner = task.and_then(|task| task.epochs.get(&open.epoch)?.winner.as_ref());
         let names = event::names(state);
-        (state.members.may_answer(&me), winner.map(|win| event::name(&names, &win.author)))
+        (may_answer(state, &me), winner.map(|win| event::name(&names, &win.author)))
     });
     if !may {
         let owner = owner.unwrap_or_else(|| "the task's owner".to_owned());

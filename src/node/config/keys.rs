@@ -372,6 +372,11 @@ section! {
         callback_url: Option<String> = optional(Form::Http, "http://192.0.2.7:7448");
         /// How long the webhook may take.
         timeout_seconds: u64 = integer(1, 600, 15);
+        /// After how long a question that nobody acknowledged or answered is raised and told again;
+        /// 0 for never.
+        acknowledge_seconds: u64 = integer(0, 2_592_000, 3_600);
+        /// How often a question is raised.
+        max_raises: u32 = integer(0, 16, 3);
     }
 }
 

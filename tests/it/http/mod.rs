@@ -2,6 +2,8 @@
 //! not, and not at all.
 
 pub(crate) mod hive;
+pub(crate) mod node;
+mod process;
 pub(crate) mod server;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -100,10 +100,7 @@ fn signed(timestamp: &str, path: &str, body: &str) -> Vec<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(format!("{timestamp}.{path}.{body}").as_bytes());
     let signature = hex::encode(mac.finalize().into_bytes());
-    vec![
-        format!("X-Bzzz-Timestamp: {timestamp}"),
-        format!("X-Bzzz-Signature: sha256={signature}"),
-    ]
+    vec![format!("X-Bzzz-Timestamp: {timestamp}"), format!("X-Bzzz-Signature: sha256={signature}")]
 }
 
 fn post(up: &Up, path: &str, body: &str) -> (u16, Value) {
@@ -173,7 +170,9 @@ fn people_are_asked_and_their_answer_resumes_the_task() {
     assert_eq!(up.post(&path, &same, &reflected).0, 401, "what goes out is no answer");
     assert_eq!(post(&up, &other, &body).0, 404);
     assert_eq!(post(&up, "/api/escalations/xy/answer", &body).0, 400);
-    for wrong in ["", "{}", "[]", "{\"answer\":\"\",\"by\":\"ann\"}", "{\"answer\":\"x\",\"by\":\"\"}"] {
+    for wrong in
+        ["", "{}", "[]", "{\"answer\":\"\",\"by\":\"ann\"}", "{\"answer\":\"x\",\"by\":\"\"}"]
+    {
         assert_eq!(post(&up, &path, wrong).0, 400, "{wrong}");
     }
     let long = json!({ "answer": "x".repeat(20_000), "by": "ann" }).to_string();

@@ -251,7 +251,7 @@ fn reply(stream: &mut TcpStream, reply: Reply) -> std::io::Result<()> {
             }
         }
         Reply::Trickle => {
-            stream.write_all(&[HEAD, b"Content-Length: 1000000\r\n\r\n"].concat())?;
+            stream.write_all(&[HEAD, b"Content-Length: 10000\r\n\r\n"].concat())?;
             loop {
                 stream.write_all(b" ")?;
                 thread::sleep(Duration::from_millis(20));
