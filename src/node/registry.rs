@@ -41,7 +41,7 @@ pub(super) struct Word {
     pub(super) reason: String,
 }
 
-/// Looks at Hive once in a while, for as long as the node works, and hands on which repositories are
+/// Looks at Hive once in a while, as long as the node works, and hands on which repositories are
 /// ready. No task is claimed before the first answer or failure.
 pub(super) async fn watch(hands: Arc<Hands>) {
     let Some(registry) = &hands.outside.services.hive else { return };

@@ -401,10 +401,8 @@ fn a_webhook_needs_its_secret_and_a_rule_its_two_parts() {
     let url = "[n8n]\nwebhook_url = \"https://n8n.example.org/webhook/x\"\n";
     assert_eq!(
         lines(&with(url, &[], &[]).unwrap_err()),
-        [
-            "2: n8n.secret_file: the key is missing: `webhook_url` needs it; name the file that \
-             holds the secret for signatures"
-        ]
+        ["2: n8n.secret_file: the key is missing: `webhook_url` needs it; name the file that \
+             holds the secret for signatures"]
     );
     let both = format!("{url}secret_file = \"n8n.secret\"\n");
     let n8n = with(&both, &[], &[]).unwrap().config.n8n;

@@ -123,6 +123,41 @@ fn asking(model: &Server, webhook: &Server, settings: &[&str]) -> Place {
     place
 }
 
+fn refuses_forgeries(up: &Up, path: &str, body: &str, asked: &Request) {
+    let now = (clock::wall_ms() / 1_000).to_string();
+    let old = (clock::wall_ms() / 1_000 - 400).to_string();
+    let other = format!("/api/escalations/{}/answer", "00".repeat(32));
+    let forged = [
+        Vec::new(),
+        signed(&now, path, "{}"),
+        signed(&now, &other, body),
+        signed(&old, path, body),
+        vec!["Authorization: Bearer guess".to_owned()],
+        vec![format!("X-Bzzz-Signature: sha256={}", "0".repeat(64))],
+    ];
+    for headers in forged {
+        let (status, said) = up.post(path, &headers, body);
+        assert_eq!(status, 401, "{headers:?}: {said}");
+        assert!(said["error"].is_string(), "{said}");
+    }
+    let same = asked.headers.iter().filter(|(name, _)| name.starts_with("x-bzzz"));
+    let same: Vec<String> = same.map(|(name, value)| format!("{name}: {value}")).collect();
+    let reflected = String::from_utf8(asked.body.clone()).unwrap();
+    assert_eq!(up.post(path, &same, &reflected).0, 401, "what goes out is no answer");
+}
+
+fn refuses_nonsense(up: &Up, path: &str, body: &str) {
+    let other = format!("/api/escalations/{}/answer", "00".repeat(32));
+    assert_eq!(post(up, &other, body).0, 404);
+    assert_eq!(post(up, "/api/escalations/xy/answer", body).0, 400);
+    let (empty, nobody) = ("{\"answer\":\"\",\"by\":\"ann\"}", "{\"answer\":\"x\",\"by\":\"\"}");
+    for wrong in ["", "{}", "[]", empty, nobody] {
+        assert_eq!(post(up, path, wrong).0, 400, "{wrong}");
+    }
+    let long = json!({ "answer": "x".repeat(20_000), "by": "ann" }).to_string();
+    assert_eq!(post(up, path, &long).0, 413);
+}
+
 #[test]
 fn people_are_asked_and_their_answer_resumes_the_task() {
     let model = model_server();
@@ -148,35 +183,8 @@ fn people_are_asked_and_their_answer_resumes_the_task() {
     assert_eq!(question["callback"]["answer"], address);
 
     let body = json!({ "answer": ANSWER, "by": "ann" }).to_string();
-    let now = (clock::wall_ms() / 1_000).to_string();
-    let old = (clock::wall_ms() / 1_000 - 400).to_string();
-    let other = format!("/api/escalations/{}/answer", "00".repeat(32));
-    let forged = [
-        Vec::new(),
-        signed(&now, &path, "{}"),
-        signed(&now, &other, &body),
-        signed(&old, &path, &body),
-        vec!["Authorization: Bearer guess".to_owned()],
-        vec![format!("X-Bzzz-Signature: sha256={}", "0".repeat(64))],
-    ];
-    for headers in forged {
-        let (status, said) = up.post(&path, &headers, &body);
-        assert_eq!(status, 401, "{headers:?}: {said}");
-        assert!(said["error"].is_string(), "{said}");
-    }
-    let same = asked[1].headers.iter().filter(|(name, _)| name.starts_with("x-bzzz"));
-    let same: Vec<String> = same.map(|(name, value)| format!("{name}: {value}")).collect();
-    let reflected = String::from_utf8(asked[1].body.clone()).unwrap();
-    assert_eq!(up.post(&path, &same, &reflected).0, 401, "what goes out is no answer");
-    assert_eq!(post(&up, &other, &body).0, 404);
-    assert_eq!(post(&up, "/api/escalations/xy/answer", &body).0, 400);
-    for wrong in
-        ["", "{}", "[]", "{\"answer\":\"\",\"by\":\"ann\"}", "{\"answer\":\"x\",\"by\":\"\"}"]
-    {
-        assert_eq!(post(&up, &path, wrong).0, 400, "{wrong}");
-    }
-    let long = json!({ "answer": "x".repeat(20_000), "by": "ann" }).to_string();
-    assert_eq!(post(&up, &path, &long).0, 413);
+    refuses_forgeries(&up, &path, &body, &asked[1]);
+    refuses_nonsense(&up, &path, &body);
     assert_eq!(place.events("sample#1", "escalation_answered").len(), 0);
     assert_eq!(place.status(1), "escalated");
 
