@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 import verify as v
 from verify import derive, u64
 
-VERSION = 3
+VERSION = 4
 MALFORMED, ROLE, NOT_AN_ADMINISTRATOR, NOT_THE_FOUNDING, CONTENT, DANGLING = range(6)
 NOT_THE_OWNER, OWN_PLAN, REPEATED, ENDED, OBJECTION, LIMIT, PROOF = range(6, 13)
 PROTECTED, SIGNATURE = 13, 14
 PLAN, REVIEW, STEP = range(3)
-AGENT, OBJECT, PUBLISHED = 1, 2, 2
+AGENT, OPERATOR, OBJECT, PUBLISHED = 1, 2, 2, 2
+PULL_OPEN = 0
 
 
 class Refused(Exception):
@@ -304,11 +305,12 @@ class Win:
     renewal: int = 0
     status: int = 0
     lost_at: int | None = None
+    dropped: int | None = None
 
     def bytes(self):
         parts = self.author + u64(self.process) + u64(self.at) + self.intent + u64(self.lease_ms)
         parts += text(self.commit) + u64(self.renewal) + u32(self.status) + u64(self.moved_at)
-        return parts + option(self.lost_at, u64)
+        return parts + option(self.lost_at, u64) + option(self.dropped, u64)
 
 
 @dataclass
@@ -398,6 +400,7 @@ class Work:
     failures: int = 0
     last_error: str | None = None
     done: tuple | None = None
+    setup: list = field(default_factory=list)
     spent: list = field(default_factory=lambda: [0, 0, 0, 0])
 
     def bytes(self):
@@ -406,7 +409,63 @@ class Work:
         parts += listed(self.commands, Command.bytes) + u32(self.failures)
         parts += option(self.last_error, text)
         parts += option(self.done, lambda done: done[0] + text(done[1]))
-        return parts + b"".join(map(u64, self.spent))
+        parts += listed(self.setup, lambda command: text(command[0]))
+        return parts + numbers(self.spent)
+
+
+def numbers(spent):
+    return b"".join(map(u64, spent))
+
+
+@dataclass
+class Pull:
+    number: int
+    place: str
+    head: str
+    state: int = PULL_OPEN
+    checks: int = 0
+    reviews: int = 0
+    feedback: str = ""
+    seen: bytes | None = None
+
+    def bytes(self):
+        parts = u64(self.number) + text(self.place) + u32(self.state) + text(self.head)
+        parts += u32(self.checks) + u32(self.reviews) + text(self.feedback)
+        return parts + option(self.seen, same)
+
+
+@dataclass
+class Escalation:
+    event: bytes
+    at: int
+    reason: str
+    question: str
+    raised_at: int
+    level: int = 0
+    acknowledged: tuple | None = None
+    answer: tuple | None = None
+
+    def bytes(self):
+        parts = self.event + u64(self.at) + text(self.reason) + text(self.question)
+        parts += u32(self.level) + u64(self.raised_at)
+        parts += option(self.acknowledged, lambda a: text(a[0]) + text(a[1]))
+        return parts + option(self.answer, lambda a: a[0] + text(a[1]) + text(a[2]))
+
+
+@dataclass
+class Round:
+    event: bytes
+    at: int
+    because: bytes
+    base: tuple | None
+    message: str
+    people: bool
+    spent: tuple
+
+    def bytes(self):
+        parts = self.event + u64(self.at) + self.because
+        parts += option(self.base, lambda base: text(base[0]) + text(base[1]))
+        return parts + text(self.message) + flag(self.people) + numbers(self.spent)
 
 
 @dataclass
@@ -421,8 +480,11 @@ class Epoch:
     plans: list = field(default_factory=list)
     work: Work = field(default_factory=Work)
     publish: Publish | None = None
-    pull: tuple | None = None
-    escalation: tuple | None = None
+    earlier: Publish | None = None
+    pull: Pull | None = None
+    escalation: Escalation | None = None
+    rounds: list = field(default_factory=list)
+    usage: dict = field(default_factory=dict)
     reported: set = field(default_factory=set)
     finished: str | None = None
 
@@ -432,9 +494,10 @@ class Epoch:
         parts += mapped(self.seen, same, lambda seers: keys(seers, same))
         parts += mapped(self.expired, same, u64) + mapped(self.asks, same, Ask.bytes)
         parts += listed(self.plans, Plan.bytes) + self.work.bytes()
-        parts += option(self.publish, Publish.bytes)
-        parts += option(self.pull, lambda pull: u64(pull[0]) + text(pull[1]))
-        parts += option(self.escalation, lambda e: e[0] + text(e[1]) + text(e[2]))
+        parts += option(self.publish, Publish.bytes) + option(self.earlier, Publish.bytes)
+        parts += option(self.pull, Pull.bytes) + option(self.escalation, Escalation.bytes)
+        parts += listed(self.rounds, Round.bytes)
+        parts += mapped(self.usage, same, lambda days: mapped(days, u64, numbers))
         return parts + keys(self.reported, text) + option(self.finished, text)
 
     def owned_by(self, author):
@@ -494,6 +557,10 @@ class Epoch:
     def fold_26(self, event, intent, *_):
         self.own_intent(event, intent).result = 3
 
+    def fold_27(self, event, _, commit):
+        demand(DANGLING, self.winner.commit == commit)
+        self.winner.dropped = event.clock
+
     # Plans.
 
     def fold_30(self, event, _, revision, *rest):
@@ -545,13 +612,23 @@ class Epoch:
         ask.waiting, ask.answer = False, (event.id, answer)
         if ask.purpose in (PLAN, STEP):
             ask.turns[ask.purpose // STEP] += 1
+        counted = [self.used_on(event)]
         if self.owned_by(event.author):
-            spent = self.work.spent
+            counted.append(self.work.spent)
+        for spent in counted:
             spent[1] += 1
             if tokens_in is not None and tokens_out is not None:
                 spent[2] = min(2**64 - 1, spent[2] + tokens_in[0] + tokens_out[0])
             else:
                 spent[3] += 1
+
+    def used_on(self, event):
+        """What the author used up on the day of the event."""
+        days = self.usage.setdefault(event.author, {})
+        spent = days.setdefault((event.clock >> 16) // 86_400_000, [0, 0, 0, 0])
+        if len(days) > 32:
+            del days[min(days)]
+        return spent
 
     def fold_44(self, event, asked, _, __, error):
         ask = self.waiting(event, asked)
@@ -571,6 +648,7 @@ class Epoch:
         work = self.work
         work.attempts += 1
         work.failures, work.last_error, work.commands, work.done = 0, None, [], None
+        work.setup = []
         work.sandbox = (event.id, process, sandbox, base)
         ask = self.asks.get(event.author)
         if ask:
@@ -589,6 +667,7 @@ class Epoch:
         demand(REPEATED, step == len(commands))
         commands.append(Command(event.id, command, event.clock))
         self.work.spent[0] += 1
+        self.used_on(event)[0] += 1
         self.answered(event.author, STEP)
 
     def running(self, command):
@@ -609,6 +688,18 @@ class Epoch:
     def fold_49(self, event, _, summary):
         self.work.done = (event.id, summary)
         self.answered(event.author, STEP)
+
+    def fold_51(self, event, _, asked, *__):
+        ask = self.asks.get(event.author)
+        demand(DANGLING, ask is not None and ask.event == asked)
+
+    def fold_52(self, _, __, command, host, *___):
+        self.running(command)
+        demand(CONTENT, len(host.encode()) <= 256)
+
+    def fold_53(self, _, __, source, setup, *___):
+        demand(CONTENT, len(setup) <= 32 and len(source.encode()) <= 256)
+        self.work.setup = setup
 
     # The end.
 
@@ -632,13 +723,64 @@ class Epoch:
             self.work.last_error = reason
 
     def fold_63(self, _, __, number, place):
-        self.pull = (number, place)
+        if self.pull is not None and self.pull.number == number:
+            self.pull.place = place
+        else:
+            head = "" if self.publish is None else self.publish.commit
+            self.pull = Pull(number, place, head)
+
+    def fold_67(self, event, _, number, state, head, checks, reviews, feedback):
+        pull = self.pull
+        demand(DANGLING, pull is not None and pull.number == number)
+        demand(CONTENT, len(head.encode()) <= 64 and len(feedback.encode()) <= 16_384)
+        pull.state, pull.head, pull.checks, pull.reviews = state[0], head, checks[0], reviews[0]
+        pull.feedback, pull.seen = feedback, event.id
 
     def fold_64(self, event, _, reason, question):
         demand(REPEATED, self.escalation is None)
-        self.escalation = (event.id, reason, question)
+        self.escalation = Escalation(event.id, event.clock, reason, question, event.clock)
         self.answered(event.author, STEP)
         self.answered(event.author, PLAN)
+
+    def open_question(self, escalation):
+        found = self.escalation
+        demand(DANGLING, found is not None and found.event == escalation)
+        demand(ENDED, found.answer is None)
+        return found
+
+    def fold_69(self, event, _, escalation, level):
+        found = self.open_question(escalation)
+        demand(REPEATED, level == found.level + 1)
+        demand(LIMIT, level <= 16)
+        found.level, found.raised_at, found.acknowledged = level, event.clock, None
+
+    def fold_70(self, _, __, escalation, by, channel):
+        found = self.open_question(escalation)
+        demand(CONTENT, len(by.encode()) <= 256 and len(channel.encode()) <= 256)
+        found.acknowledged = (by, channel)
+
+    def fold_71(self, event, _, escalation, answer, by, channel):
+        found = self.open_question(escalation)
+        named = len(by.encode()) <= 256 and len(channel.encode()) <= 256
+        demand(CONTENT, named and len(answer.encode()) <= 16_384)
+        found.answer = (event.id, answer, by)
+
+    def fold_68(self, event, _, because, base):
+        demand(LIMIT, len(self.rounds) < 64)
+        demand(CONTENT, base is None or len(base[0].encode()) <= 256 and is_commit(base[1]))
+        demand(REPEATED, all(one.because != because for one in self.rounds))
+        answer = self.escalation.answer if self.escalation is not None else None
+        people = answer is not None and answer[0] == because
+        pull = self.pull
+        seen = pull is not None and pull.state == PULL_OPEN and pull.seen == because
+        demand(DANGLING, people or seen)
+        message, spent = answer[1] if people else pull.feedback, tuple(self.work.spent)
+        self.rounds.append(Round(event.id, event.clock, because, base, message, people, spent))
+        if self.publish is not None and self.publish.claim is not None:
+            self.earlier = self.publish
+        self.publish = self.escalation = self.finished = None
+        self.reported, self.asks = set(), {}
+        self.work = Work(attempts=self.work.attempts, spent=self.work.spent)
 
     def fold_65(self, _, __, target, status):
         demand(LIMIT, len(self.reported) < 64)
@@ -651,7 +793,9 @@ class Epoch:
         self.asks = {}
 
 
-OF_OWNERS = {23, 30, 32, 40, 41, 46, 47, 48, 49, 50, *range(60, 67)}
+OF_OWNERS = {23, 27, 30, 32, 40, 41, *range(46, 51), 52, 53, *range(60, 70)}
+# What operators may say of a task, too.
+OF_PEOPLE = {70, 71}
 # Where the epoch stands among the fields.
 EPOCH_AT = {21: 1, 24: 1, 25: 1, 26: 1, 43: 1, 44: 1, 45: 1}
 
@@ -667,6 +811,7 @@ class Task:
     depends_on: list = field(default_factory=list)
     open: bool = False
     seen_at: int | None = None
+    over: int = 0
     epochs: dict = field(default_factory=dict)
     refusals: Refusals = field(default_factory=Refusals)
     events: int = 0
@@ -675,7 +820,8 @@ class Task:
         parts = self.id + text(self.repository) + u64(self.issue) + text(self.title)
         parts += text(self.body) + listed(self.labels, lambda label: text(label[0]))
         parts += listed(self.depends_on, lambda issue: u64(issue[0])) + flag(self.open)
-        parts += option(self.seen_at, u64) + mapped(self.epochs, u64, Epoch.bytes)
+        parts += option(self.seen_at, u64) + u64(self.over)
+        parts += mapped(self.epochs, u64, Epoch.bytes)
         return parts + self.refusals.bytes() + u64(self.events)
 
     def fold(self, event, fields):
@@ -687,6 +833,9 @@ class Task:
             demand(CONTENT, fits and len(depends_on) <= 64)
             self.repository, self.issue, self.title, self.body = fields[:4]
             self.labels, self.depends_on, self.open = fields[4:]
+            won = [number for number, epoch in self.epochs.items() if epoch.winner]
+            if not self.open and won:
+                self.over = max(won)
             self.seen_at = event.clock
         elif event.kind == 20:
             number, lease, process, previous = fields
@@ -717,8 +866,13 @@ class State:
 
     def bytes(self):
         def repository(found):
-            url, branch, nodes = found
-            return text(url) + text(branch) + keys(nodes, same)
+            url, branch, nodes, consents = found
+            parts = text(url) + text(branch) + keys(nodes, same)
+            return parts + mapped(consents, same, consent)
+
+        def consent(read):
+            allowed, source, reason, at = read
+            return flag(allowed) + text(source) + text(reason) + u64(at)
 
         parts = self.swarm + self.members.bytes() + mapped(self.agents, same, Agent.bytes)
         parts += mapped(self.agent_refusals, same, Refusals.bytes)
@@ -744,8 +898,12 @@ class State:
             elif event.kind == 11:
                 refusals = lambda: self.repository_refusals
                 self.repository(event, *fields)
+            elif event.kind == 13:
+                refusals = lambda: self.repository_refusals
+                self.consent(event, *fields)
             else:
-                demand(ROLE, self.members.members[event.author].role == AGENT)
+                role = self.members.members[event.author].role
+                demand(ROLE, role == AGENT or role == OPERATOR and event.kind in OF_PEOPLE)
                 self.task(event.task).fold(event, fields)
         except Refused as refused:
             refusals().add(event, refused.args[0])
@@ -771,7 +929,14 @@ class State:
             return
         demand(CONTENT, len(name.encode()) <= 128 and len(url.encode()) <= 2048)
         demand(LIMIT, len(self.repositories) < 4096)
-        self.repositories[name] = (url, branch, {event.author})
+        self.repositories[name] = (url, branch, {event.author}, {})
+
+    def consent(self, event, name, allowed, source, reason):
+        demand(DANGLING, name in self.repositories)
+        consents = self.repositories[name][3]
+        demand(CONTENT, len(source.encode()) <= 256 and len(reason.encode()) <= 1024)
+        demand(LIMIT, event.author in consents or len(consents) < 256)
+        consents[event.author] = (allowed, source, reason, event.clock)
 
 
 def fold_members(events, swarm):
@@ -807,7 +972,7 @@ def fold(events, swarm):
             members.append((event, fields))
         elif event.kind == 8:
             erasures.append((event, fields))
-        elif event.kind in (10, 11) or event.kind not in (4, 5) and event.task != bytes(32):
+        elif event.kind in (10, 11, 13) or event.kind not in (4, 5) and event.task != bytes(32):
             others.append((event, fields))
     state = State(swarm, fold_members(members, swarm))
     places = {(event.author, event.seq): event for event in events}

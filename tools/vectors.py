@@ -15,6 +15,7 @@ import sys
 import nacl.bindings
 
 import fold
+import lives
 import verify as v
 from verify import FIELD, derive, subtrees, tree_root, u64
 
@@ -1185,7 +1186,7 @@ def payloads(_):
         (20, "option-value", "A value behind none.", bad, bytes(24) + b"\0" + text("a" * 40)),
         (20, "commit", "A commit that is none decodes.", ACCEPT, bytes(24) + b"\1" + text("Z")),
         (2, "role-1", "The role Agent.", ACCEPT, admitted(BERT, 1, "b")),
-        (2, "role-2", "A role that there is not.", bad, admitted(BERT, 2, "b")),
+        (2, "role-3", "A role that there is not.", bad, admitted(BERT, 3, "b")),
         (48, "exited", "A negative exit code.", ACCEPT,
          u64(1) + bytes(32) + u32(0) + b"\xff" * 4 + bytes(24 + 32)),
         (48, "status-4", "A status that there is not.", bad,
@@ -1302,12 +1303,25 @@ def hashes(_):
         yield f"hash-{name}", f"The hash for {context}.", ACCEPT | more, data
 
 
+def bundles_of_lives():
+    """Tasks of which much is said, much of it refused. Erin answers for people."""
+    for seed in range(1, 5):
+        world = World()
+        cara, erin = Log(CARA, world.swarm), Log(STRANGER, world.swarm)
+        world.anna.say(START + 5, 2, admitted(CARA, 1, "cara"))
+        world.anna.say(START + 6, 2, admitted(STRANGER, 2, "erin"))
+        lives.live(seed, [world.bert, cara, erin], TASK, START + 7, 300)
+        logs = [log for log in (world.anna, world.bert, cara, erin) if log.records]
+        yield f"life-{seed}", "Much is said of a task.", ACCEPT, with_digest(*logs)
+
+
 def bundles(version):
     yield from bundles_that_verify(version)
     yield from bundles_of_parts()
     yield from bundles_of_ranges()
     yield from bundles_of_logs()
     yield from bundles_of_manifests()
+    yield from bundles_of_lives()
 
 
 FORMATS = {

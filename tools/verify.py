@@ -339,8 +339,9 @@ def payload_types():
     key, hash_, id_, text, u32, u64_ = "key", "key", "key", "text", "u32", "u64"
     epoch, commit, flag, raw = "u64", "text", "flag", "bytes"
     texts, plan = ("list", text), [text] + 4 * [("list", text)]
-    role, verdict, purpose = (("choice",) + n * ((),) for n in (2, 3, 3))
+    role, verdict, purpose = (("choice",) + n * ((),) for n in (3, 3, 3))
     stream, status = (("choice",) + n * ((),) for n in (2, 4))
+    pull, checks, reviews = (("choice",) + n * ((),) for n in (3, 4, 4))
     ended = ("choice", ("i32",), (), (text,), (text,))
     holder = ("option", key, u64_)
     return {
@@ -356,6 +357,7 @@ def payload_types():
         10: [text, text, u64_, flag, texts],
         11: [text, text, text],
         12: [text, u64_, text, text, texts, ("list", u64_), flag],
+        13: [text, flag, text, text],
         20: [epoch, u64_, u64_, ("option", commit)],
         21: [id_, epoch, commit],
         22: [epoch, ("option", commit), holder],
@@ -363,6 +365,7 @@ def payload_types():
         24: [key, epoch, commit, status],
         25: [key, epoch, commit, u64_],
         26: [id_, epoch, text],
+        27: [epoch, commit],
         30: [epoch, u32, *plan, u64_],
         31: [epoch, id_, verdict, text],
         32: [epoch, id_, ("list", id_)],
@@ -377,6 +380,9 @@ def payload_types():
         48: [epoch, id_, ended, u64_, u64_, u64_, hash_],
         49: [epoch, text],
         50: [epoch, text],
+        51: [epoch, id_, u32, u64_],
+        52: [epoch, id_, text, u32, u32],
+        53: [epoch, text, texts, text, texts],
         60: [epoch, text, commit, u32, u32, u32],
         61: [epoch, text, commit, commit],
         62: [epoch, text],
@@ -384,6 +390,11 @@ def payload_types():
         64: [epoch, text, text],
         65: [epoch, text, text],
         66: [epoch, text],
+        67: [epoch, u64_, pull, text, checks, reviews, text],
+        68: [epoch, id_, ("option", text, commit)],
+        69: [epoch, id_, u32],
+        70: [epoch, id_, text, text],
+        71: [epoch, id_, text, text, text],
     }
 
 

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::effect::{Key, RefRead, What};
+use super::effect::{Key, What};
+use super::input::RefRead;
 use crate::kernel::event::{Draft, EventId, TaskId};
 
 /// The wait after the first failure of an effect, in milliseconds; it doubles with each further
@@ -36,6 +37,8 @@ pub(super) struct Local {
     pub(super) refs: BTreeMap<TaskId, Watched>,
     /// Repositories whose refs were read at least once.
     pub(super) read: BTreeSet<String>,
+    /// Whether an issue was open when this process read it, after it had read the refs.
+    pub(super) open: BTreeMap<TaskId, bool>,
     /// When a repository was last asked for, and whether that is still under way.
     pub(super) polls: BTreeMap<String, (u64, bool)>,
     /// The sandboxes of this process.
@@ -46,6 +49,8 @@ pub(super) struct Local {
     pub(super) left_alone: BTreeMap<TaskId, (u32, u64)>,
     /// Whether the node's budget of the day is used up.
     pub(super) spent: bool,
+    /// When the end of a task, by merge or close, was first seen.
+    pub(super) ended: BTreeMap<TaskId, u64>,
     /// When an open pull request was last looked at.
     pub(super) watched: BTreeMap<TaskId, u64>,
     /// Repositories in which no new task may be claimed at present.
@@ -126,6 +131,7 @@ impl Local {
         self.parts.remove(&task);
         self.said.remove(&task);
         self.watched.remove(&task);
+        self.ended.remove(&task);
         self.waits.retain(|key, _| key.task != task || key.what == What::Close);
     }
 }

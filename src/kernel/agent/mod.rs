@@ -10,12 +10,14 @@ pub mod answer;
 mod claims;
 mod config;
 mod effect;
+mod input;
 mod local;
 mod outbox;
 mod outcomes;
 mod plans;
 mod prompt;
 mod publish;
+mod reads;
 mod spending;
 mod stuck;
 mod watch;
@@ -23,10 +25,8 @@ mod work;
 
 pub use answer::{PlanAnswer, ReviewAnswer, StepAnswer, schema};
 pub use config::{AgentConfig, Budget, DayBudget};
-pub use effect::{
-    Effect, EscalationCall, Input, IssueRead, Key, Message, ModelRequest, Outcome, PullRead, Push,
-    RefRead, Report, Role, Settings, Target, What,
-};
+pub use effect::{Effect, EscalationCall, Key, Message, ModelRequest, Report, Role, Target, What};
+pub use input::{Input, IssueRead, Outcome, PullRead, Push, RefRead, Settings};
 
 use std::collections::BTreeMap;
 

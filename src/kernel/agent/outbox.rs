@@ -1,6 +1,6 @@
-//! What is told to others than the board: Hive, and people outside of the swarm. It follows from the
-//! state alone, so that nothing is forgotten over a crash or while they are out of reach, and it
-//! holds up nothing else.
+//! What is told to others than the board: Hive, and people outside of the swarm. It follows from
+//! the state alone, so that nothing is forgotten over a crash or while they are out of reach, and
+//! it holds up nothing else.
 
 use super::effect::{Effect, EscalationCall, Key, Report, Target, What};
 use super::prompt;
@@ -52,8 +52,8 @@ impl Agent {
         self.ask_for(turn, key.clone(), Effect::Report { key, report });
     }
 
-    /// A question goes out, is raised again when nobody takes care of it, and its answer resumes the
-    /// work.
+    /// A question goes out, is raised again when nobody takes care of it, and its answer resumes
+    /// the work.
     fn follow_question(
         &mut self,
         turn: &mut Turn<'_>,

@@ -1,18 +1,16 @@
 //! What came of effects becomes events.
 
-use super::effect::{Input, IssueRead, Key, Outcome, Push, RefRead, Settings, Target, What};
+use super::effect::{Key, Target, What};
+use super::input::{Input, Outcome, Push, RefRead, Settings};
+use super::reads::seen;
 use super::{Agent, Now};
 use crate::kernel::event::kinds::{
-    ClaimDropped, ClaimFailed, ClaimLost, ClaimMoved, ClaimSeen, ClaimWon, CommandFinished,
-    CommandOutput, ContextDropped, EgressDenied, ModelAnswered, ModelFailed, PublishIntended,
-    PublishRefused, Published, PullRequestOpened, Reported, RepositoryConsent, SandboxClosed,
-    SandboxFailed, SandboxOpened, SettingsRead, TaskSeen, cut,
+    ClaimDropped, ClaimFailed, ClaimLost, ClaimMoved, ClaimWon, CommandFinished, CommandOutput,
+    ContextDropped, ModelAnswered, ModelFailed, PublishIntended, PublishRefused, Published,
+    PullRequestOpened, Reported, SandboxClosed, SandboxFailed, SandboxOpened, SettingsRead, cut,
 };
-use crate::kernel::event::{Claim, ClaimStatus, Draft, EventId, TaskId};
-use crate::kernel::fold::{Consent, Epoch, SwarmState};
-
-/// The longest text of an issue that is kept, in bytes.
-const MAX_ISSUE_TEXT: usize = 32 * 1024;
+use crate::kernel::event::{Claim, Draft, EventId, TaskId};
+use crate::kernel::fold::{Epoch, SwarmState};
 
 /// The longest answer of a model that is kept, in bytes.
 const MAX_ANSWER: usize = 48 * 1024;
@@ -27,6 +25,10 @@ impl Agent {
             Input::Tick => Vec::new(),
             Input::Issues { repository, issues } => {
                 self.local.polls.insert(repository.clone(), (now.mono_ms, false));
+                if self.local.read.contains(&repository) {
+                    let open = issues.iter().map(|i| (TaskId::of(&repository, i.number), i.open));
+                    self.local.open.extend(open);
+                }
                 issues.into_iter().filter_map(|issue| seen(state, &repository, issue)).collect()
             }
             Input::Claims { repository, refs } => self.refs_read(state, repository, refs, now),
@@ -34,32 +36,8 @@ impl Agent {
                 self.local.polls.insert(repository, (now.mono_ms, false));
                 Vec::new()
             }
-            Input::Consent { repository, allowed, source, reason } => {
-                let known = state.repositories.get(&repository);
-                let last = known.and_then(|known| known.consents.get(&self.me));
-                let (source, reason) = (cut(&source, 256), cut(&reason, 1024));
-                let same = |last: &Consent| {
-                    last.allowed == allowed && last.source == source && last.reason == reason
-                };
-                if known.is_none() || last.is_some_and(same) {
-                    return Vec::new();
-                }
-                vec![Draft::general(RepositoryConsent { repository, allowed, source, reason })]
-            }
-            Input::Ready { repository, ready } => {
-                match ready {
-                    true => self.local.not_ready.remove(&repository),
-                    false => self.local.not_ready.insert(repository),
-                };
-                Vec::new()
-            }
-            Input::Denied { task, command, host, port, count } => {
-                let Some(epoch) = self.own_epoch(state, task) else {
-                    return Vec::new();
-                };
-                let (epoch, host, port) = (epoch.number, cut(&host, 256), u32::from(port));
-                let denied = EgressDenied { epoch, command, host, port, count };
-                vec![Draft::about(task, denied).because([command])]
+            Input::Consent { .. } | Input::Ready { .. } | Input::Denied { .. } => {
+                self.was_read(state, input)
             }
             Input::Output { task, command, stream, at_ms, bytes } => {
                 let Some(epoch) = self.own_epoch(state, task) else {
@@ -76,57 +54,9 @@ impl Agent {
     }
 
     /// The epoch of a task that this node won last.
-    fn own_epoch<'a>(&self, state: &'a SwarmState, task: TaskId) -> Option<&'a Epoch> {
+    pub(super) fn own_epoch<'a>(&self, state: &'a SwarmState, task: TaskId) -> Option<&'a Epoch> {
         let epochs = state.tasks.get(&task)?.epochs.values();
         epochs.rev().find(|epoch| epoch.winner.as_ref().is_some_and(|win| win.author == self.me))
-    }
-
-    fn refs_read(
-        &mut self,
-        state: &SwarmState,
-        repository: String,
-        refs: Vec<RefRead>,
-        now: Now,
-    ) -> Vec<Draft> {
-        let mut drafts = Vec::new();
-        let ids = |task: &crate::kernel::fold::Task| task.repository == repository;
-        let held: Vec<TaskId> = refs.iter().map(|r| TaskId::of(&repository, r.issue)).collect();
-        let known = state.tasks.values().filter(|task| ids(task)).map(|task| task.id);
-        for gone in known.filter(|id| !held.contains(id)).collect::<Vec<_>>() {
-            self.local.watch(gone, None, now.mono_ms);
-        }
-        for (read, id) in refs.into_iter().zip(held) {
-            drafts.extend(self.ref_read(state, id, read, now));
-        }
-        self.local.read.insert(repository);
-        drafts
-    }
-
-    /// A ref was read: somebody's claim is remembered as seen once, and a claim that this node
-    /// had and has no more is given up.
-    fn ref_read(
-        &mut self,
-        state: &SwarmState,
-        task: TaskId,
-        read: RefRead,
-        now: Now,
-    ) -> Option<Draft> {
-        self.local.watch(task, Some(read.clone()), now.mono_ms);
-        let claim = read.claim.filter(|claim| claim.author != self.me)?;
-        let known = state.tasks.get(&task)?;
-        if let Some(epoch) = self.own_epoch(state, task)
-            && epoch.is_active()
-            && claim.epoch >= epoch.number
-        {
-            let holder = Some((claim.author, claim.epoch));
-            let (epoch, commit) = (epoch.number, Some(read.commit));
-            return Some(Draft::about(task, ClaimLost { epoch, commit, holder }));
-        }
-        let epoch = known.epochs.get(&claim.epoch)?;
-        let told = epoch.seen.get(&claim.author).is_some_and(|by| by.contains(&self.me));
-        let Claim { author: holder, epoch, status, .. } = claim;
-        (!told)
-            .then(|| Draft::about(task, ClaimSeen { holder, epoch, commit: read.commit, status }))
     }
 
     fn outcome(&mut self, state: &SwarmState, key: &Key, outcome: Outcome, now: Now) -> Vec<Draft> {
@@ -418,25 +348,4 @@ fn settings_read(epoch: u64, settings: Settings) -> SettingsRead {
         limits: cut(&settings.limits, 1024),
         denied: texts(settings.denied, 512),
     }
-}
-
-/// What is to be said of an issue, if it reads otherwise than before.
-fn seen(state: &SwarmState, repository: &str, issue: IssueRead) -> Option<Draft> {
-    let seen = TaskSeen {
-        repository: repository.to_owned(),
-        issue: issue.number,
-        title: cut(&issue.title, 512),
-        body: cut(&issue.body, MAX_ISSUE_TEXT),
-        labels: issue.labels.iter().take(32).map(|label| cut(label, 128)).collect(),
-        depends_on: issue.depends_on.into_iter().take(32).collect(),
-        open: issue.open,
-    };
-    let id = TaskId::of(repository, seen.issue);
-    let known = state.tasks.get(&id).is_some_and(|task| task.reads_as(&seen));
-    (!known).then(|| Draft::about(id, seen))
-}
-
-/// Whether a claim in the ref keeps others away for good.
-pub(super) fn is_settled(status: ClaimStatus) -> bool {
-    matches!(status, ClaimStatus::Published | ClaimStatus::Escalated)
 }

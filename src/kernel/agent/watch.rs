@@ -1,7 +1,8 @@
-//! After the pull request: its checks and reviews are watched. Failures go back to the work loop with
-//! the same claim; a merge or a close ends the task, and the claim ref is deleted.
+//! After the pull request: its checks and reviews are watched. Failures go back to the work loop
+//! with the same claim; a merge or a close ends the task, and the claim ref is deleted.
 
-use super::effect::{Effect, Key, PullRead, Target, What};
+use super::effect::{Effect, Key, Target, What};
+use super::input::PullRead;
 use super::outbox::resume_from;
 use super::{Agent, Now, Turn};
 use crate::kernel::event::kinds::{
@@ -67,6 +68,12 @@ impl Agent {
             return self.tell(turn, task, epoch, Target::Board, outcome);
         }
         if win.dropped.is_none() {
+            // A node that read the issue before it was closed must not find the ref free: for a
+            // lease, everybody has the time to read it again.
+            let since = *self.local.ended.entry(task.id).or_insert(turn.now.mono_ms);
+            if turn.now.mono_ms.saturating_sub(since) < self.config.lease_ms {
+                return;
+            }
             let key = Key { task: task.id, what: What::Claim };
             let expected = win.commit.clone();
             let effect = Effect::DropClaim { key: key.clone(), expected };

@@ -143,7 +143,7 @@ impl Outside {
         });
         let refs = refs.collect();
         let issues = Input::Issues { repository: repository.clone(), issues: self.issues.clone() };
-        vec![issues, Input::Claims { repository, refs }]
+        vec![Input::Claims { repository, refs }, issues]
     }
 
     /// What is seen of a pull request: people take their time, ask for changes now and then, and
