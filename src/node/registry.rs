@@ -145,8 +145,6 @@ impl Registry {
     }
 
     fn word(&self, project: Option<&Project>) -> Word {
-        let word =
-            |enabled, ready, reason: &str| Word { enabled, ready, reason: reason.to_owned() };
         match project {
             None if self.unlisted == Unlisted::Work => word(true, true, "Hive does not list it"),
             None => word(true, false, "Hive does not list it"),
