@@ -1,5 +1,6 @@
 //! How fast a bundle verifies, as a share of what must be done in any case, and in how much memory.
-//! `cargo bench --bench verify [-- --quick]`; needs none of the default features.
+//! `cargo bench --bench verify [-- --quick | --events N]`; needs none of the default features. With
+//! a number of events, it runs once instead of three times.
 //!
 //! The bundle is that of agents at work: tasks are claimed, commands run and say something, work is
 //! published, and one agent witnesses the logs of the others. The limit reads the same file on all
@@ -49,7 +50,11 @@ fn main() {
         return println!("{}", memory("VmHWM"));
     }
     let quick = std::env::args().any(|argument| argument == "--quick");
-    let (rounds, events) = if quick { (3, 50_000) } else { (3, 1_000_000) };
+    let number = std::env::args().skip_while(|argument| argument != "--events").nth(1);
+    let (rounds, events) = match number {
+        Some(events) => (1, events.parse().expect("a number of events")),
+        None => (3, if quick { 50_000 } else { 1_000_000 }),
+    };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("swarm.bundle");
     let made = Maker::new(&path).make(events);

@@ -20,9 +20,12 @@ import tempfile
 import time
 
 import fold
+import tlog
 import verify as v
 
 MODES = {"bundle": [], "event-file": ["proof"], "heads-file": ["proof"], "fork-file": ["fork"]}
+# These are asked as their vectors say.
+MODES |= {"checkpoint": ["checkpoint"], "tlog-proof": ["tlog-proof"]}
 
 
 def read_vector(path):
@@ -94,6 +97,10 @@ def check_inclusion(said, data):
     leads_to([found], said["root"])
 
 
+def expected(said):
+    return bytes.fromhex(said["log"]), bytes.fromhex(said["swarm"])
+
+
 CHECKS = {
     "bundle": check_bundle,
     "event-file": lambda said, data: v.verify_event_file(data),
@@ -105,6 +112,8 @@ CHECKS = {
     "consistency": check_consistency,
     "payload": check_payload,
     "hash": check_hash,
+    "checkpoint": lambda said, data: tlog.verify_checkpoint(data, *expected(said), said.get("cosigner")),
+    "tlog-proof": lambda said, data: tlog.verify_proof(data, *expected(said)),
 }
 
 
@@ -122,10 +131,25 @@ def author_of(form, data):
     return [] if at is None else ["--author", data[max(at, 0) :][:32].ljust(32, b"\0").hex()]
 
 
-def ask_program(program, form, path, data=b""):
+def asked_as(said, folder):
+    """What bzzz-verify is told of a checkpoint: as its vector says."""
+    if "log" not in said:
+        return []
+    options = ["--author", said["log"], "--swarm", said["swarm"]]
+    if "cosigner" in said:
+        policy = os.path.join(folder, "policy")
+        with open(policy, "w", encoding="ascii") as file:
+            file.write(f"witness w {said['cosigner']}\nquorum w\n")
+        options += ["--policy", policy]
+    return options
+
+
+def ask_program(program, form, path, data=b"", said=()):
     """What bzzz-verify says of a file. Of proofs it tells the rule alone."""
-    command = [program, *MODES[form], "--json", *author_of(form, data), path]
-    done = subprocess.run(command, capture_output=True, check=False)
+    with tempfile.TemporaryDirectory() as folder:
+        told = author_of(form, data) + asked_as(said, folder)
+        command = [program, *MODES[form], "--json", *told, path]
+        done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode not in (0, 1):
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
     said = json.loads(done.stdout)
@@ -161,7 +185,7 @@ def vectors(folder, program=None):
             with tempfile.NamedTemporaryFile() as file:
                 file.write(data)
                 file.flush()
-                found = ask_program(program, form, file.name, data)
+                found = ask_program(program, form, file.name, data, said)
             told = ("expect", "rule") + (("author", "index") if form == "bundle" else ())
             expected = {key: said[key] for key in told if key in said}
             if found.pop("fold", None) != int(said.get("fold", 0)) and "fold" in said:

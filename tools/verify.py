@@ -1,6 +1,6 @@
-"""Verifies bundles, signed-event files and fork proofs of bzzz, in Python.
+"""Verifies bundles, proofs, fork proofs and checkpoints of bzzz, in Python.
 
-    python3 tools/verify.py [bundle|proof|fork] FILE [--author KEY] [--swarm ID] [--json]
+    python3 tools/verify.py [bundle|proof|fork|checkpoint|tlog-proof] FILE [--author KEY] [--swarm ID] [--json]
 
 A second verifier, written from the pages of schema/ and from nothing else: no code of bzzz is in it,
 and the comments name the page of each rule. It needs Python 3.11, and `blake3` and `PyNaCl` from PyPI.
@@ -99,20 +99,26 @@ def is_point(encoded):
     return pow(square, (FIELD - 1) // 2, FIELD) <= 1
 
 
+def opens(signature, message, key):
+    """Whether PyNaCl takes the signature: no cofactor, and S below the group's order."""
+    try:
+        nacl.bindings.crypto_sign_open(signature + message, key)
+    except nacl.exceptions.BadSignatureError:
+        return False
+    return True
+
+
 def verify_signature(author, use, message, signature):
-    """Raises `Broken` with the detail `key` or `mismatch`. PyNaCl's verification has no cofactor
-    and refuses an S that is not below the group's order."""
+    """Raises `Broken` with the detail `key` or `mismatch`."""
     if is_small_order(author):
         raise Broken("signature", "the author's key is of small order", "key")
     if is_small_order(signature[:32]):
         raise Broken("signature", "the signature's R is of small order", "mismatch")
     message = b"bzzz v1 " + use + b"\0" + message
-    try:
-        nacl.bindings.crypto_sign_open(signature + message, author)
-    except nacl.exceptions.BadSignatureError:
+    if not opens(signature, message, author):
         if not is_point(author):
-            raise Broken("signature", "the author's key is no point", "key") from None
-        raise Broken("signature", "the signature does not verify", "mismatch") from None
+            raise Broken("signature", "the author's key is no point", "key")
+        raise Broken("signature", "the signature does not verify", "mismatch")
 
 
 # log.md: records and the tree.
@@ -1062,12 +1068,27 @@ def check(command, data, author, swarm):
             event = verify_event_file(data, author, swarm)
             found = {"event": event.id.hex(), "author": event.author.hex(), "index": event.seq}
             found |= {"kind": event.kind, "payload": event.body is not None}
+        elif command in ("checkpoint", "tlog-proof"):
+            found = check_tlog(command, data, author, swarm)
         else:
             who, index = verify_fork_file(data, author, swarm)
             found = {"author": who.hex(), "index": index}
         return [], found, NEVER[:2]
     except Broken as broken:
         return [broken], {}, NEVER[:2]
+
+
+def check_tlog(command, data, author, swarm):
+    """checkpoint.md."""
+    import tlog
+
+    if command == "checkpoint":
+        found, checkpoint = {}, tlog.verify_checkpoint(data, author, swarm)
+    else:
+        event, checkpoint = tlog.verify_proof(data, author, swarm)
+        found = {"event": event.id.hex(), "index": event.seq, "kind": event.kind}
+    found |= {"author": checkpoint.author.hex(), "length": checkpoint.length}
+    return found | {"root": checkpoint.root.hex(), "bzzz_root": checkpoint.head_root.hex()}
 
 
 def usage(what):
@@ -1078,7 +1099,10 @@ def usage(what):
 def main(arguments):
     command, files, options, as_json = "bundle", [], {"--author": None, "--swarm": None}, False
     arguments = list(arguments)
-    if arguments and arguments[0] in ("bundle", "proof", "fork"):
+    commands = {"bundle": None, "proof": MAX_PROOF_FILE, "fork": MAX_PROOF_FILE}
+    # No limit above that of the longest file: tools/tlog.py looks closer.
+    commands |= {"checkpoint": 1 << 18, "tlog-proof": 1 << 18}
+    if arguments and arguments[0] in commands:
         command = arguments.pop(0)
     while arguments:
         argument = arguments.pop(0)
@@ -1098,7 +1122,7 @@ def main(arguments):
             files.append(argument)
     if len(files) != 1:
         return usage("one file is needed")
-    limit = None if command == "bundle" else MAX_PROOF_FILE
+    limit = commands[command]
     try:
         with open(files[0], "rb") as file:
             data = file.read() if limit is None else file.read(limit + 1)

@@ -17,7 +17,7 @@ use bzzz::kernel::log::{Hash, Record, TreeReader, prove_consistency, prove_inclu
 use bzzz::kernel::sync::{Frontier, Held, Request, Response};
 use bzzz_fuzz::script::fork_proof;
 use bzzz_fuzz::script::{Script, author_ref, event_ref};
-use bzzz_fuzz::{SWARM, bundle, key, log, signed_event, store};
+use bzzz_fuzz::{SWARM, bundle, key, log, signed_event, store, tlog_proof};
 
 fn main() -> io::Result<()> {
     let Some(directory) = std::env::args_os().nth(1) else {
@@ -67,6 +67,11 @@ impl Seeds {
         let event = [&[3], &signed_event().to_bytes()[..]].concat();
         self.write("proof", "event", &event)?;
         self.write("range", "whole", &range.to_bytes())?;
+        let checkpoint = tlog_proof().checkpoint.to_note().to_text();
+        self.write("tlog", "checkpoint", &[&[0], checkpoint.as_bytes()].concat())?;
+        let proof = tlog_proof().to_text();
+        self.write("tlog", "proof", &[&[1], proof.as_bytes()].concat())?;
+        self.write("tlog", "base64", b"\x02Zm9vYmE=")?;
         let (store, tip) = store();
         let tree = TreeReader::new(store, tip);
         let fork = [&[4], &fork_proof(0, 3).to_bytes()[..]].concat();

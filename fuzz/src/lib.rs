@@ -8,6 +8,7 @@ use bzzz::engine::{Engine, found};
 use bzzz::kernel::audit::export;
 use bzzz::kernel::event::{Draft, Hlc, Payload, SignedEvent, TaskId, kinds};
 use bzzz::kernel::identity::{SecretKey, SwarmId};
+use bzzz::kernel::log::tlog::{Checkpoint, Prover, TlogProof};
 use bzzz::kernel::log::{LogStore, Range, Tip, TreeReader, prove_inclusion};
 use bzzz::store::memory::MemoryStore;
 
@@ -57,6 +58,27 @@ static EVENT: LazyLock<SignedEvent> = LazyLock::new(|| {
         head: head.expect("the log has a head"),
     }
 });
+
+static TLOG: LazyLock<TlogProof> = LazyLock::new(|| {
+    let (store, tip) = &*STORE;
+    let (author, length, index) = (key(1).author(), LENGTH, 2);
+    let prover = Prover::inclusion(index, length).read(store, &author, length);
+    let prover = prover.expect("memory does not fail");
+    let (root, head_root) = (prover.head().root(), tip.root());
+    let checkpoint = Checkpoint { swarm: SWARM, author, length, root, head_root };
+    TlogProof {
+        record: log().records[2].clone(),
+        index,
+        hashes: prover.hashes(),
+        checkpoint: checkpoint.sign(&key(1)),
+    }
+});
+
+/// An event of [`log`] that proves itself by a checkpoint.
+#[must_use]
+pub fn tlog_proof() -> &'static TlogProof {
+    &TLOG
+}
 
 static BUNDLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let engine = history();

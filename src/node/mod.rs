@@ -30,3 +30,4 @@ pub use outside::{OutsideError, doctor};
 pub use run::{Node, NodeError, StatusSource};
 pub use services::PeoplesKeys;
 pub use status::{LogStatus, NodeStatus, PeerStatus};
+pub use work::Crash;

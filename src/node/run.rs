@@ -14,7 +14,7 @@ use super::outside::{Outside, OutsideError};
 use super::replicate::{Lags, Replicator};
 use super::status::{LogStatus, NodeStatus, PeerStatus};
 use super::witness;
-use super::work::Worker;
+use super::work::{Crash, Worker};
 use crate::engine::{Engine, EngineError};
 use crate::kernel::agent::{Agent, AgentConfig, Budget, DayBudget};
 use crate::kernel::sync;
@@ -62,6 +62,18 @@ impl Node {
     /// # Errors
     /// [`NodeError`].
     pub async fn start(home: Home, config: &Config) -> Result<Self, NodeError> {
+        Self::start_to_crash(home, config, None).await
+    }
+
+    /// Opens the home and starts the node; it crashes where it is told to.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub async fn start_to_crash(
+        home: Home,
+        config: &Config,
+        crash: Option<Crash>,
+    ) -> Result<Self, NodeError> {
         let key = home.key()?;
         let swarm = home.swarm()?;
         let me = key.author();
@@ -111,7 +123,7 @@ impl Node {
             Arc::clone(&listening),
             config.net.own_log_seconds.saturating_mul(1000),
         );
-        let worker = Worker::new(Arc::clone(&engine), outside, home, name.clone(), agent);
+        let worker = Worker::new(Arc::clone(&engine), outside, home, name.clone(), agent, crash);
         let masker = worker.masker();
         let loops = vec![
             tokio::spawn(replicator.run(events, for_sync, stop.subscribe())),

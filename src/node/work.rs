@@ -28,6 +28,35 @@ const TICK: Duration = Duration::from_millis(250);
 /// How long the loop waits for its sandboxes to be closed when the node stops.
 const CLOSE: Duration = Duration::from_secs(20);
 
+/// Ends the process at one place of its own log, as abruptly as a loss of power would: what follows a
+/// crash is tested with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// Before the append with which the log would have so many events: what they tell of was done,
+    /// and nothing says so.
+    Before(u64),
+    /// After the append with which it has so many, before anything else is done.
+    After(u64),
+}
+
+impl Crash {
+    fn before(crash: Option<Self>, then: u64) {
+        if let Some(Self::Before(at)) = crash
+            && then >= at
+        {
+            std::process::abort();
+        }
+    }
+
+    fn after(crash: Option<Self>, length: u64) {
+        if let Some(Self::After(at)) = crash
+            && length >= at
+        {
+            std::process::abort();
+        }
+    }
+}
+
 /// What the effects of one node share.
 pub(super) struct Hands {
     pub(super) engine: Arc<Engine>,
@@ -45,6 +74,7 @@ pub(super) struct Worker {
     agent: Agent,
     inputs: mpsc::Receiver<Input>,
     effects: JoinSet<()>,
+    crash: Option<Crash>,
 }
 
 impl Worker {
@@ -54,13 +84,14 @@ impl Worker {
         home: Home,
         name: String,
         agent: Agent,
+        crash: Option<Crash>,
     ) -> Self {
         let (sender, inputs) = mpsc::channel(QUEUE);
         let workspaces = Workspaces::default();
         let seed = Zeroizing::new(hex::encode(*engine.key().seed()).into_bytes());
         let masker = Masker::new(outside.secrets.iter().cloned().chain([seed]));
         let hands = Hands { engine, outside, workspaces, home, masker, name, inputs: sender };
-        Self { hands: Arc::new(hands), agent, inputs, effects: JoinSet::new() }
+        Self { hands: Arc::new(hands), agent, inputs, effects: JoinSet::new(), crash }
     }
 
     /// What knows the node's secrets.
@@ -155,8 +186,11 @@ impl Worker {
             tell(&self.hands, draft);
         }
         let engine = &self.hands.engine;
+        let then = engine.tip(&engine.me()).0 + drafts.len() as u64;
+        Crash::before(self.crash, then);
         tokio::task::block_in_place(|| {
             engine.append(drafts, clock::wall_ms())?;
+            Crash::after(self.crash, then);
             if finished {
                 let checkpoint = engine.checkpoint();
                 engine.append(vec![checkpoint], clock::wall_ms())?;

@@ -3,7 +3,7 @@
 
 use axum::http::{HeaderMap, StatusCode, header};
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2_11::Sha256;
 use zeroize::Zeroizing;
 
 use super::api::Refusal;

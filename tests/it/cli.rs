@@ -455,6 +455,115 @@ fn events_and_heads_prove_themselves_and_a_store_is_checked() {
 }
 
 #[test]
+fn checkpoints_are_for_witnesses_and_other_tools() {
+    let place = Place::new();
+    let founded = place.json(&["init", "--name", "maple", "--json"]);
+    let key = place.said(&["key", "show"]).trim().to_owned();
+    for byte in 2..6 {
+        let key = bzzz::kernel::identity::SecretKey::from_seed(&[byte; 32]).author().to_string();
+        place.said(&["member", "admit", &key, "--name", &format!("oak {byte}")]);
+    }
+    let verify = |args: &[&str]| {
+        let output = Command::new(VERIFY).args(args).current_dir(place.dir.path()).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let text = place.said(&["checkpoint"]);
+    assert_eq!(place.said(&["checkpoint"]), text, "the same head, the same note");
+    fs::write(place.path("five"), &text).unwrap();
+    let (status, said) = verify(&["checkpoint", "five", "--author", &key]);
+    assert!(status == Some(0) && said.contains("a log of 5 records"), "{said}");
+    assert_eq!(verify(&["checkpoint", "five", "--author", KEY]).0, Some(1));
+    let vkey = place.said(&["checkpoint", "--key"]).trim().to_owned();
+    let swarm = founded["swarm"].as_str().unwrap();
+    assert!(vkey.starts_with(&format!("bzzz/{swarm}/{key}+")), "{vkey}");
+
+    // The log grows; the old checkpoint is kept, and one of another log is not.
+    place.said(&["member", "admit", KEY]);
+    place.said(&["export", "swarm.bundle"]);
+    assert_eq!(verify(&["swarm.bundle", "--checkpoint", "five"]).0, Some(0));
+    let elm = Place::new();
+    elm.said(&["init", "--name", "elm"]);
+    fs::write(place.path("other"), elm.said(&["checkpoint"])).unwrap();
+    let (status, said) = verify(&["swarm.bundle", "--checkpoint", "other"]);
+    assert!(status == Some(1) && said.contains("FAILED checkpoint-root: "), "{said}");
+
+    let body = place.said(&["checkpoint", "--since", "5"]);
+    let (proof, note) = body.split_once("\n\n").unwrap();
+    assert_eq!(note, place.said(&["checkpoint"]));
+    assert_eq!((proof.lines().next(), proof.lines().count()), (Some("old 5"), 1 + 3));
+    let said = place.json(&["checkpoint", "--since", "5", "--json"]);
+    assert_eq!((said["length"].as_u64(), said["verifier_key"].as_str()), (Some(6), Some(&*vkey)));
+    assert_eq!(place.run(&["checkpoint", "--since", "7"]).status.code(), Some(2));
+
+    for index in ["administrator:0", "administrator:5"] {
+        let wrote = place.said(&["prove", index, "--checkpoint", "-o", "x.tlog-proof"]);
+        assert!(wrote.contains("bzzz-verify tlog-proof x.tlog-proof --author "), "{wrote}");
+        let (status, said) = verify(&["tlog-proof", "x.tlog-proof", "--author", &key]);
+        assert!(status == Some(0) && said.contains(" of its log of 6."), "{said}");
+    }
+    let (_, said) = verify(&["tlog-proof", "x.tlog-proof", "--author", &key, "--json"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["payload"]["member"], KEY);
+    assert_eq!((&said["index"], &said["verified"]), (&Value::from(5), &Value::from(true)));
+
+    // Only its author signs a log's checkpoints, and a node without a record has none.
+    let joiner = Place::new();
+    joiner.said(&["init", "--name", "ash", "--join", swarm]);
+    let bundle = place.path("swarm.bundle");
+    joiner.said(&["import", bundle.to_str().unwrap()]);
+    let said = joiner.fails(&["prove", &format!("{key}:0"), "--checkpoint"]);
+    assert!(said.contains("only it can sign") && said.contains("Hint: "), "{said}");
+    assert!(joiner.fails(&["checkpoint"]).contains("no record yet"));
+}
+
+/// All files below a folder, by their path in it.
+fn files_below(folder: &Path) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => all.push(path.strip_prefix(folder).unwrap().display().to_string()),
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn monitors_read_a_log_from_its_tiles() {
+    let place = Place::new();
+    place.said(&["init", "--name", "maple"]);
+    let said = place.said(&["checkpoint", "--tiles", "tiles"]);
+    assert_eq!(said, "Wrote 2 new files and the checkpoint of 1 records to tiles.\n");
+    place.said(&["member", "admit", KEY]);
+    assert_eq!(place.json(&["checkpoint", "--tiles", "tiles", "--json"])["files"], 2);
+    let expected = [
+        "checkpoint",
+        "tile/0/000.p/1",
+        "tile/0/000.p/2",
+        "tile/entries/000.p/1",
+        "tile/entries/000.p/2",
+    ];
+    assert_eq!(files_below(&place.path("tiles")), expected);
+    let read = |name: &str| fs::read(place.path("tiles").join(name)).unwrap();
+    assert_eq!(read("checkpoint"), place.said(&["checkpoint"]).into_bytes());
+    assert!(read("tile/0/000.p/2").starts_with(&read("tile/0/000.p/1")));
+    let entries = read("tile/entries/000.p/2");
+    let length = usize::from(u16::from_be_bytes([entries[0], entries[1]]));
+    assert!(entries.starts_with(&read("tile/entries/000.p/1")) && length == 89);
+    assert_eq!(entries.len(), 2 * (2 + length));
+    // A directory of another log is not mixed with this one.
+    fs::write(place.path("tiles/tile/0/000.p/2"), [7; 64]).unwrap();
+    let said = place.fails(&["checkpoint", "--tiles", "tiles"]);
+    assert!(said.contains("000.p/2 is of another log"), "{said}");
+}
+
+#[test]
 fn a_node_that_keeps_nothing_on_disk_is_asked() {
     let founder = Place::new();
     founder.found();

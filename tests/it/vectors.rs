@@ -7,12 +7,16 @@ use std::fs;
 use std::io::Cursor as Bytes;
 use std::path::{Path, PathBuf};
 
-use bzzz::kernel::audit::{Proof, ProofFile, ProofFileError, Rule, fork_rule, verify};
+use bzzz::kernel::audit::{
+    Proof, ProofFile, ProofFileError, Rule, TlogError, checkpoint_rule, fork_rule, read_tlog_proof,
+    verify,
+};
 use bzzz::kernel::event::{
     ClaimError, CodecError, EventError, Payload, SignedClaim, SignedEventError,
 };
 use bzzz::kernel::fold::FOLD_VERSION;
-use bzzz::kernel::identity::{SignatureError, SwarmId};
+use bzzz::kernel::identity::{AuthorId, SignatureError, SwarmId};
+use bzzz::kernel::log::tlog::{CheckpointError, NoteError, SignedCheckpoint, TlogProofError};
 use bzzz::kernel::log::{
     Consistency, Cursor, ForkError, ForkProof, HEAD_BYTES, Hash, HeadError, Inclusion, ProofError,
     RangeError, RecordError, RecordRef, SignedHead,
@@ -127,6 +131,10 @@ impl Vector {
             }
             "request" => Request::from_bytes(&self.bytes).map_err(|error| message(&error)).err(),
             "response" => Response::from_bytes(&self.bytes).map_err(|error| message(&error)).err(),
+            "checkpoint" => self.checkpoint().map_err(|error| checkpoint(&error)).err(),
+            "tlog-proof" => read_tlog_proof(&self.bytes, Some(&self.log()), Some(&self.swarm()))
+                .map_err(|error| tlog_name(&error))
+                .err(),
             "hash" => {
                 let found = blake3::derive_key(self.says("context"), &self.bytes);
                 (Hash(found) != self.hash("hash")).then_some(("hash", ""))
@@ -134,6 +142,22 @@ impl Vector {
             other => panic!("{}: format: {other}", self.name),
         };
         refused.map(Answer::of).unwrap_or_default()
+    }
+
+    /// The author that the reader expects.
+    fn log(&self) -> AuthorId {
+        self.says("log").parse().unwrap()
+    }
+
+    fn checkpoint(&self) -> Result<(), CheckpointError> {
+        let read = SignedCheckpoint::from_bytes(&self.bytes)?;
+        read.expect(Some(&self.log()), Some(&self.swarm()))?;
+        read.verify()?;
+        if let Some(cosigner) = self.header.get("cosigner") {
+            let time = read.cosigned(&cosigner.parse().unwrap())?;
+            assert!(time.is_some(), "{}: nobody cosigned it", self.name);
+        }
+        Ok(())
     }
 
     fn inclusion(&self) -> Result<(), ProofError> {
@@ -284,6 +308,37 @@ names! {
         ClaimError::Swarm(_) => "claim-swarm" "",
         ClaimError::Signature(_) => "claim-signature" "",
     }
+    note NOTE NoteError {
+        NoteError::Size(_) => "note-bytes" "size",
+        NoteError::Characters(_) => "note-bytes" "characters",
+        NoteError::Parts => "note-bytes" "parts",
+        NoteError::Count(_) => "note-bytes" "count",
+        NoteError::Signature(_) => "note-bytes" "signature",
+    }
+    unsigned CHECKPOINT CheckpointError {
+        CheckpointError::Lines(_) => "checkpoint-text" "lines",
+        CheckpointError::Origin => "checkpoint-text" "origin",
+        CheckpointError::Length => "checkpoint-text" "length",
+        CheckpointError::Root => "checkpoint-text" "root",
+        CheckpointError::HeadRoot => "checkpoint-text" "head",
+        CheckpointError::Author { .. } => "checkpoint-author" "",
+        CheckpointError::Swarm { .. } => "checkpoint-swarm" "",
+        CheckpointError::Unsigned => "checkpoint-signature" "missing",
+        CheckpointError::Signature(SignatureError::Key) => "checkpoint-signature" "key",
+        CheckpointError::Signature(SignatureError::Mismatch) => "checkpoint-signature" "mismatch",
+        CheckpointError::Cosignature { .. } => "checkpoint-cosignature" "mismatch",
+    } {
+        CheckpointError::Note(error) => note(error),
+    }
+    tlog_file TLOG_FILE TlogProofError {
+        TlogProofError::Magic => "proof-magic" "",
+        TlogProofError::Size(_) => "proof-bytes" "bytes",
+        TlogProofError::Line { .. } => "proof-bytes" "bytes",
+    } {
+        TlogProofError::Checkpoint(error) => checkpoint(error),
+        TlogProofError::Record(error) => record(error),
+        TlogProofError::Proof(error) => proof(error),
+    }
     message MESSAGE MessageError {
         MessageError::Bytes(_) => "message-bytes" "",
         MessageError::TooLong { .. } => "message-length" "",
@@ -315,6 +370,23 @@ names! {
         ProofFileError::Head(error) => head(error),
         ProofFileError::Proof(error) => proof(error),
     }
+}
+
+/// The name of a checkpoint's error, which is the one that programs are told.
+fn checkpoint(error: &CheckpointError) -> Name {
+    let name = unsigned(error);
+    assert_eq!(name.0, checkpoint_rule(error));
+    name
+}
+
+/// The name of the error of a tlog-proof, which is the one that programs are told.
+fn tlog_name(error: &TlogError) -> Name {
+    let name = match error {
+        TlogError::Proof(error) => tlog_file(error),
+        TlogError::Event(error) => event(error),
+    };
+    assert_eq!(name.0, error.rule());
+    name
 }
 
 /// The name of a file's error, which is the one that programs are told.
@@ -359,11 +431,11 @@ fn every_rule_has_a_vector() {
         }
     }
     // Pins and policies are the auditor's own, claim refs a repository's, and a store is no bundle.
-    let own = [Rule::Pin, Rule::Policy, Rule::ClaimRef, Rule::Store];
+    let own = [Rule::Pin, Rule::CheckpointRoot, Rule::Policy, Rule::ClaimRef, Rule::Store];
     let rules = Rule::ALL.iter().filter(|rule| !own.contains(rule));
     let rules: Vec<Name> = rules.map(|rule| (rule.name(), "")).collect();
     let files: &[Name] = &[("proof-magic", ""), ("proof-format", "")];
-    let demanded: [(&str, &[&[Name]]); 11] = [
+    let demanded: [(&str, &[&[Name]]); 13] = [
         ("bundle", &[&rules]),
         ("event-file", &[files, SIGNED_EVENT, RECORD_IN_FILES, HEAD_IN_FILES, PROOF, EVENT]),
         ("heads-file", &[HEADS, HEAD_IN_FILES, PROOF]),
@@ -375,6 +447,8 @@ fn every_rule_has_a_vector() {
         ("payload", &[CODEC]),
         ("claim", &[CLAIM]),
         ("request", &[MESSAGE_IN_REQUESTS]),
+        ("checkpoint", &[NOTE, CHECKPOINT]),
+        ("tlog-proof", &[TLOG_FILE, RECORD_IN_FILES, CHECKPOINT_IN_FILES, TLOG_PATH, EVENT]),
     ];
     let mut missing = Vec::new();
     for (format, names) in demanded {
@@ -404,18 +478,34 @@ const HEAD_IN_FILES: &[Name] =
 /// How a record's bytes are broken has vectors of its own.
 const RECORD_IN_FILES: &[Name] = &[("record-bytes", "mark"), ("record-body-hash", "")];
 
+/// How a checkpoint is broken has vectors of its own.
+const CHECKPOINT_IN_FILES: &[Name] = &[
+    ("note-bytes", "parts"),
+    ("checkpoint-text", "lines"),
+    ("checkpoint-author", ""),
+    ("checkpoint-swarm", ""),
+    ("checkpoint-signature", "mismatch"),
+];
+
+/// How a record or its header is broken is in log.md and event.md.
+const TLOG_RECORD: &[Name] =
+    &[("record-bytes", ""), ("record-body-hash", ""), ("event-header", ""), ("event-seq", "")];
+
+const TLOG_PATH: &[Name] = &[("proof-position", ""), ("proof-hashes", ""), ("proof-root", "")];
+
 const MESSAGE_IN_REQUESTS: &[Name] = MESSAGE.split_at(8).0;
 
 /// A name that a program prints is in the page that says what it means.
 #[test]
 fn the_pages_name_every_rule() {
     let page = |name: &str| fs::read_to_string(folder("schema").join(name)).unwrap();
-    let pages: [(&str, &[&[Name]]); 5] = [
+    let pages: [(&str, &[&[Name]]); 6] = [
         ("proof.md", &[SIGNED_EVENT, HEADS, FORK, PROOF]),
         ("log.md", &[RECORD]),
         ("head.md", &[HEAD, SIGNATURE]),
         ("claim.md", &[CLAIM]),
         ("sync.md", &[MESSAGE]),
+        ("checkpoint.md", &[NOTE, CHECKPOINT, TLOG_FILE, TLOG_PATH, TLOG_RECORD]),
     ];
     for (name, rules) in pages {
         let page = page(name);
@@ -452,6 +542,19 @@ fn the_examples_of_the_pages_are_vectors() {
     {
         assert!(examples(page).contains(&bytes(name)), "schema/{page} does not show {name}");
     }
+    // Texts are shown with lines that go on behind a backslash.
+    let shown = fs::read_to_string(folder("schema/checkpoint.md")).unwrap();
+    let shown: String = shown.replace("\\\n", "").replace("DASH", "\u{2014}");
+    let shown: String = shown.split_whitespace().collect();
+    let text = |name: &str| {
+        let text = String::from_utf8(hex::decode(bytes(name)).unwrap()).unwrap();
+        text.split_whitespace().collect::<String>()
+    };
+    assert!(shown.contains(&text("checkpoint-one")), "schema/checkpoint.md does not show it");
+    let proof = text("tlog-proof-one");
+    let (_, behind) = proof.split_once("index").unwrap();
+    let end = behind.find("bzzz").unwrap();
+    assert!(shown.contains(&format!("index{}", &behind[..end])), "the path of the proof's example");
     let log = bytes("bundle-two-logs");
     let head = examples("head.md");
     let head = head.lines().find(|line| line.len() == 2 * HEAD_BYTES).unwrap();

@@ -45,11 +45,14 @@ Examples:
 struct Stored(Arc<dyn LogStore>);
 
 impl Records for Stored {
-    fn record(&self, spot: &Spot) -> std::io::Result<Vec<u8>> {
-        let limit = ReadLimit { records: 1, bytes: usize::MAX };
+    fn records(&self, spot: &Spot) -> std::io::Result<Vec<Vec<u8>>> {
+        let limit = ReadLimit { records: spot.count, bytes: usize::MAX };
         let records = self.0.records(&spot.author, spot.seq, limit);
-        let record = records.map_err(std::io::Error::other)?.pop();
-        record.map(|record| record.to_vec()).ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        let records = records.map_err(std::io::Error::other)?;
+        match records.len() == spot.count {
+            true => Ok(records.iter().map(|record| record.to_vec()).collect()),
+            false => Err(std::io::ErrorKind::NotFound.into()),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `bzzz`: the node and its command line.
 
 mod bundle;
+mod checkpoint;
 mod client;
 mod configure;
 mod context;
@@ -83,6 +84,7 @@ enum Command {
     #[command(subcommand)]
     Store(store::StoreCommand),
     Prove(prove::ProveArgs),
+    Checkpoint(checkpoint::CheckpointArgs),
     Fsck(fsck::FsckArgs),
     Doctor(doctor::DoctorArgs),
     #[command(subcommand)]
@@ -133,6 +135,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Import(args) => bundle::run_import(context, args),
         Command::Store(command) => store::run(context, command),
         Command::Prove(args) => prove::run(context, args),
+        Command::Checkpoint(args) => checkpoint::run(context, args),
         Command::Fsck(args) => fsck::run(context, args),
         Command::Doctor(args) => doctor::run(context, args),
         Command::Config(command) => configure::run(context, command),

@@ -8,11 +8,12 @@ use serde_json::json;
 
 use super::context::{Context, out, print_json, write_whole};
 use super::error::{Error, Result};
-use super::log;
+use super::{checkpoint, log};
 use crate::engine::Engine;
 use crate::kernel::audit::{HeadsProof, Proof, ProofFile};
-use crate::kernel::identity::AuthorId;
-use crate::kernel::log::{Hash, SignedHead, Tip, TreeReader, prove_consistency};
+use crate::kernel::identity::{AuthorId, SwarmId};
+use crate::kernel::log::tlog::{Prover, TlogProof};
+use crate::kernel::log::{Hash, ReadLimit, SignedHead, Tip, TreeReader, prove_consistency};
 use crate::web::members;
 
 /// The fewest digits of an event's id that name it.
@@ -33,6 +34,10 @@ pub(super) struct ProveArgs {
     /// what is here of it
     #[arg(long, num_args = 2..=3, value_names = ["AUTHOR", "FROM", "TO"])]
     heads: Option<Vec<String>>,
+    /// Write the event's proof as a c2sp.org/tlog-proof file with a checkpoint, for other tools;
+    /// only of an event of the node's own log, since its author has to sign the checkpoint
+    #[arg(long, conflicts_with = "heads")]
+    checkpoint: bool,
     /// The file; named after the event or the author otherwise
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -42,6 +47,7 @@ const AFTER: &str = "\
 Examples:
   bzzz prove 81394770ea
   bzzz prove maple:17 -o claim.bzzz-event
+  bzzz prove 81394770ea --checkpoint
   bzzz prove --heads maple 100 200";
 
 pub(super) fn run(context: &Context, args: &ProveArgs) -> Result<()> {
@@ -50,6 +56,9 @@ pub(super) fn run(context: &Context, args: &ProveArgs) -> Result<()> {
         let what = "the node keeps its logs in memory, where nothing can be proven from";
         return Err(Error::new(what).hint("set `store.kind` to \"rocksdb\" in bzzz.toml"));
     };
+    if let Some(event) = args.event.as_ref().filter(|_| args.checkpoint) {
+        return prove_by_checkpoint(context, &engine, event, args.out.as_deref());
+    }
     let (file, name) = match (&args.event, &args.heads) {
         (_, Some(heads)) => prove_heads(&engine, heads)?,
         (Some(event), None) => prove_event(&engine, event)?,
@@ -63,17 +72,57 @@ pub(super) fn run(context: &Context, args: &ProveArgs) -> Result<()> {
 }
 
 fn say(context: &Context, file: &ProofFile, path: &Path, bytes: usize) -> Result<()> {
-    let author = file.author();
+    written(context, path, bytes, "proof", (file.swarm, file.author()))
+}
+
+fn written(
+    context: &Context,
+    path: &Path,
+    bytes: usize,
+    command: &str,
+    (swarm, author): (SwarmId, AuthorId),
+) -> Result<()> {
     if context.json {
-        let (file, swarm) = (path, file.swarm);
         return print_json(
-            &json!({ "file": file, "bytes": bytes, "swarm": swarm, "author": author }),
+            &json!({ "file": path, "bytes": bytes, "swarm": swarm, "author": author }),
         );
     }
     let (mut out, path) = (out(), path.display());
     writeln!(out, "Wrote {path}, {bytes} bytes.")?;
-    writeln!(out, "Check it: bzzz-verify proof {path} --author {author}")?;
+    writeln!(out, "Check it: bzzz-verify {command} {path} --author {author}")?;
     Ok(out.flush()?)
+}
+
+/// Writes a file of c2sp.org/tlog-proof.
+fn prove_by_checkpoint(
+    context: &Context,
+    engine: &Engine,
+    event: &str,
+    out: Option<&Path>,
+) -> Result<()> {
+    let (author, index) = find(engine, event)?;
+    if author != engine.me() {
+        let what = format!("record {index} is of log {author}, whose checkpoints only it can sign");
+        return Err(Error::new(what).hint(
+            "run this on its node, or without --checkpoint: by a head, the event is proven here",
+        ));
+    }
+    let head = checkpoint::newest(engine)?;
+    let limit = ReadLimit { records: 1, bytes: usize::MAX };
+    let record = engine.store().records(&author, index, limit)?.pop();
+    let Some(record) = record.filter(|_| index < head.length) else {
+        let what = format!("log {author} has no record {index}; it has {} here", head.length);
+        return Err(Error::new(what));
+    };
+    let name = format!("{}.tlog-proof", record.as_ref().leaf(&author).short());
+    let prover = Prover::inclusion(index, head.length);
+    let prover = prover.read(engine.store(), &author, head.length)?;
+    let checkpoint = checkpoint::sign(engine, &head, prover.head());
+    let text = TlogProof { record, index, hashes: prover.hashes(), checkpoint }.to_text();
+    let path = out.map_or_else(|| PathBuf::from(name), Path::to_owned);
+    write_whole(&path, text.as_bytes(), false)
+        .map_err(|error| Error::new(format!("{} cannot be written: {error}", path.display())))?;
+    written(context, &path, text.len(), "tlog-proof", (engine.swarm(), author))
 }
 
 fn prove_event(engine: &Engine, text: &str) -> Result<(ProofFile, String)> {

@@ -15,7 +15,7 @@ use super::context::{Context, out, write_whole};
 use super::error::{Error, Result};
 use super::logging;
 use crate::node::config::Config;
-use crate::node::{Home, Node, NodeError, PeoplesKeys, clock};
+use crate::node::{Crash, Home, Node, NodeError, PeoplesKeys, clock};
 use crate::web;
 
 /// Run the node in the foreground until it is told to stop
@@ -28,6 +28,21 @@ pub(super) struct UpArgs {
     /// Override a key of the configuration; lists are separated by commas. Can be given again
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = super::key_value)]
     set: Vec<(String, String)>,
+    /// End the process abruptly at a place of the node's own log: "before:N" or "after:N" events.
+    /// Tests of what follows a crash use it
+    #[arg(long, value_name = "WHERE", hide = true, value_parser = crash)]
+    crash: Option<Crash>,
+}
+
+fn crash(text: &str) -> std::result::Result<Crash, String> {
+    let wrong = || "it reads before:N or after:N".to_owned();
+    let (side, number) = text.split_once(':').ok_or_else(wrong)?;
+    let number = number.parse().map_err(|_| wrong())?;
+    match side {
+        "before" => Ok(Crash::Before(number)),
+        "after" => Ok(Crash::After(number)),
+        _ => Err(wrong()),
+    }
 }
 
 const AFTER: &str = "\
@@ -46,18 +61,18 @@ pub(super) fn run(context: &Context, args: &UpArgs) -> Result<()> {
     logging::start(config.node.log_format, &config.node.log_level, context.verbose)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Error::new(format!("no threads can be started: {e}")))?;
-    let ended = runtime.block_on(live(context, &config));
+    let ended = runtime.block_on(live(context, &config, args.crash));
     // Something that waits for the disk or the network must not hold the end up.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     ended
 }
 
-async fn live(context: &Context, config: &Config) -> Result<()> {
+async fn live(context: &Context, config: &Config, crash: Option<Crash>) -> Result<()> {
     let mut signals = Signals::listen()?;
     let home = &context.home;
     let listener = listen(config).await?;
     let mut node = tokio::select! {
-        started = Node::start(home.clone(), config) => started?,
+        started = Node::start_to_crash(home.clone(), config, crash) => started?,
         () = signals.next() => return Ok(()),
     };
     let result = serve(context, config, listener, &mut node, &mut signals).await;

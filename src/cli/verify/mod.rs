@@ -1,4 +1,4 @@
-//! `bzzz-verify`: verifies exported bundles and single proofs, offline.
+//! `bzzz-verify`: verifies exported bundles, single proofs and checkpoints, offline.
 
 mod cores;
 mod files;
@@ -6,6 +6,7 @@ mod git;
 mod print;
 mod proof;
 mod run;
+mod tlog;
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ pub(crate) use self::print::{print as print_report, print_json};
 pub(crate) use self::run::{Frames, compare, take};
 pub use self::run::{Progress, verify};
 use super::exit::{self, CliError, DONE, NO};
-use crate::kernel::audit::{AuditError, Expect, Ownership, Pins, Policy, Report};
+use crate::kernel::audit::{AuditError, CAUSE_MIB, Expect, Ownership, Pins, Policy, Report};
 
 const PROGRAM: &str = "bzzz-verify";
 
@@ -47,6 +48,8 @@ enum Command {
     Bundle(BundleArgs),
     Proof(proof::ProofArgs),
     Fork(proof::ForkArgs),
+    Checkpoint(tlog::CheckpointArgs),
+    TlogProof(tlog::TlogProofArgs),
 }
 
 #[derive(Debug, Args)]
@@ -57,9 +60,17 @@ struct BundleArgs {
     /// A head that you obtained elsewhere and that its log has to contain, or a file of such heads
     #[arg(long, value_name = "AUTHOR:LENGTH:ROOT|FILE")]
     pin: Vec<String>,
+    /// A checkpoint (c2sp.org/tlog-checkpoint) that you obtained elsewhere, and whose roots its log
+    /// has to have
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
     /// Whose word about other logs counts: a file of witnesses, groups and a quorum
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// The memory for the causes of events, in MiB: what exceeds it is checked in further passes
+    #[arg(long, value_name = "MIB", default_value_t = CAUSE_MIB)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    memory: u32,
     /// A local clone with the claim refs (refs/bzzz/claims/*), to be compared with the logs
     #[arg(long, value_name = "NAME=PATH", value_parser = git::repository)]
     git: Vec<git::Repository>,
@@ -75,6 +86,11 @@ struct BundleArgs {
 }
 
 const AFTER: &str = "\
+Memory: the folded state, which grows with tasks and members; 48 bytes for each block of up to 64
+events or 16 KiB of a log, and one such block of each log; 48 bytes for each checkpoint, erasure,
+absent payload and event about logs, and 150 for each head in one; and causes, 48 bytes each, at most
+--memory of them at a time. What exceeds that is checked in further passes over the bundle.
+
 Exit status:
   0  it verifies
   1  it does not: author, index and rule are named
@@ -84,7 +100,9 @@ Examples:
   bzzz-verify swarm.bundle
   bzzz-verify --json swarm.bundle | jq '.failures.listed[].rule'
   bzzz-verify proof 81394770ea.bzzz-event --author 8139770ea87d175f56a35466c34c7ecc...
-  bzzz-verify fork maple.bzzz-fork";
+  bzzz-verify fork maple.bzzz-fork
+  bzzz-verify checkpoint maple.checkpoint --author 8139770ea87d175f56a35466c34c7ecc...
+  bzzz-verify swarm.bundle --checkpoint maple.checkpoint";
 
 /// Runs the program on its arguments.
 #[must_use]
@@ -95,13 +113,19 @@ pub fn main() -> ExitCode {
         Some(Command::Bundle(args)) => bundle(args),
         Some(Command::Proof(args)) => proof::run(args),
         Some(Command::Fork(args)) => proof::fork(args),
+        Some(Command::Checkpoint(args)) => tlog::checkpoint(args),
+        Some(Command::TlogProof(args)) => tlog::proof(args),
     };
     exit::end(PROGRAM, result)
 }
 
 fn bundle(args: &BundleArgs) -> Result<u8, CliError> {
     let path = args.bundle.as_deref().ok_or_else(|| CliError::cannot_tell("no bundle is named"))?;
-    let expect = Expect { pins: pins(&args.pin)?, policy: policy(args.policy.as_deref())? };
+    let policy = policy(args.policy.as_deref())?;
+    let checkpoints = tlog::checkpoints(&args.checkpoint, policy.as_ref())?;
+    let cause_memory = usize::try_from(u64::from(args.memory) << 20).ok();
+    let pins = pins(&args.pin)?;
+    let expect = Expect { pins, policy, checkpoints, cause_memory };
     let files = Files::open(path)?;
     let bytes = files.bytes();
     let audit = verify(files, bytes, expect, Progress::new());
@@ -199,7 +223,14 @@ mod tests {
     #[test]
     fn the_command_line_is_well_made() {
         Cli::command().debug_assert();
-        for args in [&["a"][..], &["--json", "a"], &["bundle", "a"], &["fork", "a"], &["./fork"]] {
+        for args in [
+            &["a"][..],
+            &["--json", "a"],
+            &["bundle", "a"],
+            &["fork", "a"],
+            &["./fork"],
+            &["--checkpoint", "b", "a"],
+        ] {
             assert!(Cli::try_parse_from([&[PROGRAM], args].concat()).is_ok(), "{args:?}");
         }
         for args in [&[][..], &["bundle"], &["a", "fork", "b"], &["proof", "a"]] {

@@ -54,10 +54,10 @@ pub(super) struct ForkArgs {
 }
 
 /// What is wrong: the rule's name, and a sentence.
-type Broken = (&'static str, String);
+pub(super) type Broken = (&'static str, String);
 
 pub(super) fn run(args: &ProofArgs) -> Result<u8, CliError> {
-    let bytes = read(&args.file)?;
+    let bytes = read(&args.file, MAX_PROOF_FILE)?;
     let checked = check(&bytes, args).map_err(|error| (error.rule(), error.to_string()));
     verdict(checked, args.json, text)
 }
@@ -92,7 +92,7 @@ fn end(length: u64, head: &SignedHead) -> Value {
     json!({ "length": length, "root": head.root, "time_ms": Hlc(head.clock).ms() })
 }
 
-fn body(event: &Event) -> &'static str {
+pub(super) fn body(event: &Event) -> &'static str {
     match &event.body {
         Body::Known(_) => "known",
         Body::Unknown => "unknown",
@@ -101,7 +101,7 @@ fn body(event: &Event) -> &'static str {
     }
 }
 
-fn with(mut shown: Value, swarm: SwarmId, author: AuthorId) -> Value {
+pub(super) fn with(mut shown: Value, swarm: SwarmId, author: AuthorId) -> Value {
     shown["swarm"] = json!(swarm);
     shown["author"] = json!(author);
     shown
@@ -148,7 +148,7 @@ fn text(out: &mut dyn Write, shown: &Value) -> std::io::Result<()> {
 }
 
 pub(super) fn fork(args: &ForkArgs) -> Result<u8, CliError> {
-    let bytes = read(&args.file)?;
+    let bytes = read(&args.file, MAX_PROOF_FILE)?;
     let checked = check_fork(&bytes, args.swarm).map_err(|e| (fork_rule(&e), e.to_string()));
     let checked = checked.and_then(|(proof, fork)| match args.author {
         Some(author) if author != fork.author => {
@@ -186,17 +186,17 @@ fn forked(proof: &ForkProof, fork: Fork) -> Value {
     with(shown, proof.swarm(), fork.author)
 }
 
-/// Reads a file of at most [`MAX_PROOF_FILE`] bytes; of a longer one, one byte more than that.
-fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+/// Reads a file of at most so many bytes; of a longer one, one byte more than that.
+pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
     let file = exit::open(path)?;
-    file.take(MAX_PROOF_FILE as u64 + 1).read_to_end(&mut bytes).map_err(|error| {
+    file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(|error| {
         CliError::cannot_tell(format!("{} could not be read: {error}", path.display()))
     })?;
     Ok(bytes)
 }
 
-fn verdict(
+pub(super) fn verdict(
     checked: Result<Value, Broken>,
     json: bool,
     text: impl FnOnce(&mut dyn Write, &Value) -> std::io::Result<()>,

@@ -8,18 +8,18 @@ use std::thread;
 
 use super::cores::{Ordered, start};
 use crate::kernel::audit::{
-    Archive, Audit, AuditError, BundleError, BundleReader, Examined, Expect, InOrder, Input, Part,
-    Records, Report, Rest, Sequential, Verified, Verifier, examine,
+    Archive, Audit, AuditError, BlockAt, Blocks, BundleError, BundleReader, Examined, Expect,
+    InOrder, Input, Part, Records, Report, Rest, Sequential, Verified, Verifier, examine,
 };
 use crate::kernel::event::Event;
-use crate::kernel::fold::{EventSource, FoldError, Place};
+use crate::kernel::fold::FoldError;
 use crate::kernel::identity::SwarmId;
 
 /// How many bytes of frames one thread examines at a time, if they are not larger each.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// How many events one thread reads at a time.
-const PIECE_EVENTS: usize = 256;
+/// How many blocks of events one thread reads at a time.
+const PIECE_BLOCKS: usize = 4;
 
 /// How far a verification has come, on a terminal.
 pub struct Progress {
@@ -199,7 +199,7 @@ pub(crate) fn compare<R: Records>(
     mut progress: Progress,
 ) -> Result<Audit<R>, AuditError> {
     let Verified { archive, mut report, rest } = verified;
-    if let Some(rest) = &rest {
+    if let Some(rest) = rest {
         let of = report.events();
         let show = |done| progress.show("folding", done, of);
         fold(rest, &archive, &mut report, show)?;
@@ -209,55 +209,56 @@ pub(crate) fn compare<R: Records>(
 }
 
 fn fold<R: Records>(
-    rest: &Rest,
+    rest: Rest,
     archive: &Archive<R>,
     report: &mut Report,
     show: impl FnMut(u64),
 ) -> Result<(), FoldError> {
     let queue = Mutex::new(None);
-    let mut places = archive.in_order();
+    let mut blocks = archive.blocks();
     thread::scope(|scope| {
-        let make = |mut piece: Vec<Place>| fill(&mut places, &mut piece).then_some(piece);
-        let work = |piece: Vec<Place>| {
-            let events = piece.iter().map(|place| archive.event(place)).collect();
-            (piece, events)
+        let make = |mut piece: Vec<BlockAt>| fill(&mut blocks, &mut piece).then_some(piece);
+        let work = |piece: Vec<BlockAt>| {
+            let read = piece.iter().map(|block| (*block, archive.read(block))).collect();
+            (piece, read)
         };
         let ordered = start(scope, make, work, &queue);
-        let mut events = Ahead { ordered, ready: Vec::new().into_iter(), taken: 0, show };
-        rest.compare(archive, &mut events, report)
+        let ahead = Ahead { ordered, ready: Vec::new().into_iter(), taken: 0, show };
+        rest.compare(archive, &mut InOrder::new(ahead), report)
     })
 }
 
-fn fill(places: &mut InOrder<'_>, piece: &mut Vec<Place>) -> bool {
+fn fill(blocks: &mut Blocks<'_>, piece: &mut Vec<BlockAt>) -> bool {
     piece.clear();
-    piece.extend(places.take(PIECE_EVENTS));
+    piece.extend(blocks.take(PIECE_BLOCKS));
     !piece.is_empty()
 }
 
-/// What a piece of places leads to; the piece is used again.
-type Read = (Vec<Place>, Vec<Result<Event, FoldError>>);
+/// A block that was read.
+type Read = (BlockAt, Result<Vec<Event>, FoldError>);
 
-/// Events in their order, read ahead on other threads.
+/// Blocks in their order, read ahead on other threads.
 struct Ahead<S> {
-    ordered: Ordered<Vec<Place>, Read>,
-    ready: std::vec::IntoIter<Result<Event, FoldError>>,
+    /// What a piece leads to; the piece is used again.
+    ordered: Ordered<Vec<BlockAt>, (Vec<BlockAt>, Vec<Read>)>,
+    ready: std::vec::IntoIter<Read>,
     taken: u64,
     show: S,
 }
 
 impl<S: FnMut(u64)> Iterator for Ahead<S> {
-    type Item = Result<Event, FoldError>;
+    type Item = Read;
 
-    fn next(&mut self) -> Option<Self::Item> {
+    fn next(&mut self) -> Option<Read> {
         loop {
-            if let Some(event) = self.ready.next() {
-                self.taken += 1;
-                return Some(event);
+            if let Some(read) = self.ready.next() {
+                self.taken += read.1.as_ref().map_or(0, |events| events.len() as u64);
+                return Some(read);
             }
             (self.show)(self.taken);
-            let (piece, events) = self.ordered.next()?;
+            let (piece, read) = self.ordered.next()?;
             self.ordered.give_back(piece);
-            self.ready = events.into_iter();
+            self.ready = read.into_iter();
         }
     }
 }

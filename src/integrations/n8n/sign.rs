@@ -2,7 +2,7 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::header::{HeaderName, HeaderValue};
-use sha2::Sha256;
+use sha2_11::Sha256;
 
 use super::Secret;
 use crate::integrations::http::HttpError;

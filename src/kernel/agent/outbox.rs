@@ -5,7 +5,7 @@
 use super::effect::{Effect, EscalationCall, Key, Report, Target, What};
 use super::prompt;
 use super::{Agent, Turn};
-use crate::kernel::event::kinds::{EscalationRaised, PullState, WorkResumed};
+use crate::kernel::event::kinds::{EscalationRaised, PullState, SandboxClosed, WorkResumed};
 use crate::kernel::event::{ClaimStatus, CommitId, Draft, TaskId};
 use crate::kernel::fold::{Epoch, Escalation, Task, Win};
 use crate::kernel::log::Hash;
@@ -20,6 +20,13 @@ impl Agent {
             }
             if let Some(escalation) = &epoch.escalation {
                 self.follow_question(turn, task, epoch, escalation);
+            }
+            if epoch.finished.is_some()
+                && epoch.work.sandbox.as_ref().is_some_and(|open| open.process != self.process)
+            {
+                let reason = "the node was restarted".to_owned();
+                let closed = SandboxClosed { epoch: epoch.number, reason };
+                turn.drafts.push(Draft::about(task.id, closed));
             }
             if epoch.finished.as_deref() == Some("published") {
                 self.watch_pull(turn, task, epoch, win);

@@ -75,17 +75,8 @@ fn reach<R: Records>(
     if !possible {
         return Ok(false);
     }
-    let mut new = Vec::new();
-    for (author, length) in &frontier {
-        let from = fold.frontier().get(author).copied().unwrap_or(0);
-        new.extend((from..*length).filter_map(|seq| {
-            let clock = archive.clock(author, seq)?;
-            Some(Place { clock, author: *author, seq })
-        }));
-    }
-    new.sort_unstable();
-    for place in new {
-        let event = archive.event(&place)?;
+    for event in archive.between(fold.frontier().clone(), frontier) {
+        let event = event?;
         let _ = fold.apply(&event, archive)?;
         absent.extend(Some(event).filter(|event| event.body == Body::Absent));
     }

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use super::archive::{Archive, Ids};
+use super::archive::Archive;
+use super::causes::Causes;
 use super::examine::Noted;
 use super::input::Records;
 use super::manifest::Manifest;
 use super::policy::Policy;
 use super::report::{Failure, Finding, Report, Unchecked};
 use super::rule::Rule;
+use super::tlog::Checkpoints;
 use super::witness::Witnesses;
 use super::{checkpoints, claims, erased};
 use crate::kernel::event::Event;
@@ -30,7 +32,9 @@ pub struct Rest {
     pub(super) swarm: SwarmId,
     /// Places sorted by author, then by index.
     pub(super) noted: Noted,
+    pub(super) causes: Causes,
     pub(super) policy: Option<Policy>,
+    pub(super) checkpoints: Checkpoints,
 }
 
 impl Rest {
@@ -40,13 +44,22 @@ impl Rest {
     /// # Errors
     /// [`FoldError`] if an event could not be read again.
     pub fn compare<R: Records>(
-        &self,
+        self,
         archive: &Archive<R>,
         events: &mut dyn Iterator<Item = Result<Event, FoldError>>,
         report: &mut Report,
     ) -> Result<(), FoldError> {
         let mut witnesses = Witnesses::read(archive, &self.swarm, &self.noted.evidence)?;
-        let fold = self.fold(archive, events, &mut witnesses, report)?;
+        let mut causes = self.causes;
+        causes.sort();
+        let mut fold = Fold::new(self.swarm);
+        for event in events {
+            let event = event?;
+            causes.pass(&event);
+            witnesses.pass(&event);
+            let _ = fold.apply(&event, archive)?;
+        }
+        causes.finish(archive, report)?;
         let state = fold.state();
         names(state, report);
         report.checked.members = state.members.members.len() as u64;
@@ -56,31 +69,9 @@ impl Rest {
         checkpoints::compare(archive, state, &self.noted.checkpoints, report)?;
         refusals(state, report);
         claims::report(state, report);
-        witnesses.report(archive, state, self.policy.as_ref(), report)?;
+        let policy = self.policy.as_ref().map(|policy| (policy, &self.checkpoints));
+        witnesses.report(archive, state, policy, report)?;
         erased::report(archive, state, &self.noted, report)
-    }
-
-    fn fold<R: Records>(
-        &self,
-        archive: &Archive<R>,
-        events: &mut dyn Iterator<Item = Result<Event, FoldError>>,
-        witnesses: &mut Witnesses,
-        report: &mut Report,
-    ) -> Result<Fold, FoldError> {
-        let ids = archive.ids();
-        let mut fold = Fold::new(self.swarm);
-        let mut outside = 0;
-        for event in events {
-            let event = event?;
-            outside += causes(archive, &ids, &event, report);
-            witnesses.pass(&event);
-            let _ = fold.apply(&event, archive)?;
-        }
-        if outside > 0 {
-            let what = "causes that name events which are not here".to_owned();
-            report.unchecked.push(Unchecked { kind: "causes", count: Some(outside), what });
-        }
-        Ok(fold)
     }
 }
 
@@ -96,24 +87,8 @@ fn names(state: &SwarmState, report: &mut Report) {
     }
 }
 
-/// Checks an event's causes; returns how many name events that are not here.
-fn causes<R>(archive: &Archive<R>, ids: &Ids, event: &Event, report: &mut Report) -> u64 {
-    let mut outside = 0;
-    for cause in &event.header.causes {
-        match archive.find(ids, cause) {
-            None => outside += 1,
-            Some(place) if place.clock < event.header.clock => report.checked.causes += 1,
-            Some(_) => {
-                let what = format!("the cause {} is not earlier than the event", cause.short());
-                fail_at(archive, &Place::of(event), Rule::CauseOrder, what, report);
-            }
-        }
-    }
-    outside
-}
-
 /// Adds a failure of an event.
-pub(super) fn fail_at<R>(
+pub(super) fn fail_at<R: Records>(
     archive: &Archive<R>,
     at: &Place,
     rule: Rule,
@@ -126,7 +101,12 @@ pub(super) fn fail_at<R>(
 }
 
 /// Checks that the authors of all logs, and the exporter, are members.
-fn standing<R>(archive: &Archive<R>, state: &SwarmState, said: Option<&Said>, report: &mut Report) {
+fn standing<R: Records>(
+    archive: &Archive<R>,
+    state: &SwarmState,
+    said: Option<&Said>,
+    report: &mut Report,
+) {
     let members = &state.members.members;
     for (author, length) in archive.lengths() {
         let member = members.get(&author);

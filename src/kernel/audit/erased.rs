@@ -56,10 +56,9 @@ pub(super) fn report<R: Records>(
         report.unchecked.push(Unchecked { kind: "absent", count, what });
     }
     for (at, (by, erased)) in &erased {
-        let Some(clock) = archive.clock(&at.0, at.1) else {
+        let Some(Event { id, body, .. }) = archive.event_at(&at.0, at.1)? else {
             continue;
         };
-        let Event { id, body, .. } = archive.event(&Place { clock, author: at.0, seq: at.1 })?;
         if id == erased.event && body != Body::Absent {
             let what = format!(
                 "the payload of its event {} is here, and {} erased it",

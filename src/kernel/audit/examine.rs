@@ -39,6 +39,8 @@ pub(super) struct Good {
     pub(super) from: u64,
     pub(super) heads: Vec<(u64, Hash)>,
     pub(super) events: Vec<Seen>,
+    /// What events name as their causes.
+    pub(super) causes: Vec<(Place, u8, EventId)>,
     pub(super) noted: Noted,
 }
 
@@ -55,7 +57,7 @@ pub fn examine(swarm: &SwarmId, at: u64, bytes: &[u8]) -> Examined {
 fn good(swarm: &SwarmId, at: u64, range: Range) -> Option<Good> {
     let Range { author, from, records, heads } = range;
     let mut events: Vec<Seen> = Vec::with_capacity(records.len());
-    let mut noted = Noted::default();
+    let (mut noted, mut causes) = (Noted::default(), Vec::new());
     // A range begins with author, first index and two counts; a length precedes every record.
     let mut at = at + 48;
     for (index, record) in (from..).zip(&records) {
@@ -67,6 +69,8 @@ fn good(swarm: &SwarmId, at: u64, range: Range) -> Option<Good> {
             return None;
         }
         note(swarm, &event, &mut noted);
+        let named = (0..).zip(&event.header.causes);
+        causes.extend(named.map(|(nth, cause)| (Place::of(&event), nth, *cause)));
         let len = u32::try_from(record.as_bytes().len()).ok()?;
         let (id, task) = (event.id, event.header.task);
         let aggregate = Aggregate::of(&event);
@@ -93,6 +97,7 @@ fn good(swarm: &SwarmId, at: u64, range: Range) -> Option<Good> {
         from,
         heads: roots,
         events,
+        causes,
         noted,
     })
 }

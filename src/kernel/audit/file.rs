@@ -100,7 +100,7 @@ fn head_rule(error: &HeadError) -> &'static str {
     }
 }
 
-fn proof_rule(error: &ProofError) -> &'static str {
+pub(super) fn proof_rule(error: &ProofError) -> &'static str {
     match error {
         ProofError::Bytes(_) => "proof-bytes",
         ProofError::Position { .. } => "proof-position",

@@ -50,30 +50,32 @@ impl<I: Input> Read for Sequential<I> {
     }
 }
 
-/// Where a record was when it was verified.
+/// Where neighbouring records of one range were when they were verified.
 #[derive(Clone, Copy, Debug)]
 pub struct Spot {
     /// In whose log.
     pub author: AuthorId,
-    /// At which index.
+    /// The index of the first.
     pub seq: u64,
-    /// At which byte of the bundle; of no use for a store.
+    /// How many.
+    pub count: usize,
+    /// At which byte of the bundle the first one's length stands; of no use for a store.
     pub at: u64,
-    /// Its length in bytes.
+    /// How many bytes they take there, each with its length before it.
     pub len: usize,
 }
 
 /// Records that were verified and can be read again.
 pub trait Records: Sync {
-    /// The bytes of a record as they are now; whether they are still the same is compared.
+    /// The bytes of each record as they are now; whether they are still the same is compared.
     ///
     /// # Errors
     /// The cause.
-    fn record(&self, spot: &Spot) -> io::Result<Vec<u8>>;
+    fn records(&self, spot: &Spot) -> io::Result<Vec<Vec<u8>>>;
 }
 
 impl<I: Input> Records for I {
-    fn record(&self, spot: &Spot) -> io::Result<Vec<u8>> {
+    fn records(&self, spot: &Spot) -> io::Result<Vec<Vec<u8>>> {
         let mut bytes = vec![0; spot.len];
         let mut done = 0;
         while done < bytes.len() {
@@ -82,6 +84,15 @@ impl<I: Input> Records for I {
                 read => done += read,
             }
         }
-        Ok(bytes)
+        let mut records = Vec::with_capacity(spot.count);
+        let mut rest = &bytes[..];
+        while let Some((len, behind)) = rest.split_first_chunk() {
+            let len = usize::try_from(u32::from_le_bytes(*len)).unwrap_or(usize::MAX);
+            let record = behind.split_at_checked(len);
+            let (record, behind) = record.ok_or(io::ErrorKind::InvalidData)?;
+            records.push(record.to_vec());
+            rest = behind;
+        }
+        Ok(records)
     }
 }

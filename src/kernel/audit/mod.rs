@@ -2,11 +2,14 @@
 //! with what was said of them, and replayed. `schema/bundle.md` has the format and the rules.
 //!
 //! Nothing here opens a file or starts a thread: what is read is handed in, and what can be done on
-//! several threads is cut into pieces that do not depend on each other. Memory is bounded by the
-//! pieces, some 60 bytes for each event, and the state; the events themselves stay in the file.
+//! several threads is cut into pieces that do not depend on each other. The events stay in the file:
+//! what is remembered is the state, 48 bytes for each block of up to 64 neighbouring events, and as
+//! many causes as a given budget holds.
 
 mod archive;
+mod blocks;
 mod bundle;
+mod causes;
 mod checkpoints;
 mod claims;
 mod compare;
@@ -23,11 +26,13 @@ mod replay;
 mod report;
 mod rule;
 mod skipped;
+mod tlog;
 mod verify;
 mod whole;
 mod witness;
 
-pub use archive::{Archive, InOrder};
+pub use archive::{Archive, BlockAt};
+pub use blocks::{Blocks, InOrder};
 pub use bundle::{
     BUNDLE_FORMAT, BUNDLE_MAGIC, BundleError, BundleReader, HEADER_BYTES, MAX_MANIFEST_BYTES, Part,
 };
@@ -41,11 +46,14 @@ pub use file::{
 pub use input::{Input, Records, Sequential, Spot};
 pub use manifest::{LogEnd, MAX_BUNDLE_LOGS, Manifest, ManifestError};
 pub use pin::{PinError, Pins};
-pub use policy::{MAX_POLICY_NAMES, PartReport, Policy, PolicyError};
+pub use policy::{MAX_POLICY_NAMES, PartReport, Policy, PolicyError, Speaker};
 pub use replay::{LookupError, Step, Steps, find_task, fold_at, story};
 pub use report::{
     Attested, Checked, Counted, Erased, Failure, Finding, LogReport, Lost, MAX_LISTED, Ownership,
     Report, Unchecked, Witness,
 };
 pub use rule::Rule;
-pub use verify::{Audit, AuditError, Expect, Verified, Verifier, verify, verify_expecting};
+pub use tlog::{Checkpoints, TlogError, checkpoint_rule, read_tlog_proof};
+pub use verify::{
+    Audit, AuditError, CAUSE_MIB, Expect, Verified, Verifier, verify, verify_expecting,
+};

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::kernel::identity::{AuthorId, NotAnId};
+use crate::kernel::log::tlog::{Cosigner, NotACosigner};
 
 /// The most names in a policy.
 pub const MAX_POLICY_NAMES: usize = 1024;
@@ -19,9 +20,18 @@ pub struct Policy {
     quorum: Option<usize>,
 }
 
+/// Whose word counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// A member of the swarm, by the heads that it recorded.
+    Member(AuthorId),
+    /// A witness outside of it, by its cosignatures of checkpoints.
+    Cosigner(Cosigner),
+}
+
 #[derive(Clone, Debug)]
 enum Rule {
-    Witness(AuthorId),
+    Witness(Speaker),
     /// So many of these parts.
     Group(usize, Vec<usize>),
 }
@@ -51,7 +61,8 @@ pub struct PartReport {
 
 impl Policy {
     /// Reads a policy: lines `witness NAME KEY`, `group NAME k|all|any MEMBER...` and, once,
-    /// `quorum NAME|none`. A `#` begins a comment.
+    /// `quorum NAME|none`. A `#` begins a comment. The key is an author, or that of a cosigner with
+    /// its name and id.
     ///
     /// # Errors
     /// [`PolicyError`], the first line that is wrong.
@@ -75,10 +86,7 @@ impl Policy {
                     continue;
                 }
                 ["quorum", ..] => return Err(failed("one line `quorum NAME|none`".to_owned())),
-                ["witness", name, key] => {
-                    let key = key.parse().map_err(|e: NotAnId| failed(e.to_string()))?;
-                    (name, Rule::Witness(key))
-                }
+                ["witness", name, key] => (name, Rule::Witness(speaker(key).map_err(failed)?)),
                 ["group", name, needs, ref members @ ..] if !members.is_empty() => {
                     let known = |member: &&str| known(&names, member);
                     let all = members.iter().map(known).collect::<Result<Vec<_>, _>>();
@@ -100,15 +108,23 @@ impl Policy {
         }
     }
 
+    /// The cosigners that it names.
+    pub fn cosigners(&self) -> impl Iterator<Item = &Cosigner> {
+        self.parts.iter().filter_map(|(_, rule)| match rule {
+            Rule::Witness(Speaker::Cosigner(cosigner)) => Some(cosigner),
+            _ => None,
+        })
+    }
+
     /// How far a log is attested by each part, and by the whole, when each witness attests it as
     /// far as is given. Without a quorum, all of it is.
     #[must_use]
-    pub fn attested(&self, length: u64, by: impl Fn(&AuthorId) -> u64) -> (u64, Vec<PartReport>) {
+    pub fn attested(&self, length: u64, by: impl Fn(&Speaker) -> u64) -> (u64, Vec<PartReport>) {
         let mut lengths: Vec<u64> = Vec::with_capacity(self.parts.len());
         let mut reports = Vec::with_capacity(self.parts.len());
         for (name, rule) in &self.parts {
             let (length, needs, of) = match rule {
-                Rule::Witness(key) => (by(key), None, 1),
+                Rule::Witness(speaker) => (by(speaker), None, 1),
                 Rule::Group(needs, members) => {
                     let mut each: Vec<u64> = members.iter().map(|at| lengths[*at]).collect();
                     each.sort_unstable_by(|a, b| b.cmp(a));
@@ -119,6 +135,13 @@ impl Policy {
             reports.push(PartReport { name: name.clone(), needs, of, length });
         }
         (self.quorum.map_or(length, |at| lengths[at]), reports)
+    }
+}
+
+fn speaker(key: &str) -> Result<Speaker, String> {
+    match key.contains('+') {
+        true => key.parse().map(Speaker::Cosigner).map_err(|e: NotACosigner| e.to_string()),
+        false => key.parse().map(Speaker::Member).map_err(|e: NotAnId| e.to_string()),
     }
 }
 
@@ -150,7 +173,10 @@ mod tests {
             key(3)
         );
         let policy = Policy::parse(&text).unwrap();
-        let by = |author: &AuthorId| [0, 10, 7, 3][usize::from(author.0[0])];
+        let by = |speaker: &Speaker| match speaker {
+            Speaker::Member(author) => [0, 10, 7, 3][usize::from(author.0[0])],
+            Speaker::Cosigner(_) => 0,
+        };
         let (length, parts) = policy.attested(20, by);
         assert_eq!(length, 3);
         let lengths: Vec<u64> = parts.iter().map(|part| part.length).collect();
@@ -169,6 +195,7 @@ mod tests {
         assert_eq!(line(&format!("witness a {key}\ngroup g 2 a\nquorum g")), 2);
         assert_eq!(line(&format!("witness a {key}\ngroup g 0 a\nquorum g")), 2);
         assert_eq!(line("group g any\nquorum g"), 1);
+        assert_eq!(line("quorum none\nwitness a example.com/w+00000000+BAAA"), 2);
         assert_eq!(line("quorum none\nquorum none"), 2);
     }
 }

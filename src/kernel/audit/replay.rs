@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::archive::Archive;
 use super::input::Records;
 use crate::kernel::event::{Event, EventId, TaskId};
-use crate::kernel::fold::{EventSource, Fold, FoldError, Members, Place, Reason, SwarmState};
+use crate::kernel::fold::{Fold, FoldError, Members, Reason, SwarmState};
 use crate::kernel::identity::SwarmId;
 
 /// The fewest digits of a task's id that name it.
@@ -22,11 +22,12 @@ pub fn fold_at<R: Records>(
     until_ms: Option<u64>,
 ) -> Result<Fold, FoldError> {
     let mut fold = Fold::new(swarm);
-    for place in archive.in_order() {
-        if until_ms.is_some_and(|until| place.clock.ms() > until) {
+    for event in archive.events() {
+        let event = event?;
+        if until_ms.is_some_and(|until| event.header.clock.ms() > until) {
             break;
         }
-        let _ = fold.apply(&archive.event(&place)?, archive)?;
+        let _ = fold.apply(&event, archive)?;
     }
     Ok(fold)
 }
@@ -84,28 +85,29 @@ pub fn story<'a, R: Records>(
     state: &'a SwarmState,
     task: TaskId,
     until_ms: Option<u64>,
-) -> Steps<'a, R> {
-    let mut places = archive.places_of(task);
-    places.retain(|place| until_ms.is_none_or(|until| place.clock.ms() <= until));
+) -> Steps<'a> {
+    let inside = move |event: &Result<Event, FoldError>| {
+        let ms = event.as_ref().map_or(0, |event| event.header.clock.ms());
+        until_ms.is_none_or(|until| ms <= until)
+    };
+    let events = Box::new(archive.about(task).take_while(inside));
     let refused = state.tasks.get(&task).into_iter().flat_map(|task| &task.refusals.first);
     let refused = refused.map(|refusal| (refusal.event, refusal.reason)).collect();
-    Steps { archive, members: &state.members, places: places.into_iter(), refused }
+    Steps { events, members: &state.members, refused }
 }
 
 /// The steps of a story; each is read from the bundle when it is asked for.
-pub struct Steps<'a, R> {
-    archive: &'a Archive<R>,
+pub struct Steps<'a> {
+    events: Box<dyn Iterator<Item = Result<Event, FoldError>> + 'a>,
     members: &'a Members,
-    places: std::vec::IntoIter<Place>,
     refused: BTreeMap<EventId, Reason>,
 }
 
-impl<R: Records> Iterator for Steps<'_, R> {
+impl Iterator for Steps<'_> {
     type Item = Result<Step, FoldError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let place = self.places.next()?;
-        Some(self.archive.event(&place).map(|event| {
+        Some(self.events.next()?.map(|event| {
             let refused = self.refused.get(&event.id).copied();
             let stands = self.members.stands(&event.author, event.header.seq);
             Step { event, refused, stands }

@@ -64,6 +64,7 @@ rules! {
     ManifestExporter "manifest-exporter" "The exporter is a member of the swarm.",
     StateDigest "state-digest" "A fresh fold has the digest that the manifest names.",
     Pin "pin" "A log contains the heads that the auditor obtained elsewhere.",
+    CheckpointRoot "checkpoint-root" "A log has the roots of the checkpoints obtained elsewhere.",
     WitnessedRoot "witnessed-root" "No witness holds another head that a log's author signed.",
     Policy "policy" "A log is attested by the quorum of the auditor's policy.",
     ClaimRef "claim-ref" "The claims in a repository's refs are those of the logs.",

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::archive::{Archive, Index};
 use super::bundle::{BundleError, BundleReader, Part};
+use super::causes::Causes;
 use super::compare::{Rest, Said};
 use super::examine::{Examined, Good, Noted, examine};
 use super::input::{Input, Records, Sequential};
@@ -15,12 +16,14 @@ use super::manifest::Manifest;
 use super::naming::{Broken, events, rule_of};
 use super::pin::Pins;
 use super::policy::Policy;
-use super::report::{Checked, Counted, Failure, LogReport, Report, Unchecked};
+use super::report::{Counted, Failure, Report, Unchecked};
 use super::rule::Rule;
 use super::skipped::Skipped;
+use super::tlog::Checkpoints;
 use crate::kernel::event::{EventId, Hlc};
-use crate::kernel::fold::{EventSource, FoldError};
+use crate::kernel::fold::FoldError;
 use crate::kernel::identity::{AuthorId, SwarmId};
+use crate::kernel::log::tlog::TreeHead;
 use crate::kernel::log::{Hash, Range, RangeError, Tip};
 
 /// What a verification leaves behind: its report, and the events that verified.
@@ -49,7 +52,15 @@ pub struct Expect {
     pub pins: Pins,
     /// Whose word about other logs counts.
     pub policy: Option<Policy>,
+    /// Checkpoints that were obtained elsewhere.
+    pub checkpoints: Checkpoints,
+    /// How many bytes the causes may take that are looked up at a time; [`CAUSE_MIB`] if nothing
+    /// is said. With more of them, the logs are read again, twice for each part.
+    pub cause_memory: Option<usize>,
 }
+
+/// The memory for causes in MiB, unless something else is said.
+pub const CAUSE_MIB: u32 = 256;
 
 /// Verifies a bundle on one thread. A rule that is broken is no error: it is in the report.
 ///
@@ -85,8 +96,7 @@ pub fn verify_expecting<I: Input>(input: I, expect: Expect) -> Result<Audit<I>, 
     }
     let Verified { archive, mut report, rest } = verifier.finish(input, true);
     if let Some(rest) = rest {
-        let mut events = archive.in_order().map(|place| archive.event(&place));
-        rest.compare(&archive, &mut events, &mut report)?;
+        rest.compare(&archive, &mut archive.events(), &mut report)?;
     }
     Ok(Audit { report, archive })
 }
@@ -94,8 +104,10 @@ pub fn verify_expecting<I: Input>(input: I, expect: Expect) -> Result<Audit<I>, 
 /// One log while it is verified.
 pub(super) struct Log {
     pub(super) tip: Tip,
-    appends: u64,
-    clocks: Option<(Hlc, Hlc)>,
+    /// The tree of checkpoints, up to the last that the auditor has of this log.
+    pub(super) tree: TreeHead,
+    pub(super) appends: u64,
+    pub(super) clocks: Option<(Hlc, Hlc)>,
     pub(super) broken: bool,
 }
 
@@ -103,14 +115,15 @@ pub(super) struct Log {
 pub struct Verifier {
     pub(super) expect: Expect,
     pub(super) swarm: Option<SwarmId>,
-    bytes: u64,
+    pub(super) bytes: u64,
     index: Index,
     pub(super) logs: BTreeMap<AuthorId, Log>,
     current: Option<AuthorId>,
     pub(super) manifest: Option<(Manifest, u64)>,
     pub(super) founding: Option<EventId>,
     noted: Noted,
-    failures: Counted<Failure>,
+    causes: Causes,
+    pub(super) failures: Counted<Failure>,
     pub(super) skipped: Skipped,
 }
 
@@ -128,6 +141,7 @@ impl Verifier {
     /// Nothing is read yet.
     #[must_use]
     pub fn new(expect: Expect) -> Self {
+        let causes = Causes::new(expect.cause_memory.unwrap_or((CAUSE_MIB as usize) << 20));
         Self {
             expect,
             swarm: None,
@@ -138,6 +152,7 @@ impl Verifier {
             manifest: None,
             founding: None,
             noted: Noted::default(),
+            causes,
             failures: Counted::default(),
             skipped: Skipped::default(),
         }
@@ -197,7 +212,7 @@ impl Verifier {
         if let Some(good) = examined.0 {
             let follows = self.current.is_none_or(|current| current <= good.author);
             let log = self.log(good.author);
-            if follows && !log.broken && self.grow(at, &good) {
+            if follows && !log.broken && self.grow(at, bytes, &good) {
                 self.current = Some(good.author);
                 self.take(*good);
                 return;
@@ -208,9 +223,10 @@ impl Verifier {
 
     /// Moves a log on over a good range; `false` if it does not go on there, or leads to another
     /// root than a head's. What is pinned is compared.
-    fn grow(&mut self, at: u64, good: &Good) -> bool {
+    fn grow(&mut self, at: u64, bytes: &[u8], good: &Good) -> bool {
         let author = good.author;
         let pins = self.expect.pins.of(&author);
+        let mut watch = self.expect.checkpoints.watch(&author, bytes);
         let log = self.log(author);
         let first = good.events.first().map(|event| event.clock);
         let rises = log.clocks.is_none_or(|(_, last)| first.is_some_and(|first| first > last));
@@ -219,9 +235,11 @@ impl Verifier {
         }
         let mut tip = log.tip.clone();
         let mut heads = good.heads.iter().peekable();
+        let mut tree = log.tree.clone();
         let mut wrong = Vec::new();
         for event in &good.events {
             tip.push(Hash(event.id.0));
+            watch.next(&mut tree, &tip);
             let length = tip.length();
             if let Some((_, root)) = heads.next_if(|(covered, _)| *covered == length)
                 && *root != tip.root()
@@ -231,13 +249,16 @@ impl Verifier {
             let here = pins.range((length, Hash([0; 32]))..=(length, Hash([255; 32])));
             wrong.extend(here.filter(|(_, root)| *root != tip.root()).copied());
         }
-        log.tip = tip;
+        (log.tip, log.tree) = (tip, tree);
         for (length, root) in wrong {
             let what = format!(
                 "elsewhere it had the root {} at {length} records: it was rewritten or forked",
                 root.short()
             );
             self.fail(Rule::Pin, Some(author), Some(length - 1), at, &what);
+        }
+        for (length, what) in watch.wrong {
+            self.fail(Rule::CheckpointRoot, Some(author), Some(length - 1), at, &what);
         }
         true
     }
@@ -276,21 +297,25 @@ impl Verifier {
     }
 
     fn log(&mut self, author: AuthorId) -> &mut Log {
-        let new = || Log { tip: Tip::empty(author), appends: 0, clocks: None, broken: false };
-        self.logs.entry(author).or_insert_with(new)
+        self.logs.entry(author).or_insert_with(|| Log {
+            tip: Tip::empty(author),
+            tree: TreeHead::default(),
+            appends: 0,
+            clocks: None,
+            broken: false,
+        })
     }
 
     /// Remembers the events of a range.
     fn take(&mut self, good: Good) {
-        let Good { author, heads, events, noted, .. } = good;
+        let Good { author, heads, events, causes, noted, .. } = good;
         let log = self.log(author);
         log.appends += heads.len() as u64;
         if let (Some(first), Some(last)) = (events.first(), events.last()) {
             log.clocks = Some((log.clocks.map_or(first.clock, |(first, _)| first), last.clock));
         }
-        for event in &events {
-            self.index.push(author, event);
-        }
+        self.index.push(author, &events);
+        causes.iter().for_each(|(of, nth, cause)| self.causes.note(of, *nth, cause));
         self.founding = self.founding.or(noted.founding);
         self.noted.checkpoints.extend(noted.checkpoints);
         self.noted.evidence.extend(noted.evidence);
@@ -335,6 +360,7 @@ impl Verifier {
         self.founded();
         self.covered();
         self.pinned();
+        self.checkpointed();
         let mut report = self.report();
         let archive = std::mem::take(&mut self.index).finish(records);
         let whole = report.verifies() && (self.manifest.is_some() || !is_bundle);
@@ -342,7 +368,9 @@ impl Verifier {
             said: self.manifest.map(|(manifest, at)| Said { manifest, at }),
             swarm,
             noted: self.noted,
+            causes: self.causes,
             policy: self.expect.policy,
+            checkpoints: self.expect.checkpoints,
         });
         if rest.is_none() {
             report.unchecked.push(Unchecked {
@@ -354,33 +382,5 @@ impl Verifier {
             });
         }
         Verified { archive, report, rest }
-    }
-
-    fn report(&mut self) -> Report {
-        let logs = self.logs.iter().map(|(author, log)| LogReport {
-            author: *author,
-            name: None,
-            verified: !log.broken,
-            events: log.tip.length(),
-            appends: log.appends,
-            root: (log.tip.length() > 0).then(|| log.tip.root()),
-            first: log.clocks.map(|(first, _)| first),
-            last: log.clocks.map(|(_, last)| last),
-        });
-        Report {
-            swarm: self.swarm,
-            exporter: self.manifest.as_ref().map(|(manifest, _)| manifest.exporter),
-            bytes: self.bytes,
-            logs: logs.collect(),
-            checked: Checked { founding: self.founding, ..Checked::default() },
-            failures: std::mem::take(&mut self.failures),
-            findings: Counted::default(),
-            claims: Vec::new(),
-            attested: Vec::new(),
-            erased: Counted::default(),
-            lost: Counted::default(),
-            unchecked: self.skipped.unchecked(),
-            names: BTreeMap::new(),
-        }
     }
 }

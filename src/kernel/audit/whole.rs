@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::manifest::MAX_BUNDLE_LOGS;
+use super::report::{Checked, Counted, LogReport, Report};
 use super::rule::Rule;
 use super::verify::Verifier;
 use crate::kernel::identity::AuthorId;
@@ -88,5 +89,34 @@ impl Verifier {
         self.skipped.logs = true;
         self.skipped.ranges += 1;
         true
+    }
+
+    /// What was found until now.
+    pub(super) fn report(&mut self) -> Report {
+        let logs = self.logs.iter().map(|(author, log)| LogReport {
+            author: *author,
+            name: None,
+            verified: !log.broken,
+            events: log.tip.length(),
+            appends: log.appends,
+            root: (log.tip.length() > 0).then(|| log.tip.root()),
+            first: log.clocks.map(|(first, _)| first),
+            last: log.clocks.map(|(_, last)| last),
+        });
+        Report {
+            swarm: self.swarm,
+            exporter: self.manifest.as_ref().map(|(manifest, _)| manifest.exporter),
+            bytes: self.bytes,
+            logs: logs.collect(),
+            checked: Checked { founding: self.founding, ..Checked::default() },
+            failures: std::mem::take(&mut self.failures),
+            findings: Counted::default(),
+            claims: Vec::new(),
+            attested: Vec::new(),
+            erased: Counted::default(),
+            lost: Counted::default(),
+            unchecked: self.skipped.unchecked(),
+            names: BTreeMap::new(),
+        }
     }
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::archive::Archive;
 use super::compare::fail_at;
 use super::input::Records;
-use super::policy::Policy;
+use super::policy::{Policy, Speaker};
 use super::report::{Attested, Failure, Finding, Report, Unchecked, Witness};
 use super::rule::Rule;
+use super::tlog::Checkpoints;
 use crate::kernel::event::Event;
 use crate::kernel::event::kinds::{HeadsWitnessed, Payload, WitnessedHead};
 use crate::kernel::fold::{EventSource, FoldError, Place, SwarmState};
@@ -60,7 +61,9 @@ impl Witnesses {
                         all.heads += 1;
                         let word = Word { by: place.author, seq: place.seq, root: head.root };
                         let log = all.logs.entry(head.author).or_default();
-                        log.words.entry(head.length).or_default().push(word);
+                        // Most lengths are witnessed once: there is no room for more than that.
+                        let words = log.words.entry(head.length);
+                        words.or_insert_with(|| Vec::with_capacity(1)).push(word);
                     }
                 }
                 Some(Payload::ForkProven(proven)) => {
@@ -98,7 +101,7 @@ impl Witnesses {
         &self,
         archive: &Archive<R>,
         state: &SwarmState,
-        policy: Option<&Policy>,
+        policy: Option<(&Policy, &Checkpoints)>,
         report: &mut Report,
     ) -> Result<(), FoldError> {
         for (fork, place) in self.forks.values() {
@@ -138,11 +141,10 @@ impl Witnesses {
         word: &Word,
         report: &mut Report,
     ) -> Result<(), FoldError> {
-        let Some(clock) = archive.clock(&word.by, word.seq) else {
+        let Some(event) = archive.event_at(&word.by, word.seq)? else {
             return Ok(());
         };
-        let place = Place { clock, author: word.by, seq: word.seq };
-        let event = archive.event(&place)?;
+        let clock = event.header.clock;
         let Some(Payload::HeadsWitnessed(said)) = event.payload() else {
             return Ok(());
         };
@@ -180,7 +182,7 @@ impl Witnesses {
         author: AuthorId,
         length: u64,
         state: &SwarmState,
-        policy: Option<&Policy>,
+        policy: Option<(&Policy, &Checkpoints)>,
         report: &mut Report,
     ) {
         let agree = self.logs.get(&author).map(|log| &log.agree);
@@ -193,9 +195,11 @@ impl Witnesses {
         let witnesses = by.iter().map(|(by, length)| Witness { by: *by, length: *length });
         let mut attested =
             Attested { author, witnesses: witnesses.collect(), quorum: None, policy: Vec::new() };
-        if let Some(policy) = policy {
-            let (quorum, parts) =
-                policy.attested(length, |witness| by.get(witness).copied().unwrap_or(0));
+        if let Some((policy, checkpoints)) = policy {
+            let (quorum, parts) = policy.attested(length, |speaker| match speaker {
+                Speaker::Member(witness) => by.get(witness).copied().unwrap_or(0),
+                Speaker::Cosigner(cosigner) => checkpoints.cosigned(&author, cosigner),
+            });
             if quorum == 0 && length > 0 {
                 let missing = parts.iter().filter(|part| part.length == 0);
                 let missing: Vec<&str> = missing.map(|part| part.name.as_str()).collect();

@@ -2,6 +2,7 @@
 //!
 //! Signatures are RFC 8032 Ed25519, made over `context || 0x00 || message` and verified strictly
 //! (no small-order points, canonical scalars), so that every verifier agrees on every signature.
+//! The one exception are signed notes, whose format is not ours: they are signed as they stand.
 //! This module never makes randomness: the bytes of a new key are handed in.
 
 use std::fmt;
@@ -194,6 +195,15 @@ impl PublicKey {
         let verified = self.0.verify_strict(&context.message(message), &signature);
         verified.map_err(|_| SignatureError::Mismatch)
     }
+
+    /// Verifies a signature of a signed note strictly, over its text alone.
+    ///
+    /// # Errors
+    /// [`SignatureError::Mismatch`].
+    pub fn verify_note(&self, text: &[u8], signature: &Signature) -> Result<(), SignatureError> {
+        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
+        self.0.verify_strict(text, &signature).map_err(|_| SignatureError::Mismatch)
+    }
 }
 
 /// An author's secret key. It is wiped from memory when dropped and never printed.
@@ -217,6 +227,14 @@ impl SecretKey {
     #[must_use]
     pub fn author(&self) -> AuthorId {
         AuthorId(self.0.verifying_key().to_bytes())
+    }
+
+    /// Signs the text of a note, as it stands. It begins with `bzzz/` and no context does, so that
+    /// it is worth nothing in any other use (`schema/security.md`).
+    #[must_use]
+    pub fn sign_note(&self, text: &str) -> Signature {
+        assert!(text.starts_with("bzzz/") && !text.contains('\0'), "a note of a log of bzzz");
+        Signature(self.0.sign(text.as_bytes()).to_bytes())
     }
 
     /// Signs a message for one use.

@@ -14,6 +14,7 @@ mod reader;
 mod record;
 mod store;
 mod tip;
+pub mod tlog;
 mod tree;
 
 pub use cursor::{Cursor, CursorError};

@@ -107,8 +107,8 @@ impl Sync {
                 continue;
             };
             claimant.claims(author, length);
-            if length > log.length && log.doing == Doing::Nothing {
-                self.wanted.insert(author);
+            if length > log.length {
+                self.want(author);
             }
             if let Some(common) = self.is_suspicious(&peer, &author, (length, root)) {
                 self.compare(peer, author, common, false, out);
@@ -129,9 +129,7 @@ impl Sync {
                 peer.passed_on(author, length);
             }
         }
-        if log.doing == Doing::Nothing {
-            self.wanted.insert(author);
-        }
+        self.want(author);
     }
 
     fn nothing_came(&mut self, id: u64, peer: AuthorId, author: AuthorId, length: u64) {

@@ -248,6 +248,14 @@ impl Sync {
     pub(super) fn idle(&mut self, author: AuthorId) {
         if let Some(log) = self.logs.get_mut(&author) {
             log.doing = Doing::Nothing;
+            self.want(author);
+        }
+    }
+
+    /// Somebody may have more of the log. It is not wanted while something is being done about it:
+    /// it will be once that is done, or else it would be fetched and stored twice at once.
+    pub(super) fn want(&mut self, author: AuthorId) {
+        if self.logs.get(&author).is_some_and(|log| log.doing == Doing::Nothing) {
             self.wanted.insert(author);
         }
     }
@@ -261,8 +269,8 @@ impl Sync {
         if let Some(log) = self.logs.get_mut(&author) {
             let shorter = length < log.length;
             (log.length, log.root) = (length, root);
-            if shorter && log.doing == Doing::Nothing {
-                self.wanted.insert(author);
+            if shorter {
+                self.want(author);
             }
         }
     }
@@ -286,7 +294,7 @@ impl Sync {
                 self.logs.entry(*author).or_insert_with(|| Log { doing, ..Log::new(*stands) });
             if log.stands != *stands {
                 log.stands = *stands;
-                self.wanted.insert(*author);
+                self.want(*author);
             }
         }
         self.members = members;

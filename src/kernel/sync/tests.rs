@@ -264,6 +264,30 @@ fn a_log_that_is_nobodys_for_a_while_is_stored_once_at_a_time() {
 }
 
 #[test]
+fn a_log_that_stands_up_to_another_length_meanwhile_is_fetched_and_stored_once_at_a_time() {
+    let stands = |length| {
+        let peers: BTreeSet<_> = (1..=5).map(id).collect();
+        let all = peers.iter().map(|author| (*author, MAX_LENGTH));
+        let logs = all.chain([(id(4), length)]).collect();
+        Input::Members { peers, logs }
+    };
+    let mut node = Node::with(&[2, 3]);
+    assert_eq!(fetches(&node.told(3, &[(4, 9)])), 1);
+    assert_eq!(fetches(&node.told(2, &[(4, 9)])), 0);
+    assert_eq!(fetches(&node.on(stands(8))), 0, "it is being fetched");
+    let out = node.on(Input::Disconnected(id(3)));
+    let (_, request, ..) = fetched(&out);
+    let _ = node.answer(2, request, &Response::Range(range(4, 0, 3)));
+    assert_eq!(fetches(&node.on(stands(7))), 0, "it is being stored");
+    assert_eq!(fetches(&node.wait(1)), 0);
+    let (_, request, _, from) = fetched(&node.stored(2, 4, Ok(3)));
+    assert_eq!(from, 3);
+    let _ = node.answer(2, request, &Response::Range(range(4, 3, 3)));
+    let _ = node.stored(2, 4, Err(IngestError::Conflict));
+    assert_eq!(fetches(&node.on(stands(6))), 0, "it is being compared");
+}
+
+#[test]
 fn nobody_but_members_is_asked_for_proofs() {
     for member in [true, false] {
         let mut node = Node::with(&[2, 3]);

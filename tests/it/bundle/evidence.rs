@@ -2,10 +2,17 @@
 //! erasures; and that many threads say what one says.
 
 use bzzz::cli::verify::{Files, Progress, verify as verify_on_all_cores};
-use bzzz::kernel::audit::{Expect, Pins, Policy, verify_expecting};
-use bzzz::kernel::event::kinds::{ClaimLost, HeadsWitnessed, PayloadErased, WitnessedHead};
+use bzzz::kernel::audit::{Checkpoints, Expect, Pins, Policy, verify_expecting};
+use bzzz::kernel::event::kinds::{
+    ClaimDropped, ClaimLost, HeadsWitnessed, PayloadErased, WitnessedHead,
+};
 use bzzz::kernel::event::{Claim, SignedClaim};
 use bzzz::kernel::log::RecordRef;
+use bzzz::kernel::log::tlog::{
+    self, Note, NoteSignature, Prover, SignedCheckpoint, encode_base64, origin,
+};
+
+use sha2::{Digest, Sha256};
 
 use super::*;
 
@@ -81,7 +88,7 @@ fn a_log_must_contain_the_heads_that_were_obtained_elsewhere() {
     let pinned = |pins: &[String]| {
         let mut all = Pins::default();
         pins.iter().for_each(|pin| all.add(pin).unwrap());
-        expecting(&bundle, Expect { pins: all, policy: None })
+        expecting(&bundle, Expect { pins: all, ..Expect::default() })
     };
     let heads = world.store.heads(&ben, 0, 100).unwrap();
     let right: Vec<String> =
@@ -109,6 +116,146 @@ fn a_log_must_contain_the_heads_that_were_obtained_elsewhere() {
     assert_eq!(verifier(&[&path, "--pin", &pins, "--pin", &right[0]]).0, Some(0));
     assert_eq!(verifier(&[&path, "--pin", &other.replace(' ', ":")]).0, Some(1));
     assert_eq!(verifier(&[&path, "--pin", "no-such-file"]).0, Some(2));
+}
+
+/// The checkpoint of a head in a store.
+fn checkpoint(world: &World, who: u8, head: &SignedHead) -> tlog::Checkpoint {
+    let (author, length) = (key(who).author(), head.length);
+    let prover = Prover::default().read(&world.store, &author, length).unwrap();
+    let (root, head_root) = (prover.head().root(), head.root);
+    tlog::Checkpoint { swarm: world.swarm, author, length, root, head_root }
+}
+
+fn with_checkpoints(bundle: &[u8], all: &[SignedCheckpoint], policy: Option<Policy>) -> Report {
+    let mut checkpoints = Checkpoints::default();
+    for one in all {
+        let cosigners = policy.iter().flat_map(Policy::cosigners);
+        checkpoints.add(one.clone(), cosigners).unwrap();
+    }
+    expecting(bundle, Expect { policy, checkpoints, ..Expect::default() })
+}
+
+#[test]
+fn a_log_keeps_the_checkpoints_that_were_obtained_elsewhere() {
+    let world = lived();
+    let bundle = world.export();
+    let ben = key(2).author();
+    let heads = world.store.heads(&ben, 0, 100).unwrap();
+    let right: Vec<SignedCheckpoint> =
+        heads.iter().rev().map(|head| checkpoint(&world, 2, head).sign(&key(2))).collect();
+    let report = with_checkpoints(&bundle, &right, None);
+    assert!(report.verifies(), "{:?}", report.failures);
+    let first = |one: tlog::Checkpoint| {
+        let report = with_checkpoints(&bundle, &[one.sign(&key(2))], None);
+        let failure = report.failures.listed.into_iter().next().unwrap();
+        assert_eq!((failure.rule, failure.author), (Rule::CheckpointRoot, Some(ben)));
+        (failure.index, failure.what)
+    };
+    // Another history of the same log; a lie about the tree of heads; a longer log; another swarm.
+    let good = checkpoint(&world, 2, &heads[3]);
+    let root = tlog::TreeHash([7; 32]);
+    let (index, what) = first(tlog::Checkpoint { root, ..good });
+    assert_eq!(index, Some(heads[3].length - 1), "{what}");
+    let (index, what) = first(tlog::Checkpoint { head_root: Hash([7; 32]), ..good });
+    assert_eq!(index, Some(heads[3].length - 1));
+    assert!(what.contains("bzzz-root"), "{what}");
+    let all = world.tips[&ben].length();
+    let (index, what) = first(tlog::Checkpoint { length: all + 1, ..good });
+    assert_eq!(index, Some(all), "{what}");
+    let (_, what) = first(tlog::Checkpoint { swarm: SwarmId([7; 32]), ..good });
+    assert!(what.contains("is of swarm"), "{what}");
+    // One that its author did not sign is none.
+    let mut note = good.sign(&key(2)).to_note();
+    *note.signatures[0].signature.last_mut().unwrap() ^= 1;
+    let unsigned = SignedCheckpoint::from_bytes(note.to_text().as_bytes()).unwrap();
+    assert!(Checkpoints::default().add(unsigned, std::iter::empty()).is_err());
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "good", &bundle);
+    let file = |name: &str, note: &Note| write(folder.path(), name, note.to_text().as_bytes());
+    let newest = file("newest", &right[0].to_note());
+    assert_eq!(verifier(&[&path, "--checkpoint", &newest]).0, Some(0));
+    let lie = checkpoint(&world, 2, &heads[3]);
+    let lie = tlog::Checkpoint { root, ..lie }.sign(&key(2)).to_note();
+    let lie = file("lie", &lie);
+    let (status, said) = verifier(&[&path, "--checkpoint", &lie]);
+    assert_eq!(status, Some(1));
+    assert!(said.contains("FAILED checkpoint-root: log "), "{said}");
+    let (status, said) = verifier(&[&path, "--checkpoint", &lie, "--json"]);
+    assert!(status == Some(1) && said.contains("\"checkpoint-root\""), "{said}");
+    let unsigned = file("unsigned", &note);
+    assert_eq!(verifier(&[&path, "--checkpoint", &unsigned]).0, Some(2));
+    assert_eq!(verifier(&[&path, "--checkpoint", "no-such-file"]).0, Some(2));
+}
+
+/// A witness outside of the swarm, named w1, whose key is of a seed: its vkey.
+fn outside(seed: u8) -> (String, [u8; 4]) {
+    let key = [&[4], &key(seed).author().0[..]].concat();
+    let id = Sha256::digest([b"w1\n", &key[..]].concat());
+    let id = *id.first_chunk::<4>().unwrap();
+    (format!("w1+{}+{}", hex::encode(id), encode_base64(&key)), id)
+}
+
+#[test]
+fn witnesses_outside_of_the_swarm_attest_a_log_by_cosignatures() {
+    let world = lived();
+    let bundle = world.export();
+    let ben = key(2).author();
+    let heads = world.store.heads(&ben, 0, 100).unwrap();
+    let (vkey, id) = outside(40);
+    let mut note = checkpoint(&world, 2, &heads[3]).sign(&key(2)).to_note();
+    let time = 1_800_000_000u64;
+    let message = format!("cosignature/v1\ntime {time}\n{}", note.text);
+    let signed = ed25519_dalek::SigningKey::from_bytes(&[40; 32]);
+    let signed = ed25519_dalek::Signer::sign(&signed, message.as_bytes()).to_bytes();
+    let signature = [&time.to_be_bytes(), &signed[..]].concat();
+    note.signatures.push(NoteSignature { name: "w1".to_owned(), id, signature });
+    let cosigned = SignedCheckpoint::from_bytes(note.to_text().as_bytes()).unwrap();
+    let policy = |quorum: &str| {
+        let text =
+            format!("witness out {vkey}\nwitness anna {}\nquorum {quorum}\n", key(1).author());
+        Policy::parse(&text).unwrap()
+    };
+    let report = with_checkpoints(&bundle, std::slice::from_ref(&cosigned), Some(policy("out")));
+    let of = report.attested.iter().find(|log| log.author == ben).unwrap();
+    assert_eq!(of.quorum, Some(heads[3].length));
+    // Nobody outside holds the other logs.
+    let failed: Vec<_> = report.failures.listed.iter().map(|f| (f.rule, f.author)).collect();
+    assert!(
+        !failed.is_empty()
+            && failed
+                .iter()
+                .all(|(rule, author)| { *rule == Rule::Policy && *author != Some(ben) }),
+        "{failed:?}"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "cosigned", note.to_text().as_bytes());
+    let own = |name: &str, quorum: &str| {
+        let text =
+            format!("witness out {vkey}\nwitness anna {}\nquorum {quorum}\n", key(1).author());
+        write(folder.path(), name, text.as_bytes())
+    };
+    let name = ben.to_string();
+    let check =
+        |more: &[&str]| verifier(&[&["checkpoint", &file, "--author", &name], more].concat());
+    let (status, said) = check(&["--policy", &own("out", "out")]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("cosigned by w1, by its own word at 2027-01-15T08:00:00"), "{said}");
+    let (status, said) = check(&["--policy", &own("anna", "anna")]);
+    assert!(status == Some(1) && said.contains("FAILED policy: "), "{said}");
+    let (status, said) = check(&["--json", "--swarm", &world.swarm.to_string()]);
+    let json: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((status, json["length"].as_u64()), (Some(0), Some(heads[3].length)));
+    assert!(json["verifier_key"].as_str().unwrap().starts_with(&origin(&world.swarm, &ben)));
+    assert_eq!(check(&["--swarm", &SwarmId([7; 32]).to_string()]).0, Some(1));
+    // A cosignature of another text under the witness's key.
+    note.signatures[1].signature[20] ^= 1;
+    let bad = write(folder.path(), "bad", note.to_text().as_bytes());
+    let (status, said) =
+        verifier(&["checkpoint", &bad, "--author", &name, "--policy", &own("out", "out")]);
+    assert!(status == Some(1) && said.contains("FAILED checkpoint-cosignature: "), "{said}");
+    assert_eq!(verifier(&["checkpoint", &bad, "--author", &name]).0, Some(0), "it is nobody's");
 }
 
 fn witnessed(head: &SignedHead) -> WitnessedHead {
@@ -364,7 +511,7 @@ fn claim_refs_are_compared_with_the_logs() {
     let folder = tempfile::tempdir().unwrap();
     let repository = folder.path().join("r.git");
     std::fs::create_dir(&repository).unwrap();
-    let (world, claims) = claimed(&repository);
+    let (mut world, claims) = claimed(&repository);
     let path = write(folder.path(), "bundle", &world.export());
     let option = format!("tally={}", repository.display());
     let held = |commit: &CommitId| {
@@ -406,4 +553,12 @@ fn claim_refs_are_compared_with_the_logs() {
     let jump = claim_commit(&repository, &key(2), claim(&key(2), 4, event), claims.last());
     assert_eq!((held(&jump).0, held(&jump).1), refused);
     assert_eq!(verifier(&[&path, "--git", "tally=/no/such/place"]).0, Some(2));
+    // Carl deletes the ref after the end: that it is gone is right then, and wrong for others.
+    git(&repository, &["update-ref", "-d", "refs/bzzz/claims/1"], b"");
+    assert_eq!(verifier(&[&path, "--git", &option]).0, Some(1));
+    let (epoch, commit) = (2, claims[2].clone());
+    world.say(&key(3), [about(ClaimDropped { epoch, commit })]);
+    let path = write(folder.path(), "dropped", &world.export());
+    let (status, said) = verifier(&[&path, "--git", &option]);
+    assert_eq!(status, Some(0), "{said}");
 }

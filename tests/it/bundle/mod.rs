@@ -2,6 +2,7 @@
 //! can be wrong with a bundle is made wrong.
 
 mod evidence;
+mod memory;
 mod proofs;
 
 use std::collections::BTreeMap;

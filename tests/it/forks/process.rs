@@ -115,6 +115,37 @@ fn said_hello(node: &Node, before: u64) {
     wait("the first event", || length(node.engine(), &me) > before);
 }
 
+/// `bzzz doctor fork` writes the proof beside the running node, and `bzzz-verify fork` checks it from
+/// the file alone; of a file that was changed, and of another author's log, it says no.
+fn proven_by_the_programs(home: &Home, dir: &Path, author: &AuthorId) {
+    let run = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).env_clear().current_dir(dir).output();
+        let output = output.unwrap();
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
+        (output.status.code(), said.concat())
+    };
+    let verify = |args: &[&str]| run(env!("CARGO_BIN_EXE_bzzz-verify"), args);
+    let (key, at) = (author.to_string(), home.dir().to_str().unwrap());
+    let doctor = ["--home", at, "doctor", "fork", &key, "--out", "beta.fork"];
+    let (status, said) = run(env!("CARGO_BIN_EXE_bzzz"), &doctor);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains(&format!("The log of {key} forks at index 1.")), "{said}");
+    let (status, said) = verify(&["fork", "beta.fork", "--author", &key]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains(&format!("Verified: {key} signed two histories")), "{said}");
+    assert!(said.contains("They differ from index 1 on."), "{said}");
+    let other = home.key().unwrap().author().to_string();
+    let (status, said) = verify(&["fork", "beta.fork", "--author", &other]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("FAILED proof-author"), "{said}");
+    let mut bytes = fs::read(dir.join("beta.fork")).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(dir.join("changed.fork"), bytes).unwrap();
+    let (status, said) = verify(&["fork", "changed.fork"]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("FAILED "), "{said}");
+}
+
 #[test]
 fn an_old_copy_of_a_store_fetches_what_it_said_since_before_it_appends() {
     let stage = Stage::new();
@@ -202,6 +233,7 @@ fn two_nodes_with_one_key_are_cut_off_everywhere_and_one_branch_is_made_to_stand
     let proof = founder.fork_proofs(&beta).unwrap().remove(0);
     let file = ForkProof::from_file(&proof.to_file()).unwrap();
     assert_eq!(file.verify(&file.swarm()).map(|fork| (fork.author, fork.index)), Ok((beta, 1)));
+    proven_by_the_programs(&third, stage.dir.path(), &beta);
     // Both nodes with the key learn of it, and say nothing more.
     for silent in [&node, &twin] {
         wait("silence", || {

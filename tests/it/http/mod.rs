@@ -15,7 +15,7 @@ use bzzz::integrations::n8n::{Escalation, N8n, Question, Selector, Webhook};
 use bzzz::node::clock;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
-use sha2::Sha256;
+use sha2_11::Sha256;
 
 use hive::{FakeHive, project};
 use server::{Reply, Request, Server};
