@@ -5,7 +5,10 @@
 pub mod docker;
 pub mod git;
 pub mod github;
+pub mod hive;
+pub mod http;
 pub mod local;
+pub mod n8n;
 pub mod ollama;
 pub mod process;
 pub mod sandbox;

@@ -8,10 +8,12 @@ use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use super::outside::Repository;
+use super::services;
 use super::work::Hands;
 use super::workspace::{Workspace, told};
 use super::{mask, tasks};
 use crate::integrations::git::{Author, ClaimRef, GitError, Swap};
+use crate::integrations::ollama::ReasonerError;
 use crate::integrations::sandbox::{Chunk, SandboxError, SandboxSpec};
 use crate::kernel::agent::{Effect, Input, Key, ModelRequest, Outcome, Push, RefRead, Target};
 use crate::kernel::event::kinds::{CommandStatus, Stream};
@@ -40,7 +42,10 @@ async fn perform(hands: &Arc<Hands>, effect: Effect) -> Vec<Input> {
             let outcome = push_claim(hands, &key, claim, expected).await;
             (key, outcome)
         }
-        Effect::AskModel { key, ask, request } => (key, ask_model(hands, ask, &request).await),
+        Effect::AskModel { key, ask, request } => {
+            let outcome = ask_model(hands, key.task, ask, &request).await;
+            (key, outcome)
+        }
         Effect::OpenSandbox { key, epoch, base } => {
             let outcome = open_sandbox(hands, &key, epoch, base).await;
             (key, outcome)
@@ -73,14 +78,15 @@ async fn perform(hands: &Arc<Hands>, effect: Effect) -> Vec<Input> {
             let outcome = tasks::watch(hands, key.task, number).await;
             (key, outcome)
         }
-        Effect::Escalate { key, .. } => {
-            let outcome = Outcome::Failed("people is not configured".to_owned());
+        Effect::Escalate { key, call } => {
+            let outcome = services::ask_people(hands, &call).await;
             (key, outcome)
         }
         Effect::Report { key, report } => {
             let outcome = match report.target {
                 Target::Board => tasks::tell(hands, key.task, &report).await,
-                other => Outcome::Failed(format!("{} is not configured", other.name())),
+                Target::Hive => services::tell_hive(hands, key.task, &report).await,
+                Target::People => Outcome::Failed("people are asked, not told".to_owned()),
             };
             (key, outcome)
         }
@@ -166,12 +172,20 @@ fn claim_message(hands: &Hands, claim: &Claim) -> String {
     )
 }
 
-async fn ask_model(hands: &Hands, ask: EventId, request: &ModelRequest) -> Outcome {
+async fn ask_model(hands: &Hands, task: TaskId, ask: EventId, request: &ModelRequest) -> Outcome {
     let Some(reasoner) = &hands.outside.reasoner else {
         let error = "no reasoner is configured".to_owned();
         return Outcome::NoAnswer { ask, error };
     };
-    match reasoner.ask(request).await {
+    let model = hands.outside.services.models.choose(&hands.engine, task, reasoner).await;
+    let answered = match reasoner.ask_model(model.as_deref(), request).await {
+        Err(error @ ReasonerError::NoModel { .. }) if model.is_some() => {
+            warn!(%error, "the configured model is asked instead");
+            reasoner.ask(request).await
+        }
+        answered => answered,
+    };
+    match answered {
         Ok(answer) => Outcome::Answered {
             ask,
             model: answer.model,

@@ -12,10 +12,13 @@ use super::config::{self, Config, ReasonerKind, SandboxKind};
 use super::consent;
 use super::home::Home;
 use super::mask::Secrets;
+use super::models::Models;
+use super::services::{self, Services};
 use super::tasks::Source;
 use crate::integrations::docker::{DockerSandbox, DockerSettings};
 use crate::integrations::git::{GitError, Mirror, Remote, Token};
 use crate::integrations::github::{self, Access, GitHub, GitHubError, OnToken};
+use crate::integrations::http::HttpError;
 use crate::integrations::local::{Board, BoardError};
 use crate::integrations::ollama::{
     ModelServer, Ollama, OpenAi, Patience, Reasoner, ReasonerError, Secret as ModelKey,
@@ -77,6 +80,9 @@ pub enum OutsideError {
     /// The sandbox.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// A service that speaks HTTP.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The machine has no randomness.
     #[error(transparent)]
     Random(#[from] NoRandomness),
@@ -113,6 +119,8 @@ impl Repository {
 pub(super) struct Outside {
     pub(super) repositories: BTreeMap<String, Repository>,
     pub(super) reasoner: Option<Reasoner>,
+    /// Hive, and the webhooks.
+    pub(super) services: Services,
     pub(super) sandbox: Sandbox,
     pub(super) limits: Limits,
     /// Which sandbox, for the log.
@@ -138,10 +146,12 @@ impl Outside {
             SandboxKind::Process => "process, without isolation".to_owned(),
         };
         let tokens = config.repositories.iter().filter_map(|entry| entry.token_file.as_deref());
-        for path in tokens.chain(config.reasoner.key_file.as_deref()) {
+        let files = tokens.chain(config.reasoner.key_file.as_deref());
+        for path in files.chain(services::secret_files(config)) {
             secrets.keep(secret(path)?.as_bytes());
         }
-        Ok(Self { repositories, reasoner, sandbox, limits, kind, secrets })
+        let services = Services::open(config)?;
+        Ok(Self { repositories, reasoner, services, sandbox, limits, kind, secrets })
     }
 }
 
@@ -280,7 +290,7 @@ fn sandbox(home: &Home, settings: &config::Sandbox) -> (Sandbox, Limits) {
 }
 
 /// The one line of a file with a token or a key.
-fn secret(path: &Path) -> Result<String, OutsideError> {
+pub(super) fn secret(path: &Path) -> Result<String, OutsideError> {
     let text = private(path)?;
     let text = text.trim();
     if text.is_empty() || text.lines().count() != 1 {
@@ -298,7 +308,8 @@ fn private(path: &Path) -> Result<Zeroizing<String>, OutsideError> {
     let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
     let about = file.metadata().map_err(|error| failed(error.to_string()))?;
     let mode = about.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    // Those of the group may read it: service managers hand secrets over so.
+    if mode & 0o037 != 0 {
         let chmod = format!("run `chmod go= {}`", path.display());
         return Err(failed(format!("others may read or change it (mode {mode:o}): {chmod}")));
     }
@@ -334,10 +345,14 @@ pub async fn doctor(home: &Home, config: &Config) -> Vec<(String, Result<String,
     if !config.repositories.is_empty() {
         let found = match reasoner(config) {
             Err(error) => Err(error.to_string()),
-            Ok(reasoner) => reasoner.check().await.map_err(|error| error.to_string()),
+            Ok(reasoner) => {
+                let models = Models::new(&config.reasoner, None);
+                reasoner.check(&models.named()).await.map_err(|error| error.to_string())
+            }
         };
         findings.push(("reasoner".to_owned(), found));
     }
+    findings.extend(services::doctor(config).await);
     let skew = clock::wall_ms();
     let found = if skew < 1_700_000_000_000 {
         Err("the machine's clock stands before 2023; set it".to_owned())

@@ -10,6 +10,7 @@ use super::clock::{self, NoRandomness};
 use super::config::Config;
 use super::home::{Home, HomeError, Role};
 use super::key::{Passphrase, Unlocked};
+use super::mask::Masker;
 use super::outside::{Outside, OutsideError};
 use super::replicate::{Lags, Replicator};
 use super::status::{LogStatus, NodeStatus, PeerStatus};
@@ -51,6 +52,7 @@ pub struct Node {
     works: bool,
     lags: Lags,
     listening: Arc<Mutex<Vec<String>>>,
+    masker: Masker,
     stop: watch::Sender<bool>,
     loops: Vec<JoinHandle<Result<(), EngineError>>>,
 }
@@ -131,6 +133,7 @@ impl Node {
             config.net.own_log_seconds.saturating_mul(1000),
         );
         let worker = Worker::new(Arc::clone(&engine), outside, home, name.clone(), agent, crash);
+        let masker = worker.masker();
         let loops = vec![
             tokio::spawn(replicator.run(events, for_sync, stop.subscribe())),
             tokio::spawn(worker.run(for_work, stop.subscribe())),
@@ -140,13 +143,21 @@ impl Node {
                 stop.subscribe(),
             )),
         ];
-        Ok(Self { engine, net, name, works: config.agent.work, lags, listening, stop, loops })
+        let works = config.agent.work;
+        Ok(Self { engine, net, name, works, lags, listening, masker, stop, loops })
     }
 
     /// The engine.
     #[must_use]
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// Takes secrets out of a text of people before it becomes an event.
+    #[must_use]
+    pub fn mask(&self) -> Box<dyn Fn(String) -> String + Send + Sync> {
+        let masker = self.masker.clone();
+        Box::new(move |text| masker.text(text))
     }
 
     /// What the page and the command line are told. It may be asked at any time, also by several.
@@ -275,10 +286,10 @@ fn agent_config(config: &Config, outside: &Outside) -> AgentConfig {
         },
         max_rounds: agent.max_rounds,
         watch_ms: agent.watch_seconds.saturating_mul(1000),
-        hive: false,
-        people: false,
-        acknowledge_ms: 0,
-        max_raises: 0,
+        hive: config.hive.url.is_some(),
+        people: config.n8n.webhook_url.is_some(),
+        acknowledge_ms: config.n8n.acknowledge_seconds.saturating_mul(1000),
+        max_raises: config.n8n.max_raises,
         repositories: repositories.collect(),
     }
 }

@@ -95,6 +95,11 @@ impl Worker {
         Self { hands: Arc::new(hands), agent, inputs, effects: JoinSet::new(), crash }
     }
 
+    /// What knows the node's secrets.
+    pub(super) fn masker(&self) -> Masker {
+        self.hands.masker.clone()
+    }
+
     /// Runs until it is told to stop, or the store fails.
     pub(super) async fn run(
         mut self,
@@ -102,6 +107,9 @@ impl Worker {
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), EngineError> {
         self.remove_orphans().await;
+        if self.hands.outside.services.hive.is_some() {
+            self.effects.spawn(super::registry::watch(Arc::clone(&self.hands)));
+        }
         let mut started = false;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);

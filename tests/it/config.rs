@@ -407,6 +407,30 @@ fn keys_that_contradict_each_other_are_named() {
 }
 
 #[test]
+fn a_webhook_needs_its_secret_and_a_rule_its_two_parts() {
+    let url = "[n8n]\nwebhook_url = \"https://n8n.example.org/webhook/x\"\n";
+    assert_eq!(
+        lines(&with(url, &[], &[]).unwrap_err()),
+        ["2: n8n.secret_file: the key is missing: `webhook_url` needs it; name the file that \
+             holds the secret for signatures"]
+    );
+    let both = format!("{url}secret_file = \"n8n.secret\"\n");
+    let n8n = with(&both, &[], &[]).unwrap().config.n8n;
+    assert_eq!(n8n.webhook_url.as_deref(), Some("https://n8n.example.org/webhook/x"));
+    assert_eq!((n8n.acknowledge_seconds, n8n.max_raises), (3_600, 3));
+
+    let rules = "[reasoner]\nchoose = [\"kind=docs=qwen3:4b\", \"large files=m\"]\n";
+    let rules = with(rules, &[], &[]).unwrap().config.reasoner.choose;
+    assert_eq!(rules, ["kind=docs=qwen3:4b", "large files=m"]);
+    for wrong in ["docs", "docs=", "=m", " docs=m", "docs =m", "docs= m", "docs=two words"] {
+        let text = format!("[reasoner]\nchoose = [\"{wrong}\"]\n");
+        let found = lines(&with(&text, &[], &[]).unwrap_err());
+        let expected = "2: reasoner.choose[0]: expected a label, `=` and the name of a model";
+        assert!(found[0].starts_with(expected), "{found:?}");
+    }
+}
+
+#[test]
 fn secrets_are_refused_and_never_repeated() {
     let secret = "sk-hunter2hunter2";
     for text in [

@@ -20,6 +20,7 @@ mod fold_laws;
 mod forks;
 mod git;
 mod github;
+mod http;
 mod keys;
 mod local;
 mod log_laws;

@@ -47,7 +47,7 @@ Examples:
 
 pub(super) fn run(context: &Context, args: &CheckpointArgs) -> Result<()> {
     if args.key {
-        let key = verifier_key(&context.home.swarm()?, &context.home.key()?.author());
+        let key = verifier_key(&context.home.swarm()?, &context.home.author()?);
         return print(context, &key, || json!({ "verifier_key": key }));
     }
     let config = context.config(&[])?;

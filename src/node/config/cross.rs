@@ -12,6 +12,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     remote_api(checker);
     reasoner(checker);
     sandbox(checker);
+    webhook(checker);
     same_repository(checker);
     task_source(checker);
 }
@@ -90,6 +91,18 @@ fn sandbox(checker: &mut Checker<'_>) {
             let fault = fault.hint("leave the key out, or set sandbox.kind = \"docker\"");
             checker.at(&origin, format!("sandbox.{key}"), fault);
         }
+    }
+}
+
+/// A webhook that cannot tell this node from anybody else would believe everybody.
+fn webhook(checker: &mut Checker<'_>) {
+    let set = setting(checker, "n8n", "webhook_url").is_some();
+    let signed = setting(checker, "n8n", "secret_file").is_some();
+    if set && !signed && !checker.was_tried("n8n", "secret_file") {
+        let place = origin(checker, "n8n", "webhook_url");
+        let fault = Fault::new("the key is missing: `webhook_url` needs it");
+        let fault = fault.hint("name the file that holds the secret for signatures");
+        checker.at(&place, "n8n.secret_file", fault);
     }
 }
 

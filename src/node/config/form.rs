@@ -229,6 +229,7 @@ impl Form {
             Form::Http => "an http or https address",
             Form::Remote => "a path or an address of a git repository",
             Form::OwnerName => "a repository on GitHub, OWNER/NAME",
+            Form::Rule => "a label, `=` and the name of a model",
             Form::LogFilter => "a level or a filter",
         }
     }
@@ -276,6 +277,7 @@ impl Form {
                 }
                 _ => Err(wrong().hint("write for example \"octo-org/sample\"")),
             },
+            Form::Rule => keep(is_rule(text)),
             Form::LogFilter => log_filter(text, wrong()),
         }
     }
@@ -291,6 +293,16 @@ fn is_word(text: &str, longest: usize, signs: &str) -> bool {
     text.len() <= longest
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(fine)
+}
+
+/// The model's name has no `=`; a label may.
+fn is_rule(text: &str) -> bool {
+    text.rsplit_once('=').is_some_and(|(label, model)| {
+        !label.is_empty()
+            && label.chars().count() <= 100
+            && label.trim() == label
+            && is_word(model, 128, "._-+:/@")
+    })
 }
 
 /// The rules of `git check-ref-format`, and no leading dash, which commands take for an option.

@@ -91,6 +91,8 @@ pub(super) const SECTIONS: &[&Section] = &[
     &Budget::SECTION,
     &Sandbox::SECTION,
     &Reasoner::SECTION,
+    &Hive::SECTION,
+    &N8n::SECTION,
 ];
 
 /// The section that can stand more than once.
@@ -141,6 +143,16 @@ words! {
         Openai = "openai",
         /// A file of prepared answers, for demonstrations and tests.
         Scripted = "scripted",
+    }
+}
+
+words! {
+    /// What becomes of repositories that Hive doesn't list.
+    Unlisted {
+        /// No task of theirs is claimed.
+        Rest = "rest",
+        /// They are worked on.
+        Work = "work",
     }
 }
 
@@ -309,6 +321,15 @@ section! {
         key_file: Option<PathBuf> = optional(Form::SecretPath, "reasoner.key");
         /// The file of prepared answers, for kind "scripted", where it has to be set.
         script: Option<PathBuf> = optional(Form::Path, "script.json");
+        /// Other models for some tasks, "LABEL=MODEL" each: the first whose label an issue carries
+        /// is taken.
+        choose: Vec<String> = list(Form::Rule, 0, &[]);
+        /// The address of a webhook that is asked once for each task which model to take. If it
+        /// doesn't answer with a model that there is, what stands here otherwise applies.
+        /// Requests are signed with n8n.secret_file, if that is set.
+        select_url: Option<String> = optional(Form::Http, "http://127.0.0.1:5678/webhook/model");
+        /// How long that webhook may take.
+        select_seconds: u64 = integer(1, 600, 5);
         /// How long one answer may take.
         timeout_seconds: u64 = integer(1, 86_400, 300);
         /// How long the model may be silent within an answer.
@@ -317,6 +338,50 @@ section! {
         max_tokens: u32 = integer(16, 1_000_000, 2_048);
         /// How much the model is told at once, in bytes of UTF-8. Older steps are left out first.
         context_bytes: u32 = integer(1_000, 10_000_000, 24_000);
+    }
+}
+
+section! {
+    /// Hive, a registry of projects that says which repositories are worked on now, and is told what
+    /// becomes of tasks. It can only narrow what this file allows. While it doesn't answer, its
+    /// last word counts; before the first, this file alone.
+    hive: Hive {
+        /// Its address: what stands before "/api/bzzz". Without one there is no Hive.
+        url: Option<String> = optional(Form::Http, "https://hive.example.org");
+        /// The file that holds the key of its interface. The key itself never stands here.
+        key_file: Option<PathBuf> = optional(Form::SecretPath, "hive.key");
+        /// How long to wait between two looks at its projects.
+        poll_seconds: u64 = integer(1, 86_400, 60);
+        /// How long one of its answers may take.
+        timeout_seconds: u64 = integer(1, 600, 15);
+        /// What becomes of a repository of this file that Hive doesn't list: its tasks rest, or
+        /// they are worked on.
+        unlisted: Unlisted = choice(Unlisted::WORDS);
+    }
+}
+
+section! {
+    /// N8N, or anything else that takes webhooks: is told when a task needs people, and brings back
+    /// what they say.
+    n8n: N8n {
+        /// The address of the webhook for questions to people. Without one nobody is told.
+        webhook_url: Option<String> =
+            optional(Form::Http, "https://n8n.example.org/webhook/bzzz");
+        /// The file that holds the secret with which requests are signed, in both directions. It
+        /// has to be set if `webhook_url` is.
+        secret_file: Option<PathBuf> = optional(Form::SecretPath, "n8n.secret");
+        /// The file that holds a key with which a workflow can answer instead of a signature.
+        callback_key_file: Option<PathBuf> = optional(Form::SecretPath, "n8n-callback.key");
+        /// The address at which a workflow reaches this node's interface. Requests tell it where to
+        /// answer.
+        callback_url: Option<String> = optional(Form::Http, "http://192.0.2.7:7448");
+        /// How long the webhook may take.
+        timeout_seconds: u64 = integer(1, 600, 15);
+        /// After how long a question that nobody acknowledged or answered is raised and told again;
+        /// 0 for never.
+        acknowledge_seconds: u64 = integer(0, 2_592_000, 3_600);
+        /// How often a question is raised.
+        max_raises: u32 = integer(0, 16, 3);
     }
 }
 

@@ -134,7 +134,7 @@ fn proven_by_the_programs(home: &Home, dir: &Path, author: &AuthorId) {
     assert_eq!(status, Some(0), "{said}");
     assert!(said.contains(&format!("Verified: {key} signed two histories")), "{said}");
     assert!(said.contains("They differ from index 1 on."), "{said}");
-    let other = home.key().unwrap().author().to_string();
+    let other = home.author().unwrap().to_string();
     let (status, said) = verify(&["fork", "beta.fork", "--author", &other]);
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains("FAILED proof-author"), "{said}");
