@@ -24,7 +24,8 @@ pub(crate) fn model_server() -> Server {
     Server::start(|request, _| match request.path.as_str() {
         "/api/tags" => {
             let model = |name: &str| json!({ "name": name, "size": 1_000_000 });
-            Reply::json(200, &json!({ "models": ["a:1", "b:1", "c:1"].map(model) }))
+            let models = ["a:1", "b:1", "c:1"].map(model);
+            Reply::json(200, &json!({ "models": models }))
         }
         "/api/show" => Reply::json(
             200,
