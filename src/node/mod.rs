@@ -14,6 +14,7 @@ mod mask;
 mod outside;
 mod replicate;
 mod run;
+mod settings;
 mod status;
 mod stores;
 mod witness;

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::clock::{self, NoRandomness};
 use super::config::{self, Config, ReasonerKind, SandboxKind};
 use super::home::Home;
+use super::settings::Own;
 use crate::integrations::docker::{DockerSandbox, DockerSettings};
 use crate::integrations::git::{GitError, Mirror, Remote, Secret};
 use crate::integrations::local::{Board, BoardError};
@@ -77,9 +78,8 @@ pub(super) struct Outside {
     pub(super) repositories: BTreeMap<String, Repository>,
     pub(super) reasoner: Option<Reasoner>,
     pub(super) sandbox: Sandbox,
-    pub(super) limits: Limits,
-    /// Which sandbox, for the log.
-    pub(super) kind: String,
+    /// What a repository's own settings can tighten.
+    pub(super) own: Own,
     /// The tokens and keys that all this is entered with, so that none gets into the log.
     pub(super) secrets: Vec<Zeroizing<Vec<u8>>>,
 }
@@ -93,16 +93,19 @@ impl Outside {
         let reasoner = if config.repositories.is_empty() { None } else { Some(reasoner(config)?) };
         let (sandbox, limits) = sandbox(home, &config.sandbox);
         limits.check()?;
-        let kind = match config.sandbox.kind {
-            SandboxKind::Docker => format!("docker {}", config.sandbox.image),
-            SandboxKind::Process => "process, without isolation".to_owned(),
+        let (image, images) = match config.sandbox.kind {
+            SandboxKind::Docker => {
+                (Some(config.sandbox.image.clone()), config.sandbox.images.clone())
+            }
+            SandboxKind::Process => (None, Vec::new()),
         };
+        let own = Own { limits, image, images };
         let tokens = config.repositories.iter().filter_map(|entry| entry.token_file.as_deref());
         let mut secrets = Vec::new();
         for path in tokens.chain(config.reasoner.key_file.as_deref()) {
             secrets.push(Zeroizing::new(secret(path)?.into_bytes()));
         }
-        Ok(Self { repositories, reasoner, sandbox, limits, kind, secrets })
+        Ok(Self { repositories, reasoner, sandbox, own, secrets })
     }
 }
 

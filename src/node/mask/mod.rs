@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::kernel::agent::{Input, IssueRead, Outcome, Push};
+use crate::kernel::agent::{Input, IssueRead, Outcome, Push, Settings};
 use crate::kernel::event::kinds::CommandStatus;
 
 /// The shortest own secret that is looked for, in bytes: a shorter one would be found everywhere.
@@ -252,6 +252,16 @@ impl Masker {
                     output_kept,
                     output_hash,
                 }
+            }
+            Outcome::Opened { sandbox, base, settings } => {
+                let texts =
+                    |texts: Vec<String>| texts.into_iter().map(|text| self.text(text)).collect();
+                let settings = settings.map(|settings| Settings {
+                    setup: texts(settings.setup),
+                    denied: texts(settings.denied),
+                    ..settings
+                });
+                Outcome::Opened { sandbox, base, settings }
             }
             Outcome::Unpublishable(why) => Outcome::Unpublishable(self.text(why)),
             Outcome::Failed(why) => Outcome::Failed(self.text(why)),
