@@ -243,6 +243,10 @@ fn gist(payload: &Payload, names: &BTreeMap<AuthorId, String>) -> String {
         }
         Payload::AgentStarted(p) => format!("started as {}, version {}", p.name, p.version),
         Payload::RepositorySeen(p) => format!("works on {}, branch {}", p.repository, p.branch),
+        Payload::RepositoryConsent(p) => {
+            let allows = if p.allowed { "allows" } else { "refuses" };
+            format!("{} {allows} agents, says {}: {}", p.repository, p.source, p.reason)
+        }
         Payload::TaskSeen(p) => {
             let open = if p.open { "open" } else { "closed" };
             format!("saw the issue, {open}: {}", p.title)
@@ -261,7 +265,15 @@ fn gist(payload: &Payload, names: &BTreeMap<AuthorId, String>) -> String {
         Payload::PublishIntended(p) => format!("publishes {} at {}", p.branch, p.commit.short()),
         Payload::PublishRefused(p) => format!("could not publish: {}", p.reason),
         Payload::PullRequestOpened(p) => format!("opened pull request {}: {}", p.number, p.place),
+        Payload::PullRequestSeen(p) => {
+            let (state, checks, reviews) = (p.state, p.checks, p.reviews);
+            format!("pull request {}: {state:?}, checks {checks:?}, reviews {reviews:?}", p.number)
+        }
+        Payload::WorkResumed(_) => "takes the work up again".to_owned(),
         Payload::Escalated(p) => format!("asks people: {}", p.question),
+        Payload::EscalationRaised(p) => format!("asks people again, level {}", p.level),
+        Payload::EscalationAcknowledged(p) => format!("{} takes care of the question", p.by),
+        Payload::EscalationAnswered(p) => format!("{} answered: {}", p.by, p.answer),
         Payload::Reported(p) => format!("told {}: {}", p.target, p.status),
         Payload::TaskFinished(p) => format!("finished epoch {}: {}", p.epoch, p.outcome),
         _ => gist_of_claim(payload, names).unwrap_or_else(|| gist_of_work(payload)),
@@ -291,6 +303,7 @@ fn gist_of_claim(payload: &Payload, names: &BTreeMap<AuthorId, String>) -> Optio
             format!("saw the claim of {} run out, epoch {}", name(names, &p.holder), p.epoch)
         }
         Payload::ClaimFailed(p) => format!("gave up claiming epoch {}: {}", p.epoch, p.error),
+        Payload::ClaimDropped(_) => "deleted its claim ref".to_owned(),
         _ => return None,
     })
 }
@@ -311,6 +324,9 @@ fn gist_of_work(payload: &Payload) -> String {
             format!("{status} after {} ms, {} bytes of output", p.duration_ms, p.output_total)
         }
         Payload::WorkDone(p) => format!("the work is done: {}", p.summary),
+        Payload::ContextDropped(p) => format!("left {} bytes out of the question", p.bytes),
+        Payload::EgressDenied(p) => format!("was not let through to {}:{}", p.host, p.port),
+        Payload::SettingsRead(p) => format!("takes over {}: {}", p.source, p.limits),
         other => other.name().to_owned(),
     }
 }

@@ -13,6 +13,7 @@ mod bundle;
 mod claims;
 mod cli;
 mod config;
+mod decisions;
 mod erase;
 mod fold_laws;
 mod forks;

@@ -2,7 +2,8 @@
 
 use crate::cli::text::{Names, count, time};
 use crate::kernel::event::kinds::{
-    CommandFinished, CommandStatus, KINDS, Payload, Stream, Verdict,
+    CheckState, CommandFinished, CommandStatus, KINDS, Payload, PullState, ReviewState, Stream,
+    Verdict,
 };
 use crate::kernel::event::{Body, ClaimStatus, Event};
 use crate::kernel::fold::Erasure;
@@ -113,6 +114,9 @@ fn claim(payload: &Payload, names: &Names) -> Option<Told> {
         Payload::ClaimFailed(p) => {
             Told::line(format!("gave up claiming epoch {}", p.epoch)).with("because: ", &p.error)
         }
+        Payload::ClaimDropped(p) => {
+            Told::line(format!("deleted its claim ref, which held {}", p.commit.short()))
+        }
         _ => return None,
     })
 }
@@ -166,6 +170,10 @@ fn model(payload: &Payload) -> Option<Told> {
             let head = format!("refuses the answer for a {}", word(&p.purpose));
             Told::line(head).with("because: ", &p.reason)
         }
+        Payload::ContextDropped(p) => {
+            let messages = count(u64::from(p.messages), "message");
+            Told::line(format!("left {messages} of {} bytes out of its question", p.bytes))
+        }
         _ => return None,
     })
 }
@@ -192,6 +200,14 @@ fn command(payload: &Payload) -> Option<Told> {
             Told::line(head).with(mark, &String::from_utf8_lossy(&p.bytes))
         }
         Payload::CommandFinished(p) => Told::line(finished(p)),
+        Payload::EgressDenied(p) => {
+            let times = count(u64::from(p.count), "time");
+            Told::line(format!("was not let through to {}:{}, {times}", p.host, p.port))
+        }
+        Payload::SettingsRead(p) => Told::line(format!("takes over settings of {}", p.source))
+            .with("applies: ", &p.limits)
+            .with_all("set-up: ", &p.setup)
+            .with_all("not granted: ", &p.denied),
         Payload::WorkDone(p) => Told::line("says that the work is done").with("", &p.summary),
         _ => return None,
     })
@@ -233,12 +249,60 @@ fn end(payload: &Payload) -> Option<Told> {
         Payload::Escalated(p) => {
             Told::line("asks people").with("because: ", &p.reason).with("? ", &p.question)
         }
+        Payload::PullRequestSeen(p) => {
+            let (state, checks) = (pull_state(p.state), check_state(p.checks));
+            let reviews = review_state(p.reviews);
+            let head = format!("sees pull request {}: {state}, {checks}, {reviews}", p.number);
+            Told::line(head).with("> ", &p.feedback)
+        }
+        Payload::WorkResumed(p) => match &p.base {
+            Some((branch, commit)) => {
+                Told::line(format!("takes the work up again from {branch} at {}", commit.short()))
+            }
+            None => Told::line("takes the work up again"),
+        },
+        Payload::EscalationRaised(p) => {
+            Told::line(format!("asks people again, with more weight: level {}", p.level))
+        }
+        Payload::EscalationAcknowledged(p) => {
+            Told::line(format!("hears by {} that {} takes care of the question", p.channel, p.by))
+        }
+        Payload::EscalationAnswered(p) => {
+            let head = format!("has an answer by {} from {}", p.channel, p.by);
+            Told::line(head).with("> ", &p.answer)
+        }
         Payload::Reported(p) => Told::line(format!("told {}: {}", p.target, p.status)),
         Payload::TaskFinished(p) => {
             Told::line(format!("is finished with epoch {}: {}", p.epoch, p.outcome))
         }
         _ => return None,
     })
+}
+
+fn pull_state(state: PullState) -> &'static str {
+    match state {
+        PullState::Open => "open",
+        PullState::Merged => "merged",
+        PullState::Closed => "closed without a merge",
+    }
+}
+
+fn check_state(state: CheckState) -> &'static str {
+    match state {
+        CheckState::None => "no checks",
+        CheckState::Pending => "checks pending",
+        CheckState::Passed => "checks passed",
+        CheckState::Failed => "checks failed",
+    }
+}
+
+fn review_state(state: ReviewState) -> &'static str {
+    match state {
+        ReviewState::None => "no reviews",
+        ReviewState::Commented => "commented",
+        ReviewState::Approved => "approved",
+        ReviewState::ChangesRequested => "changes requested",
+    }
 }
 
 fn word(purpose: &crate::kernel::event::kinds::Purpose) -> &'static str {

@@ -4,7 +4,7 @@ use super::effect::{Effect, Key, What};
 use super::local::Watched;
 use super::reads::is_settled;
 use super::{Agent, Now, Turn};
-use crate::kernel::event::kinds::{ClaimExpired, ClaimIntended};
+use crate::kernel::event::kinds::{ClaimExpired, ClaimFailed, ClaimIntended};
 use crate::kernel::event::{Claim, ClaimStatus, CommitId, Draft, EventId};
 use crate::kernel::fold::{
     Dependencies, Epoch, Intent, IntentResult, SwarmState, Task, TaskStatus, Win,
@@ -33,6 +33,9 @@ impl Agent {
         for task in state.tasks.values() {
             for (event, epoch, intent) in self.pending(task) {
                 busy += 1;
+                if self.too_late(turn, task, event, epoch, intent) {
+                    continue;
+                }
                 let claim = self.claim_of(task, epoch, *event, intent);
                 let key = Key { task: task.id, what: What::Claim };
                 let expected = intent.previous.clone();
@@ -43,6 +46,33 @@ impl Agent {
         if self.config.works && room && turn.drafts.is_empty() {
             turn.drafts.extend(self.intend(state, turn.now, turn.entropy));
         }
+    }
+
+    /// Whether an attempt to create the ref must wait, or is over: the ref may be absent because
+    /// the task has ended since, so that the issue must have been read, and be open.
+    fn too_late(
+        &self,
+        turn: &mut Turn<'_>,
+        task: &Task,
+        intent: &EventId,
+        epoch: u64,
+        made: &Intent,
+    ) -> bool {
+        let ours = |watched: &Watched| {
+            watched.read.claim.as_ref().is_some_and(|claim| claim.event == *intent)
+        };
+        if made.previous.is_some() || self.local.refs.get(&task.id).is_some_and(ours) {
+            return false;
+        }
+        let Some(open) = self.local.open.get(&task.id).copied() else {
+            return true;
+        };
+        if !open {
+            let (intent, error) = (*intent, "the issue was closed".to_owned());
+            let failed = ClaimFailed { intent, epoch, error };
+            turn.drafts.push(Draft::about(task.id, failed).because([intent]));
+        }
+        !open
     }
 
     /// This node's attempts that have no result yet.
@@ -153,8 +183,8 @@ impl Agent {
         let above = task.current().map_or(0, |epoch| epoch.number);
         let Some(watched) = self.local.refs.get(&task.id) else {
             // The ref of a task that is over is deleted: its issue must have been read after it.
-            let reading = self.local.polls.get(&task.repository).is_none_or(|(_, under)| *under);
-            if reading {
+            // The state may still hold an older word of somebody whose clock is ahead.
+            if self.local.open.get(&task.id) != Some(&true) {
                 return None;
             }
             return Some(Free { epoch: above + 1, previous: None, expired: None });

@@ -76,7 +76,8 @@ pub struct Settings {
 #[expect(clippy::large_enum_variant, reason = "one at a time is handed over, none is stored")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// Of [`super::Effect::PushClaim`] and [`super::Effect::Publish`]; the claim that was pushed comes back.
+    /// Of [`super::Effect::PushClaim`] and [`super::Effect::Publish`]; the claim that was pushed
+    /// comes back.
     Pushed(Push, Claim),
     /// Of [`super::Effect::AskModel`].
     Answered {
@@ -145,7 +146,8 @@ pub enum Outcome {
         /// The commit that it held.
         commit: CommitId,
     },
-    /// Of [`super::Effect::CloseSandbox`], [`super::Effect::Escalate`] and [`super::Effect::Report`].
+    /// Of [`super::Effect::CloseSandbox`], [`super::Effect::Escalate`] and
+    /// [`super::Effect::Report`].
     Done,
     /// Of any effect: it failed and may be tried again.
     Failed(String),

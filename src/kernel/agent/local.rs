@@ -37,6 +37,8 @@ pub(super) struct Local {
     pub(super) refs: BTreeMap<TaskId, Watched>,
     /// Repositories whose refs were read at least once.
     pub(super) read: BTreeSet<String>,
+    /// Whether an issue was open when this process read it, after it had read the refs.
+    pub(super) open: BTreeMap<TaskId, bool>,
     /// When a repository was last asked for, and whether that is still under way.
     pub(super) polls: BTreeMap<String, (u64, bool)>,
     /// The sandboxes of this process.

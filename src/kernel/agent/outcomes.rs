@@ -25,6 +25,10 @@ impl Agent {
             Input::Tick => Vec::new(),
             Input::Issues { repository, issues } => {
                 self.local.polls.insert(repository.clone(), (now.mono_ms, false));
+                if self.local.read.contains(&repository) {
+                    let open = issues.iter().map(|i| (TaskId::of(&repository, i.number), i.open));
+                    self.local.open.extend(open);
+                }
                 issues.into_iter().filter_map(|issue| seen(state, &repository, issue)).collect()
             }
             Input::Claims { repository, refs } => self.refs_read(state, repository, refs, now),

@@ -58,6 +58,8 @@ impl Agent {
         let held: Vec<TaskId> = refs.iter().map(|r| TaskId::of(&repository, r.issue)).collect();
         let known = state.tasks.values().filter(|task| ids(task)).map(|task| task.id);
         for gone in known.filter(|id| !held.contains(id)).collect::<Vec<_>>() {
+            // Its issue is to be read after this, before the ref is taken to be free.
+            self.local.open.remove(&gone);
             self.local.watch(gone, None, now.mono_ms);
         }
         for (read, id) in refs.into_iter().zip(held) {

@@ -44,7 +44,7 @@ fn end(epoch: &Epoch, win: &Win, next: Option<(&Epoch, &Win)>) -> (&'static str,
 
 fn owned(task: &Task, epoch: &Epoch, win: &Win, next: Option<(&Epoch, &Win)>, report: &mut Report) {
     let (end, until) = end(epoch, win, next);
-    let published = epoch.publish.as_ref().filter(|publish| publish.claim.is_some());
+    let published = epoch.published();
     report.claims.push(Ownership {
         task: task.id,
         name: task.name(),
@@ -59,6 +59,7 @@ fn owned(task: &Task, epoch: &Epoch, win: &Win, next: Option<(&Epoch, &Win)>, re
         branch: published.map(|publish| publish.branch.clone()),
         published: published.map(|publish| publish.commit.clone()),
         pull_request: epoch.pull.as_ref().map(|pull| pull.number),
+        dropped: win.dropped,
     });
     let place = format!("{}, epoch {}", task.name(), epoch.number);
     let author = Some(win.author);

@@ -148,6 +148,8 @@ pub struct Ownership {
     pub published: Option<CommitId>,
     /// The pull request that was opened under this claim.
     pub pull_request: Option<u64>,
+    /// When the owner deleted the claim ref, after the end of the task.
+    pub dropped: Option<Hlc>,
 }
 
 /// Up to where one witness attests a log.

@@ -3,7 +3,9 @@
 
 use bzzz::cli::verify::{Files, Progress, verify as verify_on_all_cores};
 use bzzz::kernel::audit::{Expect, Pins, Policy, verify_expecting};
-use bzzz::kernel::event::kinds::{ClaimLost, HeadsWitnessed, PayloadErased, WitnessedHead};
+use bzzz::kernel::event::kinds::{
+    ClaimDropped, ClaimLost, HeadsWitnessed, PayloadErased, WitnessedHead,
+};
 use bzzz::kernel::event::{Claim, SignedClaim};
 use bzzz::kernel::log::RecordRef;
 
@@ -364,7 +366,7 @@ fn claim_refs_are_compared_with_the_logs() {
     let folder = tempfile::tempdir().unwrap();
     let repository = folder.path().join("r.git");
     std::fs::create_dir(&repository).unwrap();
-    let (world, claims) = claimed(&repository);
+    let (mut world, claims) = claimed(&repository);
     let path = write(folder.path(), "bundle", &world.export());
     let option = format!("tally={}", repository.display());
     let held = |commit: &CommitId| {
@@ -406,4 +408,12 @@ fn claim_refs_are_compared_with_the_logs() {
     let jump = claim_commit(&repository, &key(2), claim(&key(2), 4, event), claims.last());
     assert_eq!((held(&jump).0, held(&jump).1), refused);
     assert_eq!(verifier(&[&path, "--git", "tally=/no/such/place"]).0, Some(2));
+    // Carl deletes the ref after the end: that it is gone is right then, and wrong for others.
+    git(&repository, &["update-ref", "-d", "refs/bzzz/claims/1"], b"");
+    assert_eq!(verifier(&[&path, "--git", &option]).0, Some(1));
+    let (epoch, commit) = (2, claims[2].clone());
+    world.say(&key(3), [about(ClaimDropped { epoch, commit })]);
+    let path = write(folder.path(), "dropped", &world.export());
+    let (status, said) = verifier(&[&path, "--git", &option]);
+    assert_eq!(status, Some(0), "{said}");
 }
