@@ -18,6 +18,7 @@ mod erase;
 mod fold_laws;
 mod forks;
 mod git;
+mod hostile;
 mod local;
 mod log_laws;
 mod net;
