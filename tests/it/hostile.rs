@@ -96,7 +96,7 @@ async fn docker_gets_no_more_rights() {
 #[tokio::test]
 async fn docker_fills_nothing_but_itself() {
     let bed = Bed::new("fills", limits()).await;
-    let sh = "i=0; while : > f$i; do i=$((i+1)); done; echo $i; cd /work; \
+    let sh = "i=0; while true > f$i; do i=$((i+1)); done; echo $i; cd /work; \
               find . -name 'f*' -exec rm -f {} +";
     let (finished, chunks) = bed.run(sh).await;
     let said = String::from_utf8(super::sandbox::bytes(&chunks)).unwrap();
@@ -112,17 +112,17 @@ async fn docker_fills_nothing_but_itself() {
     for place in ["/work", "/tmp", "/dev/shm"] {
         let fill = format!("cat /dev/zero > {place}/big");
         let (finished, chunks) = bed.run(&fill).await;
-        assert!(matches!(finished.status, CommandStatus::Exited(1)), "{:?}", finished.status);
         let said = String::from_utf8(super::sandbox::bytes(&chunks)).unwrap();
-        let ended = ["No space left", "File too large"].iter().any(|end| said.contains(end));
-        assert!(ended, "{place}: {said}");
+        // At the end of the room, or at the size that one file may have.
+        let full = finished.status == CommandStatus::Exited(1) && said.contains("No space left");
+        let large = finished.status == CommandStatus::Killed("signal 25".to_owned());
+        assert!(full || large, "{place}: {:?} {said}", finished.status);
     }
     let hog = "exec awk 'BEGIN { s = \"x\"; while (1) s = s s }'";
     let (finished, _) = bed.run(hog).await;
     assert_eq!(finished.status, CommandStatus::Killed("out of memory".to_owned()));
-    assert_eq!(bed.text("rm -f big /tmp/big /dev/shm/big; sh hello.sh").await, {
-        "hello from a file\n"
-    });
+    let alive = bed.text("rm -f big /tmp/big /dev/shm/big; sh hello.sh").await;
+    assert_eq!(alive, "hello from a file\n");
 }
 
 /// What a command leaves running, or does without end, is gone when the next one begins.
