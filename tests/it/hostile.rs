@@ -133,7 +133,8 @@ async fn docker_survives_one_attack_after_the_other() {
         "b() { b | b & }; b 2>/dev/null; while :; do :; done",
         "yes",
         "trap '' TERM INT HUP QUIT; while :; do sleep 1; done",
-        "while :; do setsid sh -c 'sleep 1000 & sleep 1000' & done 2>/dev/null",
+        "(while :; do setsid sh -c 'sleep 1000 & sleep 1000' & done) 2>/dev/null & \
+         while :; do :; done",
         "sh -c 'kill -STOP $$'; sleep 1000",
     ];
     for attack in late {
