@@ -1,6 +1,6 @@
-//! Hostile commands, a hostile repository and a hostile issue, in real containers. One sandbox bears
-//! many attacks, so that they take little time. The limits that one command can run into are in
-//! `sandbox`, forged trees and remotes in `git`.
+//! Hostile commands, a hostile repository and a hostile issue, in real containers. One sandbox
+//! bears many attacks, so that they take little time. The limits that one command can run into are
+//! in `sandbox`, forged trees and remotes in `git`.
 
 mod node;
 
@@ -67,8 +67,8 @@ async fn docker_gets_no_more_rights() {
         "cat /proc/kcore",
         "cat /proc/1/environ",
         "cat /proc/1/mem",
-        "ls /proc/1/root/",
-        "ls /proc/1/cwd/",
+        "cd /proc/1/root",
+        "cd /proc/1/cwd",
         "ls /proc/1/fd/",
         "kill -9 1",
         "echo 1 > /proc/sys/vm/drop_caches",
@@ -164,7 +164,8 @@ async fn docker_a_commit_holds_plain_files_alone() {
         "mkdir -p .git/hooks .GIT sub/.Git deep && \
          printf '#!/bin/sh\\ntouch {ran}\\n' | tee .git/hooks/pre-push sub/.Git/post-checkout \
            >/dev/null && chmod +x .git/hooks/pre-push && \
-         printf '[core]\\n\\tfsmonitor = touch {ran}\\n\\thooksPath = .git/hooks\\n' > .git/config && \
+         printf '[core]\\n\\tfsmonitor = touch {ran}\\n\\thooksPath = .git/hooks\\n' \
+           > .git/config && \
          cp .git/config .GIT/config && echo 'gitdir: {outside}' > deep/.git && \
          printf '* filter=evil\\n' > .gitattributes && mkfifo pipe && ln hello.sh twin && \
          echo new > \"$(printf 'new\\nline')\" && echo tab > \"$(printf 't\\tb\\033[2J')\" && \
