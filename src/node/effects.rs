@@ -11,7 +11,7 @@ use super::outside::Repository;
 use super::services;
 use super::work::Hands;
 use super::workspace::{Workspace, told};
-use super::{mask, tasks};
+use super::{mask, settings, tasks};
 use crate::integrations::git::{Author, ClaimRef, GitError, Swap};
 use crate::integrations::ollama::ReasonerError;
 use crate::integrations::sandbox::{Chunk, SandboxError, SandboxSpec};
@@ -209,9 +209,9 @@ async fn open_sandbox(
     };
     let dir = hands.home.work().join(format!("{}-{epoch}", key.task.short()));
     match prepare(hands, repository, issue, epoch, base, &dir).await {
-        Ok((workspace, sandbox, base)) => {
+        Ok((workspace, opened)) => {
             hands.workspaces.put(key.task, workspace);
-            Outcome::Opened { sandbox, base, settings: None }
+            opened
         }
         Err(error) => {
             remove(&dir);
@@ -227,7 +227,7 @@ async fn prepare(
     epoch: u64,
     base: Option<(String, CommitId)>,
     dir: &PathBuf,
-) -> Result<(Workspace, String, CommitId), String> {
+) -> Result<(Workspace, Outcome), String> {
     let git = |error: GitError| error.to_string();
     let mirror = repository.mirror().await?;
     let base = match base {
@@ -240,6 +240,7 @@ async fn prepare(
             commit
         }
     };
+    let granted = settings::of(mirror, &base, &hands.outside.own).await.map_err(git)?;
     remove(dir);
     let tree = dir.join("tree");
     std::fs::create_dir_all(&tree).map_err(|error| format!("{}: {error}", tree.display()))?;
@@ -249,14 +250,17 @@ async fn prepare(
         name: format!("bzzz-{owner}-{issue}-{epoch}"),
         owner,
         work_tree: tree,
-        image: None,
-        limits: hands.outside.limits,
+        image: granted.image.clone(),
+        limits: granted.limits,
     };
     let failed = |error: SandboxError| error.to_string();
     let handle = hands.outside.sandbox.open(&spec).await.map_err(failed)?;
-    let sandbox = hands.outside.kind.clone();
+    let sandbox = match granted.image {
+        Some(image) => format!("docker {image}"),
+        None => "process, without isolation".to_owned(),
+    };
     let workspace = Workspace { handle, dir: dir.clone(), closed: watch::Sender::new(false) };
-    Ok((workspace, sandbox, base))
+    Ok((workspace, Outcome::Opened { sandbox, base, settings: granted.settings }))
 }
 
 async fn run(hands: &Arc<Hands>, task: TaskId, command: EventId, text: &str) -> Outcome {

@@ -20,6 +20,7 @@ mod replicate;
 mod rotate;
 mod run;
 mod services;
+mod settings;
 mod status;
 mod stores;
 mod tasks;

@@ -14,6 +14,7 @@ use super::home::Home;
 use super::mask::Secrets;
 use super::models::Models;
 use super::services::{self, Services};
+use super::settings::Own;
 use super::tasks::Source;
 use crate::integrations::docker::{DockerSandbox, DockerSettings};
 use crate::integrations::git::{GitError, Mirror, Remote, Token};
@@ -122,9 +123,8 @@ pub(super) struct Outside {
     /// Hive, and the webhooks.
     pub(super) services: Services,
     pub(super) sandbox: Sandbox,
-    pub(super) limits: Limits,
-    /// Which sandbox, for the log.
-    pub(super) kind: String,
+    /// What a repository's own settings can tighten.
+    pub(super) own: Own,
     /// The tokens and keys that all this is entered with, so that none gets into the log.
     pub(super) secrets: Secrets,
 }
@@ -141,17 +141,20 @@ impl Outside {
         let reasoner = if config.repositories.is_empty() { None } else { Some(reasoner(config)?) };
         let (sandbox, limits) = sandbox(home, &config.sandbox);
         limits.check()?;
-        let kind = match config.sandbox.kind {
-            SandboxKind::Docker => format!("docker {}", config.sandbox.image),
-            SandboxKind::Process => "process, without isolation".to_owned(),
+        let (image, images) = match config.sandbox.kind {
+            SandboxKind::Docker => {
+                (Some(config.sandbox.image.clone()), config.sandbox.images.clone())
+            }
+            SandboxKind::Process => (None, Vec::new()),
         };
+        let own = Own { limits, image, images };
         let tokens = config.repositories.iter().filter_map(|entry| entry.token_file.as_deref());
         let files = tokens.chain(config.reasoner.key_file.as_deref());
         for path in files.chain(services::secret_files(config)) {
             secrets.keep(secret(path)?.as_bytes());
         }
         let services = Services::open(config)?;
-        Ok(Self { repositories, reasoner, services, sandbox, limits, kind, secrets })
+        Ok(Self { repositories, reasoner, services, sandbox, own, secrets })
     }
 }
 

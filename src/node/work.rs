@@ -271,6 +271,9 @@ fn tell(hands: &Hands, draft: &Draft) {
             warn!(task, reason = refused.reason, "refused the model's answer");
         }
         Payload::SandboxFailed(failed) => warn!(task, error = failed.error, "no sandbox"),
+        Payload::SettingsRead(read) => {
+            info!(task, limits = read.limits, denied = ?read.denied, "the repository's settings");
+        }
         payload => debug!(task, kind = payload.name(), "says"),
     }
 }

@@ -22,6 +22,16 @@ pub(super) const WORK: &str = "/work";
 /// Room for temporary files, in bytes.
 const TMP_BYTES: u64 = 64 << 20;
 
+/// A file or directory, even an empty one, takes room in the kernel: so many bytes of a file system
+/// have one each, and none is without bound.
+const BYTES_PER_FILE: u64 = 4096;
+
+/// Files that a small file system may have in any case: directories and links take no room there.
+const LEAST_FILES: u64 = 4096;
+
+/// What the kernel keeps of each file, in bytes; measured at 1.2 KiB.
+const KERNEL_BYTES_PER_FILE: u64 = 1536;
+
 /// Room for shared memory, in bytes.
 const SHM_BYTES: u64 = 16 << 20;
 
@@ -35,13 +45,23 @@ const OWN_PROCESSES: i64 = 8;
 /// Open files of one process.
 const OPEN_FILES: i64 = 4096;
 
+/// Which engine answers, in words, and what is particular about it.
+pub(super) struct Maker {
+    /// Its name, its version, the runtime and the control groups.
+    pub(super) described: String,
+    /// Whether it is Podman, whose temporary file systems have neither an owner nor a count of
+    /// files: they belong to root and are open to all, and memory alone bounds how many files
+    /// there are.
+    podman: bool,
+}
+
 /// Asks the engine whether it enforces what a sandbox needs; says what it is.
 /// Where `limits` are given, they have to fit into the machine's memory.
 pub(super) async fn check_engine(
     engine: &Docker,
     runtime: Option<&str>,
     limits: Option<&Limits>,
-) -> Result<String, SandboxError> {
+) -> Result<Maker, SandboxError> {
     let info = engine.info().await.map_err(|error| engine_error("describing itself", &error))?;
     let enforced = [
         ("memory", info.memory_limit),
@@ -66,7 +86,11 @@ pub(super) async fn check_engine(
         let reason = format!("the sandbox may use {needed} bytes, the machine has {there}");
         return Err(SandboxError::Unenforceable { limit: "memory", reason });
     }
-    Ok(describe(&info, known_runtime(&info, runtime)?))
+    let version = engine.version().await;
+    let version = version.map_err(|error| engine_error("telling its version", &error))?;
+    let podman = version.components.iter().flatten().any(|part| part.name == "Podman Engine");
+    let described = describe(&info, podman, known_runtime(&info, runtime)?);
+    Ok(Maker { described, podman })
 }
 
 fn known_runtime<'a>(
@@ -86,10 +110,11 @@ fn known_runtime<'a>(
     Err(SandboxError::Engine { what: "choosing the runtime", reason })
 }
 
-fn describe(info: &SystemInfo, runtime: &str) -> String {
+fn describe(info: &SystemInfo, podman: bool, runtime: &str) -> String {
+    let name = if podman { "Podman" } else { "Docker" };
     let version = info.server_version.as_deref().unwrap_or("of unknown version");
     let groups = info.cgroup_version.map_or_else(|| "?".to_owned(), |v| v.to_string());
-    format!("Docker {version}, runtime {runtime}, control groups v{groups}")
+    format!("{name} {version}, runtime {runtime}, control groups v{groups}")
 }
 
 /// The image must be there: nothing is fetched when a task runs.
@@ -164,7 +189,12 @@ fn is_nonzero(digit: char) -> bool {
 }
 
 /// The container itself.
-pub(super) fn body(spec: &SandboxSpec, image: &str, runtime: Option<&str>) -> ContainerCreateBody {
+pub(super) fn body(
+    spec: &SandboxSpec,
+    image: &str,
+    runtime: Option<&str>,
+    maker: &Maker,
+) -> ContainerCreateBody {
     let labels = [(LABEL_OWNER, &spec.owner), (LABEL_SANDBOX, &spec.name)];
     ContainerCreateBody {
         image: Some(image.to_owned()),
@@ -176,20 +206,25 @@ pub(super) fn body(spec: &SandboxSpec, image: &str, runtime: Option<&str>) -> Co
         network_disabled: Some(true),
         stop_signal: Some("SIGKILL".to_owned()),
         labels: Some(labels.into_iter().map(|(k, v)| (k.to_owned(), v.clone())).collect()),
-        host_config: Some(host_config(spec, runtime)),
+        host_config: Some(host_config(spec, runtime, maker)),
         ..ContainerCreateBody::default()
     }
 }
 
-fn host_config(spec: &SandboxSpec, runtime: Option<&str>) -> HostConfig {
+fn host_config(spec: &SandboxSpec, runtime: Option<&str>, maker: &Maker) -> HostConfig {
     let limits = &spec.limits;
     let memory = memory_of(limits);
-    let tmpfs = |size: u64| {
-        format!("rw,exec,nosuid,nodev,size={size},nr_inodes={MAX_ENTRIES},uid=1000,gid=1000")
+    let tmpfs = |size: u64, mode: &str| {
+        let files = files_of(size);
+        let options = format!("rw,exec,nosuid,nodev,size={size}");
+        match maker.podman {
+            true => format!("{options},mode=1777"),
+            false => format!("{options},nr_inodes={files},uid=1000,gid=1000,mode={mode}"),
+        }
     };
     let mounts = [
-        (WORK.to_owned(), tmpfs(limits.disk_bytes) + ",mode=0755"),
-        ("/tmp".to_owned(), tmpfs(TMP_BYTES) + ",mode=0700"),
+        (WORK.to_owned(), tmpfs(limits.disk_bytes, "0755")),
+        ("/tmp".to_owned(), tmpfs(TMP_BYTES, "0700")),
     ];
     HostConfig {
         memory: Some(memory),
@@ -222,9 +257,16 @@ fn host_config(spec: &SandboxSpec, runtime: Option<&str>) -> HostConfig {
     }
 }
 
-/// Files of a tmpfs count as memory of the container.
+/// Files of a tmpfs count as memory of the container, and so does what the kernel keeps of them.
 fn memory_of(limits: &Limits) -> i64 {
-    number(limits.memory_bytes + limits.disk_bytes + TMP_BYTES + SHM_BYTES)
+    let files = files_of(limits.disk_bytes) + files_of(TMP_BYTES);
+    let kept = files * KERNEL_BYTES_PER_FILE;
+    number(limits.memory_bytes + limits.disk_bytes + TMP_BYTES + SHM_BYTES + kept)
+}
+
+/// How many files and directories a file system of this size may have.
+fn files_of(bytes: u64) -> u64 {
+    (bytes / BYTES_PER_FILE + LEAST_FILES).min(MAX_ENTRIES)
 }
 
 fn ulimit(name: &str, value: i64) -> ResourcesUlimits {

@@ -288,6 +288,9 @@ section! {
         docker_socket: PathBuf = text(Form::Path, "/var/run/docker.sock");
         /// The image of the container. It has to be on this machine: none is fetched.
         image: String = text(Form::Word, "bzzz-sandbox:1");
+        /// Further images that a repository may ask for in its own file (docs/sandbox.md). They
+        /// have to be on this machine too.
+        images: Vec<String> = list(Form::Word, 0, &[]);
         /// The runtime of the container, if not the engine's own choice.
         runtime: Option<String> = optional(Form::Word, "runsc");
         /// Memory, without swap. A container holds its files in memory too: the engine is asked for

@@ -10,7 +10,7 @@ mod secrets;
 use secrets::Own;
 pub(super) use secrets::Secrets;
 
-use crate::kernel::agent::{Input, IssueRead, Outcome, PullRead, Push};
+use crate::kernel::agent::{Input, IssueRead, Outcome, PullRead, Push, Settings};
 use crate::kernel::event::kinds::CommandStatus;
 
 /// The longest block of a private key, in bytes. Of a longer one, what follows stays.
@@ -246,6 +246,16 @@ impl Masker {
             }
             Outcome::PullSeen(read) => {
                 Outcome::PullSeen(PullRead { feedback: self.text(read.feedback), ..read })
+            }
+            Outcome::Opened { sandbox, base, settings } => {
+                let texts =
+                    |texts: Vec<String>| texts.into_iter().map(|text| self.text(text)).collect();
+                let settings = settings.map(|settings| Settings {
+                    setup: texts(settings.setup),
+                    denied: texts(settings.denied),
+                    ..settings
+                });
+                Outcome::Opened { sandbox, base, settings }
             }
             Outcome::Unpublishable(why) => Outcome::Unpublishable(self.text(why)),
             Outcome::Failed(why) => Outcome::Failed(self.text(why)),
