@@ -2,8 +2,8 @@
 //! key of callbacks, or a fresh signature with the secret that is shared with the workflow.
 
 use axum::http::{HeaderMap, StatusCode, header};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2_11::Sha256;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::api::Refusal;

@@ -1,8 +1,8 @@
 //! Signatures of what goes out: HMAC-SHA256 (RFC 2104, FIPS 180-4) of the time and the body.
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use reqwest::header::{HeaderName, HeaderValue};
-use sha2_11::Sha256;
+use sha2::Sha256;
 
 use super::Secret;
 use crate::integrations::http::HttpError;

@@ -13,9 +13,9 @@ use bzzz::integrations::hive::{Claimed, Hive, HiveSettings, Results, StatusUpdat
 use bzzz::integrations::http::{Ambient, Backoff, HttpError, Secret};
 use bzzz::integrations::n8n::{Escalation, N8n, Question, Selector, Webhook};
 use bzzz::node::clock;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use serde_json::json;
-use sha2_11::Sha256;
+use sha2::Sha256;
 
 use hive::{FakeHive, project};
 use server::{Reply, Request, Server};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bzzz::node::clock;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
-use sha2_11::Sha256;
+use sha2::Sha256;
 
 use super::hive::{FakeHive, project};
 use super::node::{ANSWER, ASKS, Place, Up, model_server, models_asked};
