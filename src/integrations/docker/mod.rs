@@ -150,7 +150,7 @@ impl DockerSandbox {
         let engine = self.connect().await?;
         let made_of = setup::check_engine(&engine, self.settings.runtime.as_deref(), None).await?;
         setup::check_image(&engine, &self.settings.image).await?;
-        Ok(format!("{}, image {}", made_of, self.settings.image))
+        Ok(format!("{made_of}, image {}", self.settings.image))
     }
 
     async fn connect(&self) -> Result<Docker, SandboxError> {
