@@ -428,7 +428,7 @@ async fn docker_refuses_limits_that_the_machine_cannot_hold() {
 #[tokio::test]
 async fn docker_says_what_is_missing() {
     let made_of = docker().check().await.unwrap();
-    assert!(made_of.starts_with("Docker ") || made_of.starts_with("Podman "), "{made_of}");
+    assert!(made_of.starts_with("Docker "), "{made_of}");
     let image = "bzzz-no-such-image:1".to_owned();
     let missing = DockerSettings { image: image.clone(), ..settings() };
     let error = Sandbox::Docker(DockerSandbox::new(missing)).check().await.unwrap_err();

@@ -99,9 +99,9 @@ impl DockerSandbox {
         let engine = self.connect().await?;
         let image = spec.image.as_ref().unwrap_or(&self.settings.image);
         let runtime = self.settings.runtime.as_deref();
-        let maker = setup::check_engine(&engine, runtime, Some(&spec.limits)).await?;
+        setup::check_engine(&engine, runtime, Some(&spec.limits)).await?;
         setup::check_image(&engine, image).await?;
-        let body = setup::body(spec, image, runtime, &maker);
+        let body = setup::body(spec, image, runtime);
         let options = CreateContainerOptionsBuilder::new().name(&spec.name).build();
         let created = engine.create_container(Some(options), body).await.map_err(|e| match e {
             Error::DockerResponseServerError { status_code: 409, .. } => {
@@ -148,9 +148,9 @@ impl DockerSandbox {
 
     pub(super) async fn check(&self) -> Result<String, SandboxError> {
         let engine = self.connect().await?;
-        let maker = setup::check_engine(&engine, self.settings.runtime.as_deref(), None).await?;
+        let made_of = setup::check_engine(&engine, self.settings.runtime.as_deref(), None).await?;
         setup::check_image(&engine, &self.settings.image).await?;
-        Ok(format!("{}, image {}", maker.described, self.settings.image))
+        Ok(format!("{made_of}, image {}", self.settings.image))
     }
 
     async fn connect(&self) -> Result<Docker, SandboxError> {

@@ -45,23 +45,13 @@ const OWN_PROCESSES: i64 = 8;
 /// Open files of one process.
 const OPEN_FILES: i64 = 4096;
 
-/// Which engine answers, in words, and what is particular about it.
-pub(super) struct Maker {
-    /// Its name, its version, the runtime and the control groups.
-    pub(super) described: String,
-    /// Whether it is Podman, whose temporary file systems have neither an owner nor a count of
-    /// files: they belong to root and are open to all, and memory alone bounds how many files
-    /// there are.
-    podman: bool,
-}
-
 /// Asks the engine whether it enforces what a sandbox needs; says what it is.
 /// Where `limits` are given, they have to fit into the machine's memory.
 pub(super) async fn check_engine(
     engine: &Docker,
     runtime: Option<&str>,
     limits: Option<&Limits>,
-) -> Result<Maker, SandboxError> {
+) -> Result<String, SandboxError> {
     let info = engine.info().await.map_err(|error| engine_error("describing itself", &error))?;
     let enforced = [
         ("memory", info.memory_limit),
@@ -88,9 +78,11 @@ pub(super) async fn check_engine(
     }
     let version = engine.version().await;
     let version = version.map_err(|error| engine_error("telling its version", &error))?;
-    let podman = version.components.iter().flatten().any(|part| part.name == "Podman Engine");
-    let described = describe(&info, podman, known_runtime(&info, runtime)?);
-    Ok(Maker { described, podman })
+    if version.components.iter().flatten().any(|part| part.name == "Podman Engine") {
+        let reason = "Podman gives file systems in memory neither an owner nor a count".to_owned();
+        return Err(SandboxError::Unenforceable { limit: "files", reason });
+    }
+    Ok(describe(&info, known_runtime(&info, runtime)?))
 }
 
 fn known_runtime<'a>(
@@ -110,11 +102,10 @@ fn known_runtime<'a>(
     Err(SandboxError::Engine { what: "choosing the runtime", reason })
 }
 
-fn describe(info: &SystemInfo, podman: bool, runtime: &str) -> String {
-    let name = if podman { "Podman" } else { "Docker" };
+fn describe(info: &SystemInfo, runtime: &str) -> String {
     let version = info.server_version.as_deref().unwrap_or("of unknown version");
     let groups = info.cgroup_version.map_or_else(|| "?".to_owned(), |v| v.to_string());
-    format!("{name} {version}, runtime {runtime}, control groups v{groups}")
+    format!("Docker {version}, runtime {runtime}, control groups v{groups}")
 }
 
 /// The image must be there: nothing is fetched when a task runs.
@@ -189,12 +180,7 @@ fn is_nonzero(digit: char) -> bool {
 }
 
 /// The container itself.
-pub(super) fn body(
-    spec: &SandboxSpec,
-    image: &str,
-    runtime: Option<&str>,
-    maker: &Maker,
-) -> ContainerCreateBody {
+pub(super) fn body(spec: &SandboxSpec, image: &str, runtime: Option<&str>) -> ContainerCreateBody {
     let labels = [(LABEL_OWNER, &spec.owner), (LABEL_SANDBOX, &spec.name)];
     ContainerCreateBody {
         image: Some(image.to_owned()),
@@ -206,21 +192,18 @@ pub(super) fn body(
         network_disabled: Some(true),
         stop_signal: Some("SIGKILL".to_owned()),
         labels: Some(labels.into_iter().map(|(k, v)| (k.to_owned(), v.clone())).collect()),
-        host_config: Some(host_config(spec, runtime, maker)),
+        host_config: Some(host_config(spec, runtime)),
         ..ContainerCreateBody::default()
     }
 }
 
-fn host_config(spec: &SandboxSpec, runtime: Option<&str>, maker: &Maker) -> HostConfig {
+fn host_config(spec: &SandboxSpec, runtime: Option<&str>) -> HostConfig {
     let limits = &spec.limits;
     let memory = memory_of(limits);
     let tmpfs = |size: u64, mode: &str| {
         let files = files_of(size);
-        let options = format!("rw,exec,nosuid,nodev,size={size}");
-        match maker.podman {
-            true => format!("{options},mode=1777"),
-            false => format!("{options},nr_inodes={files},uid=1000,gid=1000,mode={mode}"),
-        }
+        let options = format!("rw,exec,nosuid,nodev,size={size},nr_inodes={files}");
+        format!("{options},uid=1000,gid=1000,mode={mode}")
     };
     let mounts = [
         (WORK.to_owned(), tmpfs(limits.disk_bytes, "0755")),
