@@ -51,7 +51,7 @@ pub(super) fn run(context: &Context, args: &CheckpointArgs) -> Result<()> {
         return print(context, &key, || json!({ "verifier_key": key }));
     }
     let config = context.config(&[])?;
-    let Some(engine) = context.reader(&config)? else {
+    let Some(engine) = context.signer(&config)? else {
         let what = "the node keeps its logs in memory, where nothing can be signed from";
         return Err(Error::new(what).hint("set `store.kind` to \"rocksdb\" in bzzz.toml"));
     };

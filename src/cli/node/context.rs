@@ -79,6 +79,16 @@ impl Context {
         }
     }
 
+    /// As [`Context::reader`], with the node's key, to sign what stands in no log.
+    pub(super) fn signer(&self, config: &Config) -> Result<Option<Engine>> {
+        if config.store.kind == StoreKind::Memory {
+            return Ok(None);
+        }
+        let (key, swarm) = (self.unlock(config)?.key, self.home.swarm()?);
+        let store = self.home.store(&config.store, Role::Reader)?;
+        Ok(Some(Engine::open(store, key, swarm, clock::wall_ms())?))
+    }
+
     /// The logs for writing, which no node may have open.
     pub(super) fn writer(&self, config: &Config) -> Result<(Engine, Lock)> {
         self.writer_as(config, &self.unlock(config)?)

@@ -52,7 +52,9 @@ Examples:
 
 pub(super) fn run(context: &Context, args: &ProveArgs) -> Result<()> {
     let config = context.config(&[])?;
-    let Some(engine) = context.reader(&config)? else {
+    // Only a checkpoint is signed anew.
+    let engine = if args.checkpoint { context.signer(&config) } else { context.reader(&config) };
+    let Some(engine) = engine? else {
         let what = "the node keeps its logs in memory, where nothing can be proven from";
         return Err(Error::new(what).hint("set `store.kind` to \"rocksdb\" in bzzz.toml"));
     };

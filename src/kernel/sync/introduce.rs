@@ -10,6 +10,13 @@ use super::message::{Refusal, Request, Response};
 use super::serve::respond;
 use crate::kernel::identity::AuthorId;
 
+impl What {
+    /// Whether a frontier answers it.
+    pub(super) fn is_for_a_frontier(self) -> bool {
+        matches!(self, Self::Frontier | Self::Introduce)
+    }
+}
+
 impl Sync {
     /// The rotations that led to this node's key, the oldest first; none if there was none. Where
     /// there were more than an introduction shows, it shows the newest.

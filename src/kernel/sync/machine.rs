@@ -66,7 +66,6 @@ pub struct Sync {
     pub(super) peers: BTreeMap<AuthorId, Peer>,
     pub(super) asked: BTreeMap<u64, Asked>,
     pub(super) reads: BTreeSet<(AuthorId, u64)>,
-    /// What led to our key, for those who do not know it.
     pub(super) rotations: Vec<Vec<u8>>,
     /// The logs of which our copy is being compared with a peer's.
     pub(super) comparisons: BTreeMap<AuthorId, Comparison>,
@@ -129,13 +128,6 @@ pub struct Lag {
     /// The greatest length that a connected peer names, as far as the log stands. Nobody has
     /// verified it.
     pub claimed: u64,
-}
-
-impl What {
-    /// Whether a frontier answers it.
-    fn is_for_a_frontier(self) -> bool {
-        matches!(self, Self::Frontier | Self::Introduce)
-    }
 }
 
 impl Log {
