@@ -7,16 +7,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
-use super::mask;
 use super::outside::Repository;
+use super::services;
 use super::work::Hands;
 use super::workspace::{Workspace, told};
+use super::{mask, settings, tasks};
 use crate::integrations::git::{Author, ClaimRef, GitError, Swap};
-use crate::integrations::local::{Assignment, BoardError, NewPull, Projection};
+use crate::integrations::ollama::ReasonerError;
 use crate::integrations::sandbox::{Chunk, SandboxError, SandboxSpec};
-use crate::kernel::agent::{
-    Effect, Input, IssueRead, Key, ModelRequest, Outcome, Push, RefRead, Report, Target,
-};
+use crate::kernel::agent::{Effect, Input, Key, ModelRequest, Outcome, Push, RefRead, Target};
 use crate::kernel::event::kinds::{CommandStatus, Stream};
 use crate::kernel::event::{Claim, CommitId, EventId, SignedClaim, TaskId};
 use crate::kernel::log::Hash;
@@ -38,12 +37,15 @@ pub(super) async fn carry_out(hands: &Arc<Hands>, effect: Effect) -> Vec<Input> 
 async fn perform(hands: &Arc<Hands>, effect: Effect) -> Vec<Input> {
     let (key, outcome) = match effect {
         Effect::Append(_) => return Vec::new(),
-        Effect::Poll { repository } => return poll(hands, repository).await,
+        Effect::Poll { repository } => return tasks::poll(hands, repository).await,
         Effect::PushClaim { key, claim, expected } => {
             let outcome = push_claim(hands, &key, claim, expected).await;
             (key, outcome)
         }
-        Effect::AskModel { key, ask, request } => (key, ask_model(hands, ask, &request).await),
+        Effect::AskModel { key, ask, request } => {
+            let outcome = ask_model(hands, key.task, ask, &request).await;
+            (key, outcome)
+        }
         Effect::OpenSandbox { key, epoch, base } => {
             let outcome = open_sandbox(hands, &key, epoch, base).await;
             (key, outcome)
@@ -65,25 +67,26 @@ async fn perform(hands: &Arc<Hands>, effect: Effect) -> Vec<Input> {
             (key, outcome)
         }
         Effect::OpenPull { key, branch, commit, title, body } => {
-            let outcome = open_pull(hands, key.task, branch, commit, title, body);
+            let outcome = tasks::open_pull(hands, key.task, branch, commit, title, body).await;
             (key, outcome)
         }
         Effect::DropClaim { key, expected } => {
             let outcome = drop_claim(hands, key.task, expected).await;
             (key, outcome)
         }
-        Effect::WatchPull { key, .. } => {
-            let outcome = Outcome::Failed("no pull request can be watched here".to_owned());
+        Effect::WatchPull { key, number } => {
+            let outcome = tasks::watch(hands, key.task, number).await;
             (key, outcome)
         }
-        Effect::Escalate { key, .. } => {
-            let outcome = Outcome::Failed("people is not configured".to_owned());
+        Effect::Escalate { key, call } => {
+            let outcome = services::ask_people(hands, &call).await;
             (key, outcome)
         }
         Effect::Report { key, report } => {
             let outcome = match report.target {
-                Target::Board => tell_board(hands, key.task, &report),
-                other => Outcome::Failed(format!("{} is not configured", other.name())),
+                Target::Board => tasks::tell(hands, key.task, &report).await,
+                Target::Hive => services::tell_hive(hands, key.task, &report).await,
+                Target::People => Outcome::Failed("people are asked, not told".to_owned()),
             };
             (key, outcome)
         }
@@ -96,14 +99,18 @@ async fn drop_claim(hands: &Hands, task: TaskId, expected: CommitId) -> Outcome 
         Ok(place) => place,
         Err(error) => return Outcome::Failed(error),
     };
-    match repository.mirror.drop_claim(issue, &expected).await {
+    let mirror = match repository.mirror().await {
+        Ok(mirror) => mirror,
+        Err(error) => return Outcome::Failed(error),
+    };
+    match mirror.drop_claim(issue, &expected).await {
         Ok(()) => Outcome::Dropped { commit: expected },
         Err(error) => Outcome::Failed(error.to_string()),
     }
 }
 
 /// The repository and the issue of a task.
-fn place(hands: &Hands, task: TaskId) -> Result<(&Repository, u64), String> {
+pub(super) fn place(hands: &Hands, task: TaskId) -> Result<(&Repository, u64), String> {
     let found = hands
         .engine
         .read(|state| state.tasks.get(&task).map(|task| (task.repository.clone(), task.issue)));
@@ -114,44 +121,7 @@ fn place(hands: &Hands, task: TaskId) -> Result<(&Repository, u64), String> {
     Ok((repository, issue))
 }
 
-async fn poll(hands: &Hands, repository: String) -> Vec<Input> {
-    let Some(found) = hands.outside.repositories.get(&repository) else {
-        return vec![Input::PollFailed { repository }];
-    };
-    let read = tokio::task::block_in_place(|| found.board.issues());
-    let mut inputs = Vec::new();
-    // Refs come first, so that no issue is taken to be free before its ref was seen.
-    match found.mirror.read_claims().await {
-        Ok(refs) => {
-            let refs = refs.into_iter().map(|read| ref_read(hands, read)).collect();
-            inputs.push(Input::Claims { repository: repository.clone(), refs });
-        }
-        Err(error) => warn!(repository, %error, "the claims could not be read"),
-    }
-    match read {
-        Ok((issues, bad)) => {
-            for error in bad {
-                warn!(repository, %error, "an issue could not be read");
-            }
-            let issues = issues.into_iter().map(|issue| IssueRead {
-                number: issue.number,
-                title: issue.title,
-                body: issue.body,
-                labels: issue.labels,
-                depends_on: issue.depends_on,
-                open: issue.open,
-            });
-            inputs.push(Input::Issues { repository, issues: issues.collect() });
-        }
-        Err(error) => {
-            warn!(repository, %error, "the board could not be read");
-            inputs.push(Input::PollFailed { repository });
-        }
-    }
-    inputs
-}
-
-fn ref_read(hands: &Hands, read: ClaimRef) -> RefRead {
+pub(super) fn ref_read(hands: &Hands, read: ClaimRef) -> RefRead {
     let swarm = hands.engine.swarm();
     let claim = match SignedClaim::read(&swarm, &read.claim) {
         Ok(claim) => Some(claim.claim().clone()),
@@ -171,8 +141,13 @@ async fn push_claim(hands: &Hands, key: &Key, claim: Claim, expected: Option<Com
     let signed = SignedClaim::sign(hands.engine.key(), claim.clone());
     let message = claim_message(hands, &claim);
     let expected = expected.as_ref();
-    let pushed = repository.mirror.push_claim(issue, signed.as_bytes(), &message, expected).await;
-    Outcome::Pushed(push(hands, pushed), claim)
+    let pushed = match repository.mirror().await {
+        Ok(mirror) => {
+            push(hands, mirror.push_claim(issue, signed.as_bytes(), &message, expected).await)
+        }
+        Err(error) => Push::Failed(error),
+    };
+    Outcome::Pushed(pushed, claim)
 }
 
 fn push(hands: &Hands, pushed: Result<Swap, GitError>) -> Push {
@@ -197,12 +172,20 @@ fn claim_message(hands: &Hands, claim: &Claim) -> String {
     )
 }
 
-async fn ask_model(hands: &Hands, ask: EventId, request: &ModelRequest) -> Outcome {
+async fn ask_model(hands: &Hands, task: TaskId, ask: EventId, request: &ModelRequest) -> Outcome {
     let Some(reasoner) = &hands.outside.reasoner else {
         let error = "no reasoner is configured".to_owned();
         return Outcome::NoAnswer { ask, error };
     };
-    match reasoner.ask(request).await {
+    let model = hands.outside.services.models.choose(&hands.engine, task, reasoner).await;
+    let answered = match reasoner.ask_model(model.as_deref(), request).await {
+        Err(error @ ReasonerError::NoModel { .. }) if model.is_some() => {
+            warn!(%error, "the configured model is asked instead");
+            reasoner.ask(request).await
+        }
+        answered => answered,
+    };
+    match answered {
         Ok(answer) => Outcome::Answered {
             ask,
             model: answer.model,
@@ -226,9 +209,9 @@ async fn open_sandbox(
     };
     let dir = hands.home.work().join(format!("{}-{epoch}", key.task.short()));
     match prepare(hands, repository, issue, epoch, base, &dir).await {
-        Ok((workspace, sandbox, base)) => {
+        Ok((workspace, opened)) => {
             hands.workspaces.put(key.task, workspace);
-            Outcome::Opened { sandbox, base, settings: None }
+            opened
         }
         Err(error) => {
             remove(&dir);
@@ -244,35 +227,40 @@ async fn prepare(
     epoch: u64,
     base: Option<(String, CommitId)>,
     dir: &PathBuf,
-) -> Result<(Workspace, String, CommitId), String> {
+) -> Result<(Workspace, Outcome), String> {
     let git = |error: GitError| error.to_string();
+    let mirror = repository.mirror().await?;
     let base = match base {
-        None => repository.mirror.fetch_base().await.map_err(git)?,
+        None => mirror.fetch_base().await.map_err(git)?,
         Some((branch, commit)) => {
-            let found = repository.mirror.fetch_branch(&branch).await.map_err(git)?;
+            let found = mirror.fetch_branch(&branch).await.map_err(git)?;
             if found != commit {
                 return Err(format!("the branch {branch} is at {found}, and not at {commit}"));
             }
             commit
         }
     };
+    let granted = settings::of(mirror, &base, &hands.outside.own).await.map_err(git)?;
     remove(dir);
     let tree = dir.join("tree");
     std::fs::create_dir_all(&tree).map_err(|error| format!("{}: {error}", tree.display()))?;
-    repository.mirror.checkout(&base, &tree).await.map_err(git)?;
+    mirror.checkout(&base, &tree).await.map_err(git)?;
     let owner = hands.engine.me().short();
     let spec = SandboxSpec {
         name: format!("bzzz-{owner}-{issue}-{epoch}"),
         owner,
         work_tree: tree,
-        image: None,
-        limits: hands.outside.limits,
+        image: granted.image.clone(),
+        limits: granted.limits,
     };
     let failed = |error: SandboxError| error.to_string();
     let handle = hands.outside.sandbox.open(&spec).await.map_err(failed)?;
-    let sandbox = hands.outside.kind.clone();
+    let sandbox = match granted.image {
+        Some(image) => format!("docker {image}"),
+        None => "process, without isolation".to_owned(),
+    };
     let workspace = Workspace { handle, dir: dir.clone(), closed: watch::Sender::new(false) };
-    Ok((workspace, sandbox, base))
+    Ok((workspace, Outcome::Opened { sandbox, base, settings: granted.settings }))
 }
 
 async fn run(hands: &Arc<Hands>, task: TaskId, command: EventId, text: &str) -> Outcome {
@@ -425,13 +413,17 @@ async fn commit(hands: &Hands, task: TaskId, base: &CommitId, message: &str) -> 
         name: hands.name.clone(),
         email: format!("{}@agents.bzzz.invalid", hands.engine.me().short()),
     };
-    let commit = match repository.mirror.commit_tree(&out, base, message, &author).await {
+    let mirror = match repository.mirror().await {
+        Ok(mirror) => mirror,
+        Err(error) => return Outcome::Failed(error),
+    };
+    let commit = match mirror.commit_tree(&out, base, message, &author).await {
         Ok(commit) => commit,
         Err(error) if error.is_transient() => return Outcome::Failed(error.to_string()),
         Err(error) => return Outcome::Unpublishable(error.to_string()),
     };
     let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    match repository.mirror.diff_stat(base, &commit).await {
+    match mirror.diff_stat(base, &commit).await {
         Ok(stat) => {
             let changed = (number(stat.changed), number(stat.added), number(stat.removed));
             Outcome::Committed { commit, changed }
@@ -455,59 +447,13 @@ async fn publish(
     let signed = SignedClaim::sign(hands.engine.key(), claim.clone());
     let message = claim_message(hands, &claim);
     let bytes = signed.as_bytes();
-    let pushed = repository.mirror.publish(issue, branch, commit, bytes, &message, expected).await;
-    Outcome::Pushed(push(hands, pushed), claim)
-}
-
-fn open_pull(
-    hands: &Hands,
-    task: TaskId,
-    branch: String,
-    commit: CommitId,
-    title: String,
-    body: String,
-) -> Outcome {
-    let (repository, issue) = match place(hands, task) {
-        Ok(place) => place,
-        Err(error) => return Outcome::Failed(error),
+    let pushed = match repository.mirror().await {
+        Ok(mirror) => {
+            push(hands, mirror.publish(issue, branch, commit, bytes, &message, expected).await)
+        }
+        Err(error) => Push::Failed(error),
     };
-    let (commit, author) = (commit.to_string(), hands.name.clone());
-    let new = NewPull { issue, branch, commit, title, body, author };
-    match tokio::task::block_in_place(|| repository.board.open_pull(&new)) {
-        Ok(number) => Outcome::PullOpened { number, place: format!("pull request {number}") },
-        Err(error) => Outcome::Failed(error.to_string()),
-    }
-}
-
-/// Labels, assignee and one comment per status and epoch. Doing it twice changes nothing.
-fn tell_board(hands: &Hands, task: TaskId, report: &Report) -> Outcome {
-    let (repository, issue) = match place(hands, task) {
-        Ok(place) => place,
-        Err(error) => return Outcome::Failed(error),
-    };
-    let (add, remove): (&[&str], &[&str]) = match report.status {
-        "claimed" => (&["in-progress"], &["needs-help"]),
-        "published" => (&["in-review"], &["in-progress", "needs-help"]),
-        "escalated" => (&["needs-help"], &["in-progress"]),
-        "merged" | "closed" => (&[], &["in-progress", "in-review", "needs-help"]),
-        _ => (&[], &["in-progress"]),
-    };
-    let texts = |labels: &[&str]| labels.iter().map(|label| (*label).to_owned()).collect();
-    let assignee = match report.status {
-        "released" => Assignment::Nobody,
-        _ => Assignment::To(hands.name.clone()),
-    };
-    let projection =
-        Projection { state: None, assignee, add_labels: texts(add), remove_labels: texts(remove) };
-    let told = tokio::task::block_in_place(|| -> Result<(), BoardError> {
-        repository.board.project(issue, &projection)?;
-        let key = format!("{}-{}", report.epoch, report.status);
-        repository.board.comment(issue, &key, &hands.name, &report.text)
-    });
-    match told {
-        Ok(()) => Outcome::Done,
-        Err(error) => Outcome::Failed(error.to_string()),
-    }
+    Outcome::Pushed(pushed, claim)
 }
 
 fn remove(dir: &PathBuf) {

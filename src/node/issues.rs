@@ -20,13 +20,15 @@ pub struct NewIssue {
 /// Writes an issue on the board of a repository. Gives its number.
 ///
 /// # Errors
-/// [`OutsideError::Board`]; [`OutsideError::Unknown`] if the configuration names no such
-/// repository.
+/// [`OutsideError::Board`]; [`OutsideError::NoBoard`]; [`OutsideError::Unknown`] if the
+/// configuration names no such repository.
 pub fn add_issue(config: &Config, repository: &str, issue: NewIssue) -> Result<u64, OutsideError> {
     let entry = config.repositories.iter().find(|entry| entry.name == repository);
     let entry = entry.ok_or_else(|| OutsideError::Unknown(repository.to_owned()))?;
     let NewIssue { title, body, labels, depends_on } = issue;
     let new = local::NewIssue { title, body, labels, depends_on };
-    let added = Board::open(&entry.board).and_then(|board| board.add_issue(&new));
+    let board = entry.board.as_deref();
+    let board = board.ok_or_else(|| OutsideError::NoBoard(repository.to_owned()))?;
+    let added = Board::open(board).and_then(|board| board.add_issue(&new));
     added.map_err(|source| OutsideError::Board { name: repository.to_owned(), source })
 }

@@ -1,16 +1,25 @@
 //! The adapters to the outside world that a configuration asks for.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::clock::{self, NoRandomness};
 use super::config::{self, Config, ReasonerKind, SandboxKind};
+use super::consent;
 use super::home::Home;
+use super::mask::Secrets;
+use super::models::Models;
+use super::services::{self, Services};
+use super::settings::Own;
+use super::tasks::Source;
 use crate::integrations::docker::{DockerSandbox, DockerSettings};
-use crate::integrations::git::{GitError, Mirror, Remote, Secret};
+use crate::integrations::git::{GitError, Mirror, Remote, Token};
+use crate::integrations::github::{self, Access, GitHub, GitHubError, OnToken};
+use crate::integrations::http::HttpError;
 use crate::integrations::local::{Board, BoardError};
 use crate::integrations::ollama::{
     ModelServer, Ollama, OpenAi, Patience, Reasoner, ReasonerError, Secret as ModelKey,
@@ -36,6 +45,17 @@ pub enum OutsideError {
         /// The cause.
         source: GitError,
     },
+    /// A repository on GitHub.
+    #[error("repository {name}: {source}")]
+    GitHub {
+        /// The repository.
+        name: String,
+        /// The cause.
+        source: GitHubError,
+    },
+    /// A repository without a board that an issue could be written to.
+    #[error("the issues of {0} are on GitHub: write them there")]
+    NoBoard(String),
     /// A repository's board.
     #[error("repository {name}: {source}")]
     Board {
@@ -51,7 +71,7 @@ pub enum OutsideError {
     #[error("the file {path} with a token or key cannot be used: {reason}")]
     Secret {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Why.
         reason: String,
     },
@@ -61,6 +81,9 @@ pub enum OutsideError {
     /// The sandbox.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// A service that speaks HTTP.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The machine has no randomness.
     #[error(transparent)]
     Random(#[from] NoRandomness),
@@ -68,53 +91,159 @@ pub enum OutsideError {
 
 /// A repository: where its code and its issues are.
 pub(super) struct Repository {
-    pub(super) mirror: Mirror,
-    pub(super) board: Board,
+    mirror: Mirror,
+    /// What the mirror enters its remote with, if that changes.
+    token: Option<Token>,
+    pub(super) source: Source,
+}
+
+impl Repository {
+    /// The mirror, with a token that is valid for as long as an operation may take.
+    pub(super) async fn mirror(&self) -> Result<&Mirror, String> {
+        if let (Source::GitHub(github), Some(token)) = (&self.source, &self.token) {
+            match github.changing_token().await {
+                Ok(Some(new)) => token.set(new.as_str().to_owned()),
+                Ok(None) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Ok(&self.mirror)
+    }
+
+    /// The remote, without credentials, for people.
+    pub(super) fn remote_shown(&self) -> String {
+        self.mirror.remote_shown()
+    }
 }
 
 /// What effects are carried out with.
 pub(super) struct Outside {
     pub(super) repositories: BTreeMap<String, Repository>,
     pub(super) reasoner: Option<Reasoner>,
+    /// Hive, and the webhooks.
+    pub(super) services: Services,
     pub(super) sandbox: Sandbox,
-    pub(super) limits: Limits,
-    /// Which sandbox, for the log.
-    pub(super) kind: String,
+    /// What a repository's own settings can tighten.
+    pub(super) own: Own,
     /// The tokens and keys that all this is entered with, so that none gets into the log.
-    pub(super) secrets: Vec<Zeroizing<Vec<u8>>>,
+    pub(super) secrets: Secrets,
 }
 
 impl Outside {
     pub(super) async fn open(home: &Home, config: &Config) -> Result<Self, OutsideError> {
+        let secrets = Secrets::default();
+        let mut doors = Doors::new(secrets.clone());
         let mut repositories = BTreeMap::new();
         for entry in &config.repositories {
-            repositories.insert(entry.name.clone(), repository(home, entry).await?);
+            let repository = repository(home, config, entry, &mut doors).await?;
+            repositories.insert(entry.name.clone(), repository);
         }
         let reasoner = if config.repositories.is_empty() { None } else { Some(reasoner(config)?) };
         let (sandbox, limits) = sandbox(home, &config.sandbox);
         limits.check()?;
-        let kind = match config.sandbox.kind {
-            SandboxKind::Docker => format!("docker {}", config.sandbox.image),
-            SandboxKind::Process => "process, without isolation".to_owned(),
+        let (image, images) = match config.sandbox.kind {
+            SandboxKind::Docker => {
+                (Some(config.sandbox.image.clone()), config.sandbox.images.clone())
+            }
+            SandboxKind::Process => (None, Vec::new()),
         };
+        let own = Own { limits, image, images };
         let tokens = config.repositories.iter().filter_map(|entry| entry.token_file.as_deref());
-        let mut secrets = Vec::new();
-        for path in tokens.chain(config.reasoner.key_file.as_deref()) {
-            secrets.push(Zeroizing::new(secret(path)?.into_bytes()));
+        let files = tokens.chain(config.reasoner.key_file.as_deref());
+        for path in files.chain(services::secret_files(config)) {
+            secrets.keep(secret(path)?.as_bytes());
         }
-        Ok(Self { repositories, reasoner, sandbox, limits, kind, secrets })
+        let services = Services::open(config)?;
+        Ok(Self { repositories, reasoner, services, sandbox, own, secrets })
     }
 }
 
-async fn repository(home: &Home, entry: &config::Repository) -> Result<Repository, OutsideError> {
+async fn repository(
+    home: &Home,
+    config: &Config,
+    entry: &config::Repository,
+    doors: &mut Doors,
+) -> Result<Repository, OutsideError> {
     let name = entry.name.clone();
-    let token = entry.token_file.as_deref().map(secret).transpose()?.map(Secret::new);
-    let remote = Remote { url: entry.url.clone(), token, branch: entry.branch.clone() };
+    let source = source(config, entry, doors)?;
     let dir = home.mirrors().join(&name);
-    let mirror = Mirror::open(&dir, remote).await;
+    let web = entry.url.starts_with("https://") || entry.url.starts_with("http://");
+    let token = match (&source, entry.token_file.as_deref()) {
+        // A token for GitHub's API is none for a remote that is entered by SSH.
+        (Source::GitHub(_), _) if !web => None,
+        (_, Some(path)) => Some(Token::new(secret(path)?)),
+        (Source::GitHub(github), None) => Some(Token::new(match github.changing_token().await {
+            Ok(token) => token.map(|token| token.as_str().to_owned()).unwrap_or_default(),
+            // What is here already is worked on when GitHub answers again.
+            Err(error) if error.is_transient() && dir.exists() => String::new(),
+            Err(source) => return Err(OutsideError::GitHub { name, source }),
+        })),
+        (Source::Local(_), None) => None,
+    };
+    let (url, branch) = (entry.url.clone(), entry.branch.clone());
+    let mirror = Mirror::open(&dir, Remote { url, token: token.clone(), branch }).await;
     let mirror = mirror.map_err(|source| OutsideError::Git { name: name.clone(), source })?;
-    let board = Board::open(&entry.board).map_err(|source| OutsideError::Board { name, source })?;
-    Ok(Repository { mirror, board })
+    Ok(Repository { mirror, token, source })
+}
+
+/// Where a repository's issues are. Nothing is asked yet.
+fn source(
+    config: &Config,
+    entry: &config::Repository,
+    doors: &mut Doors,
+) -> Result<Source, OutsideError> {
+    let name = || entry.name.clone();
+    let Some(repository) = &entry.github else {
+        let board = entry.board.as_deref().unwrap_or(Path::new(""));
+        let board = Board::open(board);
+        let board = board.map_err(|source| OutsideError::Board { name: name(), source })?;
+        return Ok(Source::Local(board));
+    };
+    let access = doors.enter(entry)?;
+    let (draft, labels) = (entry.github_draft, config.agent.labels.clone());
+    let github = GitHub::new(access, repository, &entry.branch, draft, labels);
+    let github = github.map_err(|source| OutsideError::GitHub { name: name(), source })?;
+    Ok(Source::GitHub(Box::new(github)))
+}
+
+/// How a repository is entered: the API's address, the file with token or key, the App and its
+/// installation.
+type Door = (String, Option<PathBuf>, Option<u64>, Option<u64>);
+
+/// The ways into GitHub: one for all repositories that are entered alike, since the rate limit is
+/// one.
+struct Doors {
+    open: BTreeMap<Door, Access>,
+    secrets: Secrets,
+}
+
+impl Doors {
+    fn new(secrets: Secrets) -> Self {
+        Self { open: BTreeMap::new(), secrets }
+    }
+
+    fn enter(&mut self, entry: &config::Repository) -> Result<Access, OutsideError> {
+        let api = entry.github_url.clone().unwrap_or_else(|| github::API.to_owned());
+        let file = entry.token_file.clone().or_else(|| entry.github_key_file.clone());
+        let which = (api.clone(), file, entry.github_app, entry.github_installation);
+        if let Some(access) = self.open.get(&which) {
+            return Ok(access.clone());
+        }
+        let secrets = self.secrets.clone();
+        let on_token: OnToken = Arc::new(move |token: &str| secrets.got(token.as_bytes()));
+        let access = match (entry.github_app, &entry.github_key_file, &entry.token_file) {
+            (Some(app), Some(file), _) => {
+                let key = private(file)?;
+                Access::app(&api, app, key.as_bytes(), entry.github_installation, on_token)
+            }
+            (_, _, Some(file)) => Access::token(&api, Zeroizing::new(secret(file)?), on_token),
+            _ => Err(GitHubError::Settings("there is neither a token nor an App".to_owned())),
+        };
+        let failed = |source| OutsideError::GitHub { name: entry.name.clone(), source };
+        let access = access.map_err(failed)?;
+        self.open.insert(which, access.clone());
+        Ok(access)
+    }
 }
 
 fn reasoner(config: &Config) -> Result<Reasoner, OutsideError> {
@@ -163,26 +292,51 @@ fn sandbox(home: &Home, settings: &config::Sandbox) -> (Sandbox, Limits) {
     (sandbox, limits)
 }
 
-fn secret(path: &Path) -> Result<String, OutsideError> {
-    use std::io::Read;
-    let failed = |reason: String| OutsideError::Secret { path: path.to_owned(), reason };
-    let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
-    let mut text = String::new();
-    file.take(MAX_TOKEN).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
+/// The one line of a file with a token or a key.
+pub(super) fn secret(path: &Path) -> Result<String, OutsideError> {
+    let text = private(path)?;
     let text = text.trim();
     if text.is_empty() || text.lines().count() != 1 {
-        return Err(failed("it should hold one line".to_owned()));
+        let (path, reason) = (path.to_owned(), "it should hold one line".to_owned());
+        return Err(OutsideError::Secret { path, reason });
     }
     Ok(text.to_owned())
+}
+
+/// What a file holds that only this user may read.
+fn private(path: &Path) -> Result<Zeroizing<String>, OutsideError> {
+    use std::io::Read;
+    use std::os::unix::fs::PermissionsExt;
+    let failed = |reason: String| OutsideError::Secret { path: path.to_owned(), reason };
+    let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
+    let about = file.metadata().map_err(|error| failed(error.to_string()))?;
+    let mode = about.permissions().mode() & 0o777;
+    // Those of the group may read it: service managers hand secrets over so.
+    if mode & 0o037 != 0 {
+        let chmod = format!("run `chmod go= {}`", path.display());
+        return Err(failed(format!("others may read or change it (mode {mode:o}): {chmod}")));
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(MAX_TOKEN).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
+    Ok(text)
 }
 
 /// What of the outside world works, and what does not: a line each, whether it is well, and what
 /// to do about it.
 pub async fn doctor(home: &Home, config: &Config) -> Vec<(String, Result<String, String>)> {
     let mut findings = Vec::new();
+    let mut doors = Doors::new(Secrets::default());
     for entry in &config.repositories {
+        if entry.github.is_some() {
+            let found = match source(config, entry, &mut doors) {
+                Ok(Source::GitHub(github)) => standing(&github).await,
+                Ok(Source::Local(_)) => Err("its issues are on a board".to_owned()),
+                Err(error) => Err(error.to_string()),
+            };
+            findings.push((format!("GitHub for {}", entry.name), found));
+        }
         let name = format!("repository {}", entry.name);
-        let found = match repository(home, entry).await {
+        let found = match repository(home, config, entry, &mut doors).await {
             Err(error) => Err(error.to_string()),
             Ok(repository) => look_at(&repository).await,
         };
@@ -194,10 +348,14 @@ pub async fn doctor(home: &Home, config: &Config) -> Vec<(String, Result<String,
     if !config.repositories.is_empty() {
         let found = match reasoner(config) {
             Err(error) => Err(error.to_string()),
-            Ok(reasoner) => reasoner.check().await.map_err(|error| error.to_string()),
+            Ok(reasoner) => {
+                let models = Models::new(&config.reasoner, None);
+                reasoner.check(&models.named()).await.map_err(|error| error.to_string())
+            }
         };
         findings.push(("reasoner".to_owned(), found));
     }
+    findings.extend(services::doctor(config).await);
     let skew = clock::wall_ms();
     let found = if skew < 1_700_000_000_000 {
         Err("the machine's clock stands before 2023; set it".to_owned())
@@ -209,12 +367,34 @@ pub async fn doctor(home: &Home, config: &Config) -> Vec<(String, Result<String,
 }
 
 async fn look_at(repository: &Repository) -> Result<String, String> {
-    let base = repository.mirror.fetch_base().await.map_err(|error| error.to_string())?;
-    let claims = repository.mirror.read_claims().await.map_err(|error| error.to_string())?;
-    let (issues, bad) = repository.board.issues().map_err(|error| error.to_string())?;
-    if let Some(error) = bad.first() {
-        return Err(format!("{} issue files cannot be read; the first: {error}", bad.len()));
+    let mirror = repository.mirror().await?;
+    let consent = consent::ask(mirror).await.map_err(|error| error.to_string())?;
+    if !consent.allowed {
+        let (file, reason) = (consent.source, consent.reason);
+        return Err(format!("it lets no agents work in it, says its file {file}: {reason}"));
     }
-    let (branch, short) = (repository.mirror.base_branch(), base.short());
-    Ok(format!("{branch} is at {short}, {} issues, {} claims", issues.len(), claims.len()))
+    let base = mirror.fetch_base().await.map_err(|error| error.to_string())?;
+    let claims = mirror.read_claims().await.map_err(|error| error.to_string())?;
+    let (issues, bad) = repository.source.look().await.map_err(|error| error.to_string())?;
+    if let Some(error) = bad.first() {
+        return Err(format!("{} issues cannot be read; the first: {error}", bad.len()));
+    }
+    let (branch, short) = (mirror.base_branch(), base.short());
+    Ok(format!("{branch} is at {short}, {issues} issues, {} claims", claims.len()))
+}
+
+/// What the node may do on GitHub.
+async fn standing(github: &GitHub) -> Result<String, String> {
+    let found = github.standing().await.map_err(|error| error.to_string())?;
+    let login = &found.login;
+    if found.archived {
+        return Err("the repository is archived: nothing can be pushed to it".to_owned());
+    }
+    if !found.push {
+        return Err(format!("{login} may not push, so that no task can be claimed"));
+    }
+    let scopes = found.scopes.filter(|scopes| !scopes.is_empty());
+    let scopes = scopes.map(|scopes| format!(" (scopes: {scopes})")).unwrap_or_default();
+    let left = found.left.map(|(left, of)| format!("; {left} of {of} requests are left"));
+    Ok(format!("enters as {login}{scopes} and may push{}", left.unwrap_or_default()))
 }

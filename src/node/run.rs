@@ -10,6 +10,7 @@ use super::clock::{self, NoRandomness};
 use super::config::Config;
 use super::home::{Home, HomeError, Role};
 use super::key::{Passphrase, Unlocked};
+use super::mask::Masker;
 use super::outside::{Outside, OutsideError};
 use super::replicate::{Lags, Replicator};
 use super::status::{LogStatus, NodeStatus, PeerStatus};
@@ -51,6 +52,7 @@ pub struct Node {
     works: bool,
     lags: Lags,
     listening: Arc<Mutex<Vec<String>>>,
+    masker: Masker,
     stop: watch::Sender<bool>,
     loops: Vec<JoinHandle<Result<(), EngineError>>>,
 }
@@ -61,26 +63,14 @@ impl Node {
     /// # Errors
     /// [`NodeError`].
     pub async fn start(home: Home, config: &Config) -> Result<Self, NodeError> {
-        Self::start_to_crash(home, config, None).await
-    }
-
-    /// Opens the home and starts the node; it crashes where it is told to.
-    ///
-    /// # Errors
-    /// [`NodeError`].
-    pub async fn start_to_crash(
-        home: Home,
-        config: &Config,
-        crash: Option<Crash>,
-    ) -> Result<Self, NodeError> {
         let passphrase = config.node.passphrase_file.as_deref().map(Passphrase::from_file);
         let passphrase = passphrase.transpose().map_err(|error| HomeError::Key(error.into()))?;
         let unlocked = home.unlock(passphrase.as_ref())?;
-        Self::start_as(home, config, unlocked, crash).await
+        Self::start_as(home, config, unlocked, None).await
     }
 
     /// Starts the node with its key, which was read. A rotation of it that was interrupted is
-    /// completed or undone first.
+    /// completed or undone first. It crashes where it is told to, in a test.
     ///
     /// # Errors
     /// [`NodeError`].
@@ -143,6 +133,7 @@ impl Node {
             config.net.own_log_seconds.saturating_mul(1000),
         );
         let worker = Worker::new(Arc::clone(&engine), outside, home, name.clone(), agent, crash);
+        let masker = worker.masker();
         let loops = vec![
             tokio::spawn(replicator.run(events, for_sync, stop.subscribe())),
             tokio::spawn(worker.run(for_work, stop.subscribe())),
@@ -152,13 +143,21 @@ impl Node {
                 stop.subscribe(),
             )),
         ];
-        Ok(Self { engine, net, name, works: config.agent.work, lags, listening, stop, loops })
+        let works = config.agent.work;
+        Ok(Self { engine, net, name, works, lags, listening, masker, stop, loops })
     }
 
     /// The engine.
     #[must_use]
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// Takes secrets out of a text of people before it becomes an event.
+    #[must_use]
+    pub fn mask(&self) -> Box<dyn Fn(String) -> String + Send + Sync> {
+        let masker = self.masker.clone();
+        Box::new(move |text| masker.text(text))
     }
 
     /// What the page and the command line are told. It may be asked at any time, also by several.
@@ -257,7 +256,7 @@ fn agent_config(config: &Config, outside: &Outside) -> AgentConfig {
     let context = usize::try_from(config.reasoner.context_bytes).unwrap_or(usize::MAX);
     let repositories = config.repositories.iter().map(|entry| {
         let shown = outside.repositories.get(&entry.name);
-        let shown = shown.map_or_else(String::new, |found| found.mirror.remote_shown());
+        let shown = shown.map_or_else(String::new, |found| found.remote_shown());
         (entry.name.clone(), (shown, entry.branch.clone()))
     });
     AgentConfig {
@@ -287,10 +286,10 @@ fn agent_config(config: &Config, outside: &Outside) -> AgentConfig {
         },
         max_rounds: agent.max_rounds,
         watch_ms: agent.watch_seconds.saturating_mul(1000),
-        hive: false,
-        people: false,
-        acknowledge_ms: 0,
-        max_raises: 0,
+        hive: config.hive.url.is_some(),
+        people: config.n8n.webhook_url.is_some(),
+        acknowledge_ms: config.n8n.acknowledge_seconds.saturating_mul(1000),
+        max_raises: config.n8n.max_raises,
         repositories: repositories.collect(),
     }
 }

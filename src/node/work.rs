@@ -88,10 +88,16 @@ impl Worker {
     ) -> Self {
         let (sender, inputs) = mpsc::channel(QUEUE);
         let workspaces = Workspaces::default();
-        let seed = Zeroizing::new(hex::encode(*engine.key().seed()).into_bytes());
-        let masker = Masker::new(outside.secrets.iter().cloned().chain([seed]));
+        let seed = Zeroizing::new(hex::encode(*engine.key().seed()));
+        outside.secrets.keep(seed.as_bytes());
+        let masker = Masker::new(outside.secrets.clone());
         let hands = Hands { engine, outside, workspaces, home, masker, name, inputs: sender };
         Self { hands: Arc::new(hands), agent, inputs, effects: JoinSet::new(), crash }
+    }
+
+    /// What knows the node's secrets.
+    pub(super) fn masker(&self) -> Masker {
+        self.hands.masker.clone()
     }
 
     /// Runs until it is told to stop, or the store fails.
@@ -101,6 +107,9 @@ impl Worker {
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), EngineError> {
         self.remove_orphans().await;
+        if self.hands.outside.services.hive.is_some() {
+            self.effects.spawn(super::registry::watch(Arc::clone(&self.hands)));
+        }
         let mut started = false;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -262,6 +271,9 @@ fn tell(hands: &Hands, draft: &Draft) {
             warn!(task, reason = refused.reason, "refused the model's answer");
         }
         Payload::SandboxFailed(failed) => warn!(task, error = failed.error, "no sandbox"),
+        Payload::SettingsRead(read) => {
+            info!(task, limits = read.limits, denied = ?read.denied, "the repository's settings");
+        }
         payload => debug!(task, kind = payload.name(), "says"),
     }
 }

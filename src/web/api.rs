@@ -30,11 +30,17 @@ const EVENTS: usize = 50;
 pub(super) struct Refusal {
     status: StatusCode,
     error: String,
+    /// Something more that programs may want to know.
+    more: Option<(&'static str, String)>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, error: error.into() }
+        Self { status, error: error.into(), more: None }
+    }
+
+    pub(super) fn with(self, key: &'static str, value: &str) -> Self {
+        Self { more: Some((key, value.to_owned())), ..self }
     }
 
     fn bad(error: impl Into<String>) -> Self {
@@ -44,7 +50,11 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = Json(json!({ "error": self.error }));
+        let mut body = json!({ "error": self.error });
+        if let Some((key, value)) = self.more {
+            body[key] = json!(value);
+        }
+        let body = Json(body);
         if self.status == StatusCode::UNAUTHORIZED {
             return (self.status, [(header::WWW_AUTHENTICATE, "Bearer")], body).into_response();
         }
@@ -109,7 +119,7 @@ impl From<MemberError> for Refusal {
     }
 }
 
-type Answer = Result<Json<Value>, Refusal>;
+pub(super) type Answer = Result<Json<Value>, Refusal>;
 type Ask<T> = Result<Query<T>, QueryRejection>;
 
 /// What stands after the question mark.
@@ -121,7 +131,9 @@ fn asked<T>(query: Ask<T>) -> Result<T, Refusal> {
 }
 
 /// A JSON body of bounded length.
-fn body<T: serde::de::DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
+pub(super) fn body<T: serde::de::DeserializeOwned>(
+    body: Result<Bytes, BytesRejection>,
+) -> Result<T, Refusal> {
     let bytes = body.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
     serde_json::from_slice(&bytes).map_err(|error| Refusal::bad(format!("the body: {error}")))
 }
@@ -135,7 +147,7 @@ fn limit(asked: Option<usize>) -> usize {
 }
 
 /// Runs what may wait for the disk.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     site: Arc<Site>,
     work: impl FnOnce(&Engine) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {

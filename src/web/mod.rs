@@ -24,11 +24,17 @@
 //! | `POST /api/v1/members/{key}/revoke` | revokes `{length, reason}` |
 //! | `POST /api/v1/members/{key}/resolve` | names a forked log's branch `{root, reason}` |
 //! | `POST /api/v1/erase` | erases the payload of `{event, reason}` |
+//! | `POST /api/escalations/{id}/answer` | answers a question to people: `{answer, by}` |
+//! | `POST /api/escalations/{id}/ack` | somebody takes care of it: `{by}` |
+//!
+//! The last two also take the key and the signatures of callbacks, as `docs/n8n.md` says.
 //!
 //! Errors are `{"error": ...}` with a fitting status. Numbers of arrival begin anew with each
 //! `run`.
 
+mod answers;
 mod api;
+mod callback;
 mod event;
 mod find;
 mod guard;
@@ -40,8 +46,8 @@ pub mod task;
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -57,6 +63,8 @@ use self::listener::Bounded;
 use self::recent::Recent;
 use crate::engine::Engine;
 
+pub use self::answers::{MAX_ANSWER, MAX_BY};
+pub use self::callback::{Callback, MAX_SKEW_S, SIGNATURE, TIMESTAMP};
 pub use self::event::{EventView, Filter, events, events_from};
 pub use self::find::{FindError, find_event};
 pub use self::task::{TaskSummary, TaskView};
@@ -66,6 +74,9 @@ pub const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// The most events, or tasks, that one answer holds.
 pub const MAX_LISTED: usize = 500;
+
+/// Where questions to people are answered.
+const ESCALATIONS: &str = "/api/escalations/";
 
 /// How long answers that are under way may take when the node stops.
 const CLOSE: Duration = Duration::from_secs(2);
@@ -88,6 +99,10 @@ pub struct Shared {
     pub token: String,
     /// Whether other machines reach the address. Then reading needs the token too.
     pub remote: bool,
+    /// What an answer to a question has to show, beside the token.
+    pub callback: Callback,
+    /// Takes secrets out of a text before it becomes an event.
+    pub mask: Box<dyn Fn(String) -> String + Send + Sync>,
 }
 
 /// What the handlers share.
@@ -98,6 +113,8 @@ struct Site {
     policy: String,
     requests: AtomicU64,
     refused: AtomicU64,
+    /// Held while an answer to a question is looked at and appended.
+    answering: Mutex<()>,
 }
 
 /// Serves until `shutdown` is over.
@@ -141,6 +158,8 @@ fn router(site: Arc<Site>) -> Router {
         .route("/api/v1/members", get(api::members).post(api::admit))
         .route("/api/v1/members/{key}/revoke", post(api::revoke))
         .route("/api/v1/erase", post(api::erase))
+        .route("/api/escalations/{id}/answer", post(answers::answer))
+        .route("/api/escalations/{id}/ack", post(answers::acknowledge))
         .route("/api/v1/members/{key}/resolve", post(api::resolve))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::wrong_method)
@@ -171,6 +190,7 @@ impl Site {
             &nonce[..32]
         );
         let (requests, refused) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { shared, recent, page, policy, requests, refused })
+        let answering = Mutex::default();
+        Ok(Self { shared, recent, page, policy, requests, refused, answering })
     }
 }

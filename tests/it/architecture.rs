@@ -37,7 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const FAMILIES: &[&[&str]] =
     &[&["sandbox", "docker", "process"], &["reasoner", "ollama", "openai", "scripted"]];
 /// What every adapter of the outside world may import.
-const COMMON: &str = "integrations::http";
+const COMMON: &[&str] = &["integrations::http", "integrations::task"];
 
 /// What the kernel must not reach: each would make one run differ from the next.
 const IMPURE: &[&str] = &[
@@ -165,7 +165,8 @@ fn allowed(layer: &str, target: &str) -> bool {
     if let Some(adapter) = layer.strip_prefix("integrations::") {
         let family = FAMILIES.iter().find(|family| family.contains(&adapter));
         let kin = |name: &&str| lies_in(target, &format!("integrations::{name}"));
-        if lies_in(target, COMMON) || family.is_some_and(|family| family.iter().any(kin)) {
+        let common = COMMON.iter().any(|common| lies_in(target, common));
+        if common || family.is_some_and(|family| family.iter().any(kin)) {
             return true;
         }
     }

@@ -51,13 +51,20 @@ fn the_committed_example_is_the_generated_one() {
     assert!(generated.lines().all(|line| line.chars().count() <= 100));
 }
 
+/// Keys of a repository that exclude others of them: it is on a board or on GitHub, and the node
+/// enters with a token or as an App.
+const OTHERWISE: [&str; 2] = ["board", "token_file"];
+
 /// The example as people use it: every line that is commented out as a key, in effect.
 fn uncommented() -> String {
     let example = Config::example();
-    let lines = example.lines().map(|line| match line.strip_prefix('#') {
-        Some(key) if !key.is_empty() && !key.starts_with(' ') => key,
-        _ => line,
-    });
+    let otherwise =
+        |line: &&str| OTHERWISE.iter().any(|key| line.starts_with(&format!("#{key} =")));
+    let lines =
+        example.lines().filter(|line| !otherwise(line)).map(|line| match line.strip_prefix('#') {
+            Some(key) if !key.is_empty() && !key.starts_with(' ') => key,
+            _ => line,
+        });
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -85,7 +92,10 @@ fn the_example_and_an_empty_file_mean_the_defaults() {
 fn every_key_of_the_example_can_be_taken_as_it_stands() {
     let all = parse(&uncommented()).unwrap();
     let defaults = parse("").unwrap();
-    assert!(all.settings.iter().all(|shown| matches!(shown.origin, Some(Origin::File { .. }))));
+    assert!(all.settings.iter().all(|shown| {
+        let otherwise = OTHERWISE.iter().any(|key| shown.key.ends_with(&format!("].{key}")));
+        otherwise != matches!(shown.origin, Some(Origin::File { .. }))
+    }));
     for shown in &defaults.settings {
         let same = all.settings.iter().find(|other| other.key == shown.key).unwrap();
         if shown.value.is_some() {
@@ -288,7 +298,7 @@ fn everything_that_is_wrong_is_named_with_its_line() {
         "31: colours: unknown section",
         "34: reasoner.model: the key is missing: kind \"ollama\" needs it; set it, or agent.work = \
          false to take no tasks",
-        "34: repository[#1].board: the key is missing and has no default",
+        "34: repository[#1]: nothing says where its issues are; set board or github",
         "35: repository[#1].name: expected a name of at most 64 small letters, digits and ._-, \
          found `Sample`",
         "36: repository[#1].url: the address holds credentials; leave them out, put the token into \
@@ -394,6 +404,30 @@ fn keys_that_contradict_each_other_are_named() {
     let error = with("", &[("BZZZ_REASONER_KIND", "scripted")], &[]).unwrap_err();
     let variable = "BZZZ_REASONER_KIND".to_owned();
     assert_eq!(error.problems[0].place, Place::Environment { variable });
+}
+
+#[test]
+fn a_webhook_needs_its_secret_and_a_rule_its_two_parts() {
+    let url = "[n8n]\nwebhook_url = \"https://n8n.example.org/webhook/x\"\n";
+    assert_eq!(
+        lines(&with(url, &[], &[]).unwrap_err()),
+        ["2: n8n.secret_file: the key is missing: `webhook_url` needs it; name the file that \
+             holds the secret for signatures"]
+    );
+    let both = format!("{url}secret_file = \"n8n.secret\"\n");
+    let n8n = with(&both, &[], &[]).unwrap().config.n8n;
+    assert_eq!(n8n.webhook_url.as_deref(), Some("https://n8n.example.org/webhook/x"));
+    assert_eq!((n8n.acknowledge_seconds, n8n.max_raises), (3_600, 3));
+
+    let rules = "[reasoner]\nchoose = [\"kind=docs=qwen3:4b\", \"large files=m\"]\n";
+    let rules = with(rules, &[], &[]).unwrap().config.reasoner.choose;
+    assert_eq!(rules, ["kind=docs=qwen3:4b", "large files=m"]);
+    for wrong in ["docs", "docs=", "=m", " docs=m", "docs =m", "docs= m", "docs=two words"] {
+        let text = format!("[reasoner]\nchoose = [\"{wrong}\"]\n");
+        let found = lines(&with(&text, &[], &[]).unwrap_err());
+        let expected = "2: reasoner.choose[0]: expected a label, `=` and the name of a model";
+        assert!(found[0].starts_with(expected), "{found:?}");
+    }
 }
 
 #[test]
@@ -564,6 +598,59 @@ fn a_report_is_bounded() {
 }
 
 #[test]
+fn issues_come_from_one_place_that_can_be_entered() {
+    let work = "agent.work = false\n[[repository]]\nname = \"a\"\nurl = \"/u\"\n";
+    let github = "github = \"o/r\"\n";
+    let no_app = "5: repository[a].github: GitHub needs a token or an App to enter with; set \
+                  token_file, or github_app and its key file";
+    let token = "token_file = \"t\"\n";
+    let cases: [(&[&str], &[&str]); 9] = [
+        (&[], &["2: repository[a]: nothing says where its issues are; set board or github"]),
+        (
+            &["board = \"b\"\n", github, token],
+            &["6: repository[a].github: the issues come from the board already; leave out board \
+               or github"],
+        ),
+        (&[github], &[no_app]),
+        (
+            &["board = \"b\"\n", "github_draft = true\n"],
+            &["6: repository[a].github_draft: the repository is not one on GitHub; set github = \
+               \"OWNER/NAME\", or leave the key out"],
+        ),
+        (
+            &[github, token, "github_app = 1\n"],
+            &["6: repository[a].token_file: the node enters as an App already; leave out \
+               token_file, or the App's keys"],
+        ),
+        (
+            &[github, "github_app = 1\n"],
+            &["6: repository[a].github_app: the App's private key is missing; set \
+               github_key_file"],
+        ),
+        (
+            &[github, "github_key_file = \"k\"\n"],
+            &["6: repository[a].github_key_file: the App's number is missing; set github_app"],
+        ),
+        (
+            &[github, token, "github_installation = 1\n"],
+            &["7: repository[a].github_installation: an installation is that of an App; set \
+               github_app, or leave it out"],
+        ),
+        (
+            &[github, token, "github_url = \"http://github.example\"\n"],
+            &["7: repository[a].github_url: a token is sent only over https"],
+        ),
+    ];
+    for (keys, expected) in cases {
+        assert_report(&format!("{work}{}", keys.concat()), expected);
+    }
+    let wrong = report(&format!("{work}github = \"o\"\n{token}"));
+    assert!(wrong[0].contains("expected a repository on GitHub, OWNER/NAME"), "{wrong:?}");
+    let good = parse(&format!("{work}{github}{token}github_url = \"http://127.0.0.1:1\"\n"));
+    assert_eq!(good.unwrap().config.repositories[0].github.as_deref(), Some("o/r"));
+}
+
+#[test]
 fn repositories_can_be_written_in_line() {
     let loaded = parse(
         "repository = [{ name = \"a\", url = \"/u\", board = \"/b\" }]\nagent.work = false\n",
@@ -576,11 +663,10 @@ fn repositories_can_be_written_in_line() {
 fn the_first_file_of_a_node_says_what_it_was_told() {
     let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let repository = |name: &str, token_file: Option<PathBuf>| Repository {
-        name: name.to_owned(),
-        url: format!("/srv/git/{name}.git"),
         branch: "trunk".to_owned(),
-        board: PathBuf::from("/srv/boards").join(name),
+        board: Some(PathBuf::from("/srv/boards").join(name)),
         token_file,
+        ..Repository::at(name, &format!("/srv/git/{name}.git"))
     };
     let repositories =
         [repository("a", None), repository("b", Some(PathBuf::from("/etc/bzzz/b \"x\".token")))];

@@ -70,13 +70,9 @@ impl Place {
             ("reasoner.script", literal(script.to_str().unwrap())),
         ];
         let values: Vec<_> = values.into_iter().map(|(k, value)| (k.to_owned(), value)).collect();
-        let repository = Repository {
-            name: "sample".to_owned(),
-            url: dir.path().join("repo.git").to_str().unwrap().to_owned(),
-            branch: "main".to_owned(),
-            board,
-            token_file: None,
-        };
+        let url = dir.path().join("repo.git");
+        let repository = Repository::at("sample", url.to_str().unwrap());
+        let repository = Repository { board: Some(board), ..repository };
         let home = Home::at(&dir.path().join("home"));
         home.found("crash", &Config::render(&values, &[repository]).unwrap()).unwrap();
         Self { dir, home }

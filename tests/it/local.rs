@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use bzzz::integrations::local::{
     Assignment, Board, BoardError, MAX_FILE_BYTES, MAX_FILES, NewIssue, NewPull, Projection, State,
 };
+use bzzz::integrations::task::{CheckState, PullState, ReviewState};
 
 fn board() -> (tempfile::TempDir, Board) {
     let dir = tempfile::tempdir().unwrap();
@@ -169,12 +170,19 @@ fn a_branch_has_one_pull_request() {
     assert!(faults.is_empty(), "{faults:?}");
     assert_eq!(pulls.len(), 2);
     assert_eq!(
-        (pulls[0].commit.as_str(), pulls[0].open),
-        ("cccc", false),
+        (pulls[0].commit.as_str(), pulls[0].state),
+        ("cccc", PullState::Merged),
         "the state is the people's"
     );
     assert_eq!((pulls[1].branch.as_str(), pulls[1].issue), ("bzzz/2-b", 1));
     assert_eq!(pulls[1].body, "Resolves #1.");
+    let (merged, open) = (board.watch(1).unwrap(), board.watch(2).unwrap());
+    assert_eq!((merged.state, merged.head), (PullState::Merged, None));
+    assert_eq!(
+        (open.state, open.checks, open.reviews),
+        (PullState::Open, CheckState::None, ReviewState::None)
+    );
+    assert!(matches!(board.watch(3), Err(BoardError::NoPull { number: 3, .. })));
 }
 
 #[test]

@@ -323,11 +323,12 @@ async fn a_dropped_question_ends_its_request() {
 async fn servers_are_checked_for_the_model() {
     let tags = whole("200 OK", r#"{"models":[{"name":"other:latest"},{"name":"m:1"}]}"#);
     let (url, request) = server(&tags, Then::Close).await;
-    assert_eq!(ollama(&url).check().await.unwrap(), format!("Ollama at {url}/, model m:1"));
+    let said = ollama(&url).check(&["other"]).await.unwrap();
+    assert_eq!(said, format!("Ollama at {url}/, model m:1\n  other:latest\n  m:1"));
     assert!(request.await.unwrap().starts_with("GET /api/tags "));
     let models = whole("200 OK", r#"{"data":[{"id":"other"}]}"#);
     let (url, request) = server(&models, Then::Close).await;
-    let error = openai(&url).check().await.unwrap_err();
+    let error = openai(&url).check(&[]).await.unwrap_err();
     let expected = format!("the model server at {url}/ has no model m:1; it has other");
     assert_eq!(error.to_string(), expected);
     assert!(request.await.unwrap().starts_with("GET /v1/models "));

@@ -17,10 +17,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 
 /// Small, so that running into them is quick; the time is ample for a busy machine.
-fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         memory_bytes: 64 * MIB,
         cpus_milli: 1000,
@@ -31,12 +31,12 @@ fn limits() -> Limits {
     }
 }
 
-fn spec(test: &str, tree: &Path, limits: Limits) -> SandboxSpec {
+pub(crate) fn spec(test: &str, tree: &Path, limits: Limits) -> SandboxSpec {
     let name = format!("bzzz-test-{}-{test}", std::process::id());
     SandboxSpec { owner: name.clone(), name, work_tree: tree.to_owned(), image: None, limits }
 }
 
-fn settings() -> DockerSettings {
+pub(crate) fn settings() -> DockerSettings {
     static IMAGE: Once = Once::new();
     IMAGE.call_once(|| {
         let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/sandbox-image");
@@ -51,19 +51,19 @@ fn settings() -> DockerSettings {
     settings
 }
 
-fn docker() -> Sandbox {
+pub(crate) fn docker() -> Sandbox {
     Sandbox::Docker(DockerSandbox::new(settings()))
 }
 
 /// An open sandbox that is removed also where a test fails.
-struct Bed {
-    handle: Handle,
-    name: String,
-    tree: TempDir,
+pub(crate) struct Bed {
+    pub(crate) handle: Handle,
+    pub(crate) name: String,
+    pub(crate) tree: TempDir,
 }
 
 impl Bed {
-    async fn new(test: &str, limits: Limits) -> Bed {
+    pub(crate) async fn new(test: &str, limits: Limits) -> Bed {
         let tree = tempfile::tempdir().expect("a directory can be made");
         fs::write(tree.path().join("hello.sh"), "echo hello from a file\n")
             .expect("a file can be written");
@@ -72,16 +72,16 @@ impl Bed {
         Bed { handle, name: spec.name, tree }
     }
 
-    async fn run(&self, command: &str) -> (Finished, Vec<Chunk>) {
+    pub(crate) async fn run(&self, command: &str) -> (Finished, Vec<Chunk>) {
         run(&self.handle, command).await
     }
 
-    async fn text(&self, command: &str) -> String {
+    pub(crate) async fn text(&self, command: &str) -> String {
         text(&self.handle, command).await
     }
 
     /// Whatever runs beside the process that keeps the container open.
-    async fn others(&self) -> Vec<String> {
+    pub(crate) async fn others(&self) -> Vec<String> {
         let seen = self.text("ps -o pid,user,args").await;
         let mine = |line: &&str| line.contains(" agent ") && !line.contains("ps -o pid");
         let quiet = |line: &&str| !line.contains("read -r x <&3");
@@ -95,7 +95,7 @@ impl Drop for Bed {
     }
 }
 
-async fn run(handle: &Handle, command: &str) -> (Finished, Vec<Chunk>) {
+pub(crate) async fn run(handle: &Handle, command: &str) -> (Finished, Vec<Chunk>) {
     let (sink, mut source) = mpsc::channel::<Chunk>(8);
     let read = async {
         let mut chunks = Vec::new();
@@ -108,11 +108,11 @@ async fn run(handle: &Handle, command: &str) -> (Finished, Vec<Chunk>) {
     (finished.expect("the command is started"), chunks)
 }
 
-async fn text(handle: &Handle, command: &str) -> String {
+pub(crate) async fn text(handle: &Handle, command: &str) -> String {
     String::from_utf8_lossy(&bytes(&run(handle, command).await.1)).into_owned()
 }
 
-fn bytes(chunks: &[Chunk]) -> Vec<u8> {
+pub(crate) fn bytes(chunks: &[Chunk]) -> Vec<u8> {
     chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect()
 }
 
@@ -427,7 +427,8 @@ async fn docker_refuses_limits_that_the_machine_cannot_hold() {
 
 #[tokio::test]
 async fn docker_says_what_is_missing() {
-    assert!(docker().check().await.unwrap().starts_with("Docker "));
+    let made_of = docker().check().await.unwrap();
+    assert!(made_of.starts_with("Docker "), "{made_of}");
     let image = "bzzz-no-such-image:1".to_owned();
     let missing = DockerSettings { image: image.clone(), ..settings() };
     let error = Sandbox::Docker(DockerSandbox::new(missing)).check().await.unwrap_err();
@@ -436,8 +437,12 @@ async fn docker_says_what_is_missing() {
     );
     assert_eq!(error.to_string(), expected);
     let runtime = DockerSettings { runtime: Some("nothing".to_owned()), ..settings() };
-    let error = Sandbox::Docker(DockerSandbox::new(runtime)).check().await.unwrap_err();
-    assert!(error.to_string().contains("it has no runtime nothing, only "), "{error}");
+    let sandbox = Sandbox::Docker(DockerSandbox::new(runtime));
+    let tree = tempfile::tempdir().unwrap();
+    let opened = sandbox.open(&spec("runtime", tree.path(), limits())).await.unwrap_err();
+    for error in [sandbox.check().await.unwrap_err(), opened] {
+        assert!(error.to_string().contains("it has no runtime nothing, only "), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -58,13 +58,8 @@ fn config(name: &str, board: &Path, bare: &Path, peers: &[String]) -> String {
         ("reasoner.script", literal(tools().join("sample-script.json").to_str().unwrap())),
     ];
     let values: Vec<_> = values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    let repository = Repository {
-        name: "sample".to_owned(),
-        url: bare.to_str().unwrap().to_owned(),
-        branch: "main".to_owned(),
-        board: board.to_owned(),
-        token_file: None,
-    };
+    let board = Some(board.to_owned());
+    let repository = Repository { board, ..Repository::at("sample", bare.to_str().unwrap()) };
     Config::render(&values, &[repository]).unwrap()
 }
 

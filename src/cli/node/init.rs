@@ -31,8 +31,9 @@ pub(super) struct InitArgs {
     /// Set a key of the configuration; lists are separated by commas. Can be given again
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = super::key_value)]
     set: Vec<(String, String)>,
-    /// A repository whose issues are tasks: name=NAME,url=URL,board=DIR[,branch=main]
-    /// [,token_file=FILE]. Can be given again
+    /// A repository whose issues are tasks: name=NAME,url=URL,board=DIR, or
+    /// github=OWNER/NAME,token_file=FILE in place of the board; any other key of a repository
+    /// too. Can be given again
     #[arg(long, value_name = "FIELDS", value_parser = repository)]
     repository: Vec<Repository>,
     /// Protect the key file by a passphrase, which the terminal is asked for
@@ -131,8 +132,8 @@ fn repository(text: &str) -> std::result::Result<Repository, String> {
     let mut fields = BTreeMap::new();
     for field in text.split(',') {
         let (key, value) = field.split_once('=').ok_or("each field is KEY=VALUE")?;
-        if !["name", "url", "branch", "board", "token_file"].contains(&key) {
-            return Err(format!("{key:?} is none of name, url, board, branch, token_file"));
+        if !REPOSITORY_KEYS.contains(&key) {
+            return Err(format!("{key:?} is none of {}", REPOSITORY_KEYS.join(", ")));
         }
         if fields.insert(key, value).is_some() {
             return Err(format!("{key} stands twice"));
@@ -149,14 +150,43 @@ fn repository(text: &str) -> std::result::Result<Repository, String> {
         true => url.to_owned(),
         false => absolute(url)?.into_os_string().into_string().map_err(|_| "url is not UTF-8")?,
     };
+    let path = |key: &str| fields.get(key).map(|path| absolute(path)).transpose();
+    let text = |key: &str| fields.get(key).map(|text| (*text).to_owned());
+    let number = |key: &str| {
+        let number = fields.get(key).map(|number| number.parse::<u64>());
+        number.transpose().map_err(|_| format!("{key} is no number"))
+    };
+    let (board, github) = (path("board")?, text("github"));
+    if board.is_none() && github.is_none() {
+        return Err("board=... or github=... is missing".to_owned());
+    }
     Ok(Repository {
-        name: need("name")?.to_owned(),
-        url,
-        branch: fields.get("branch").copied().unwrap_or("main").to_owned(),
-        board: absolute(need("board")?)?,
-        token_file: fields.get("token_file").map(|path| absolute(path)).transpose()?,
+        branch: text("branch").unwrap_or_else(|| "main".to_owned()),
+        board,
+        github,
+        github_url: text("github_url"),
+        github_draft: fields.get("github_draft").is_some_and(|draft| *draft == "true"),
+        github_app: number("github_app")?,
+        github_key_file: path("github_key_file")?,
+        github_installation: number("github_installation")?,
+        token_file: path("token_file")?,
+        ..Repository::at(need("name")?, &url)
     })
 }
+
+const REPOSITORY_KEYS: [&str; 11] = [
+    "name",
+    "url",
+    "board",
+    "branch",
+    "github",
+    "github_url",
+    "github_draft",
+    "github_app",
+    "github_key_file",
+    "github_installation",
+    "token_file",
+];
 
 #[cfg(test)]
 mod tests {
@@ -167,11 +197,18 @@ mod tests {
         let read = repository("name=s,url=https://x.example/y.git,board=/b,branch=dev").unwrap();
         assert_eq!((read.name.as_str(), read.branch.as_str()), ("s", "dev"));
         assert_eq!(read.url, "https://x.example/y.git");
-        assert_eq!(read.board, Path::new("/b"));
+        assert_eq!(read.board.as_deref(), Some(Path::new("/b")));
         let local = repository("name=s,url=git/s.git,board=b").unwrap();
-        assert!(Path::new(&local.url).is_absolute() && local.board.is_absolute());
+        assert!(Path::new(&local.url).is_absolute() && local.board.unwrap().is_absolute());
+        let hub =
+            repository("name=s,url=https://x.example/o/s.git,github=o/s,github_app=7").unwrap();
+        assert_eq!(
+            (hub.github.as_deref(), hub.github_app, hub.board),
+            (Some("o/s"), Some(7), None)
+        );
         assert_eq!(repository("name=s,url=git@x:y.git,board=b").unwrap().url, "git@x:y.git");
-        for bad in ["", "name", "name=s,url=u", "name=s,name=t", "colour=red"] {
+        let number = "name=s,url=u,github=o/s,github_app=x";
+        for bad in ["", "name", "name=s,url=u", "name=s,name=t", "colour=red", number] {
             assert!(repository(bad).is_err(), "{bad}");
         }
     }

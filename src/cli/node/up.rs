@@ -15,7 +15,7 @@ use super::context::{Context, out, write_whole};
 use super::error::{Error, Result};
 use super::logging;
 use crate::node::config::Config;
-use crate::node::{Crash, Home, Node, Unlocked, clock};
+use crate::node::{Crash, Home, Node, NodeError, PeoplesKeys, Unlocked, clock};
 use crate::web;
 
 /// Run the node in the foreground until it is told to stop
@@ -113,6 +113,7 @@ async fn serve(
     let address = listener.local_addr().map_err(fault)?;
     let token = hex::encode(clock::random::<32>()?);
     let source = node.status_source();
+    let PeoplesKeys { key, secret } = PeoplesKeys::read(config).map_err(NodeError::from)?;
     let shared = web::Shared {
         engine: Arc::clone(node.engine()),
         status: Box::new(move || {
@@ -122,6 +123,8 @@ async fn serve(
         clock: Box::new(clock::wall_ms),
         token: token.clone(),
         remote: !address.ip().is_loopback() && config.api.allow_remote,
+        callback: web::Callback { key, secret },
+        mask: node.mask(),
     };
     let stop = watch::Sender::new(false);
     let mut stopped = stop.subscribe();

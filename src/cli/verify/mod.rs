@@ -88,8 +88,8 @@ struct BundleArgs {
 const AFTER: &str = "\
 Memory: the folded state, which grows with tasks and members; 48 bytes for each block of up to 64
 events or 16 KiB of a log, and one such block of each log; 48 bytes for each checkpoint, erasure,
-absent payload and event about logs, and 150 for each head in one; and causes, 48 bytes each, at most
---memory of them at a time. What exceeds that is checked in further passes over the bundle.
+absent payload and event about logs, and 150 for each head in one; and causes, 48 bytes each, at
+most --memory of them at a time. What exceeds that is checked in further passes over the bundle.
 
 Exit status:
   0  it verifies

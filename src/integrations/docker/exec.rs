@@ -62,8 +62,9 @@ do while read -r key value; do [ \"$key\" = oom_kill ] && echo \"oom_kill $value
 
 const UNPACK: &str = "exec tar -x -f - -C /work";
 
-/// A file that its owner may not read would stop the copy.
-const PACK: &str = "chmod -R u+rwX . && exec tar -c -f - .";
+/// A file that its owner may not read would stop the copy. The directory itself may be root's, so
+/// that its mode stays; what cannot be read then is said by `tar`.
+const PACK: &str = "chmod -R u+rwX . 2>/dev/null; exec tar -c -f - .";
 
 /// A started program, with its streams.
 struct Running {

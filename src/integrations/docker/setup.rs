@@ -22,6 +22,16 @@ pub(super) const WORK: &str = "/work";
 /// Room for temporary files, in bytes.
 const TMP_BYTES: u64 = 64 << 20;
 
+/// A file or directory, even an empty one, takes room in the kernel: so many bytes of a file system
+/// have one each, and none is without bound.
+const BYTES_PER_FILE: u64 = 4096;
+
+/// Files that a small file system may have in any case: directories and links take no room there.
+const LEAST_FILES: u64 = 4096;
+
+/// What the kernel keeps of each file, in bytes; measured at 1.2 KiB.
+const KERNEL_BYTES_PER_FILE: u64 = 1536;
+
 /// Room for shared memory, in bytes.
 const SHM_BYTES: u64 = 16 << 20;
 
@@ -65,6 +75,12 @@ pub(super) async fn check_engine(
     {
         let reason = format!("the sandbox may use {needed} bytes, the machine has {there}");
         return Err(SandboxError::Unenforceable { limit: "memory", reason });
+    }
+    let version = engine.version().await;
+    let version = version.map_err(|error| engine_error("telling its version", &error))?;
+    if version.components.iter().flatten().any(|part| part.name == "Podman Engine") {
+        let reason = "Podman gives file systems in memory neither an owner nor a count".to_owned();
+        return Err(SandboxError::Unenforceable { limit: "files", reason });
     }
     Ok(describe(&info, known_runtime(&info, runtime)?))
 }
@@ -184,12 +200,14 @@ pub(super) fn body(spec: &SandboxSpec, image: &str, runtime: Option<&str>) -> Co
 fn host_config(spec: &SandboxSpec, runtime: Option<&str>) -> HostConfig {
     let limits = &spec.limits;
     let memory = memory_of(limits);
-    let tmpfs = |size: u64| {
-        format!("rw,exec,nosuid,nodev,size={size},nr_inodes={MAX_ENTRIES},uid=1000,gid=1000")
+    let tmpfs = |size: u64, mode: &str| {
+        let files = files_of(size);
+        let options = format!("rw,exec,nosuid,nodev,size={size},nr_inodes={files}");
+        format!("{options},uid=1000,gid=1000,mode={mode}")
     };
     let mounts = [
-        (WORK.to_owned(), tmpfs(limits.disk_bytes) + ",mode=0755"),
-        ("/tmp".to_owned(), tmpfs(TMP_BYTES) + ",mode=0700"),
+        (WORK.to_owned(), tmpfs(limits.disk_bytes, "0755")),
+        ("/tmp".to_owned(), tmpfs(TMP_BYTES, "0700")),
     ];
     HostConfig {
         memory: Some(memory),
@@ -222,9 +240,16 @@ fn host_config(spec: &SandboxSpec, runtime: Option<&str>) -> HostConfig {
     }
 }
 
-/// Files of a tmpfs count as memory of the container.
+/// Files of a tmpfs count as memory of the container, and so does what the kernel keeps of them.
 fn memory_of(limits: &Limits) -> i64 {
-    number(limits.memory_bytes + limits.disk_bytes + TMP_BYTES + SHM_BYTES)
+    let files = files_of(limits.disk_bytes) + files_of(TMP_BYTES);
+    let kept = files * KERNEL_BYTES_PER_FILE;
+    number(limits.memory_bytes + limits.disk_bytes + TMP_BYTES + SHM_BYTES + kept)
+}
+
+/// How many files and directories a file system of this size may have.
+fn files_of(bytes: u64) -> u64 {
+    (bytes / BYTES_PER_FILE + LEAST_FILES).min(MAX_ENTRIES)
 }
 
 fn ulimit(name: &str, value: i64) -> ResourcesUlimits {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::error::{local_error, remote_error};
 use super::refs::first_id;
 use super::remote::{Remote, check_branch};
-use super::run::{Call, Fault, Runner, Sink, text};
+use super::run::{Call, ENTRIES, Fault, Runner, Sink, remove_left_entries, text};
 use super::{CommitId, GitError, Limits};
 
 /// The largest pack that a fetch may bring, in bytes.
@@ -103,13 +103,14 @@ impl Mirror {
         remote.check()?;
         let made = |path: &Path| io_error("create the directory", path);
         let home = dir.join("home");
-        let scratch = dir.join("scratch");
+        let scratch = dir.join(ENTRIES);
         for path in [&home, &scratch] {
             std::fs::create_dir_all(path).map_err(made(path))?;
         }
         let dir = std::fs::canonicalize(dir).map_err(io_error("find the directory", dir))?;
+        remove_left_entries(&dir.join(ENTRIES));
         // Until the repository exists, git runs in the scratch directory, where it finds none.
-        let mut runner = Runner { repository: dir.join("scratch"), home: dir.join("home") };
+        let mut runner = Runner { repository: dir.join(ENTRIES), home: dir.join("home") };
         check_version(&runner, limits).await?;
         let repository = dir.join("mirror.git");
         if !repository.exists() {
@@ -121,7 +122,7 @@ impl Mirror {
             remote,
             limits,
             fetching: tokio::sync::Mutex::new(()),
-            scratch: dir.join("scratch"),
+            scratch: dir.join(ENTRIES),
         };
         mirror.check().await?;
         Ok(mirror)

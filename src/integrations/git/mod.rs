@@ -19,7 +19,7 @@ use crate::kernel::event::CommitId;
 pub use claims::{MAX_CLAIM_BYTES, MAX_CLAIMS, MAX_MESSAGE_BYTES, WORK_BRANCHES};
 pub use error::GitError;
 pub use mirror::{DiffStat, FileChange, MAX_DIFF_FILES, MAX_PACK_BYTES, Mirror};
-pub use remote::{MAX_BRANCH_BYTES, MAX_URL_BYTES, Remote, Secret};
+pub use remote::{MAX_BRANCH_BYTES, MAX_URL_BYTES, Remote, Secret, Token};
 pub use tree::{MAX_FILE_BYTES, MAX_PATH_BYTES, MAX_TREE_BYTES, MAX_TREE_FILES};
 
 use std::time::Duration;

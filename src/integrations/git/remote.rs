@@ -1,6 +1,7 @@
 //! The address of a remote: what may be used as one, and what may be shown of it.
 
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use zeroize::Zeroizing;
 
@@ -36,6 +37,28 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A token that may be replaced while it is in use, as that of a GitHub App is every hour. Clones
+/// are one token.
+#[derive(Clone, Debug)]
+pub struct Token(Arc<RwLock<Secret>>);
+
+impl Token {
+    /// With this text; an empty one is no token yet.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Arc::new(RwLock::new(Secret::new(text))))
+    }
+
+    /// Replaces the text, for all that is begun from now on.
+    pub fn set(&self, text: String) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Secret::new(text);
+    }
+
+    fn get(&self) -> Secret {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Where a repository lives, and how the node may enter.
 #[derive(Clone, Debug)]
 pub struct Remote {
@@ -43,7 +66,7 @@ pub struct Remote {
     /// holds no password; an address of HTTP holds no user either.
     pub url: String,
     /// For HTTP: a token, or `user:password`. Plain `http` carries one only over loopback.
-    pub token: Option<Secret>,
+    pub token: Option<Token>,
     /// The base branch, for example `main`: what work starts from.
     pub branch: String,
 }
@@ -89,7 +112,11 @@ impl Remote {
 
     /// The header that carries the token: GitHub, GitLab and Gitea all take any user name with it.
     pub(super) fn header(&self) -> Option<Secret> {
-        let token = self.token.as_ref()?.expose();
+        let token = self.token.as_ref()?.get();
+        let token = token.expose();
+        if token.is_empty() {
+            return None;
+        }
         let pair = Zeroizing::new(match token.contains(':') {
             true => token.to_owned(),
             false => format!("x-access-token:{token}"),
@@ -100,7 +127,7 @@ impl Remote {
 
     /// Removes the token, also in its encoded form, from what git or a remote said.
     pub(super) fn scrub(&self, said: &str) -> String {
-        let Some(token) = &self.token else {
+        let Some(token) = self.token.as_ref().map(Token::get) else {
             return said.to_owned();
         };
         let mut said = said.to_owned();
@@ -164,8 +191,8 @@ impl Remote {
             if !web {
                 return Err("only an address of HTTP takes a token");
             }
-            if token.expose().is_empty() || token.expose().chars().any(char::is_control) {
-                return Err("its token is empty or holds a control character");
+            if token.get().expose().chars().any(char::is_control) {
+                return Err("its token holds a control character");
             }
             if scheme == Scheme::Http && !is_loopback(host) {
                 return Err("a token is sent only over https");
@@ -222,10 +249,10 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Remote, Secret, base64, check_branch};
+    use super::{Remote, Token, base64, check_branch};
 
     fn remote(url: &str, token: Option<&str>) -> Remote {
-        let token = token.map(|text| Secret::new(text.to_owned()));
+        let token = token.map(|text| Token::new(text.to_owned()));
         Remote { url: url.to_owned(), token, branch: "main".to_owned() }
     }
 
@@ -289,6 +316,9 @@ mod tests {
         let header = remote.header().unwrap();
         let said = format!("x tokentoken y {}", header.expose());
         assert_eq!(remote.scrub(&said), "x *** y Authorization: Basic ***");
+        let before = remote.header().unwrap();
+        remote.token.as_ref().unwrap().clone().set("another token".to_owned());
+        assert_ne!(remote.header().unwrap().expose(), before.expose());
     }
 
     #[test]

@@ -3,20 +3,25 @@
 //!
 //! Nothing that git reads from the machine, the user or a repository can make it run a program or
 //! rewrite a file: hooks, filters, attributes, editors, pagers, prompts, credential helpers,
-//! file-system monitors, submodules, transport helpers and background maintenance are off. All
-//! settings travel in the environment, so that the process list shows neither address nor token.
+//! file-system monitors, submodules, transport helpers and background maintenance are off.
+//! Settings travel in the environment, so that the process list does not show the address; the
+//! token is not even there, but in a file that lives as long as the invocation.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 use super::remote::Remote;
 
@@ -158,7 +163,8 @@ pub(super) struct Runner {
 impl Runner {
     /// Runs one invocation to its end; standard output, if it was to be kept in memory.
     pub(super) async fn run(&self, call: Call<'_>) -> Result<Vec<u8>, Fault> {
-        let mut command = self.command(&call);
+        let entry = Entry::of(call.remote, &self.home).map_err(Fault::Spawn)?;
+        let mut command = self.command(&call, entry.as_ref());
         let Call { remote, feed, sink, limit, .. } = call;
         let scrub = |said: String| remote.map_or_else(|| said.clone(), |r| r.scrub(&said));
         let mut child = command.spawn().map_err(Fault::Spawn)?;
@@ -188,7 +194,7 @@ impl Runner {
         Err(Fault::Exit { detail, said })
     }
 
-    fn command(&self, call: &Call<'_>) -> Command {
+    fn command(&self, call: &Call<'_>, entry: Option<&Entry>) -> Command {
         let mut command = match call.file_limit {
             // A lower limit that the machine sets already may not be raised; it holds as well. Git
             // sees the limit as an error of a write, and can say so.
@@ -203,6 +209,9 @@ impl Runner {
         command.args(&call.args).env_clear();
         command.current_dir(call.directory.as_ref().unwrap_or(&self.repository));
         command.envs(ambient(call.remote)).envs(self.fixed(call.remote));
+        if let Some(entry) = entry {
+            command.env("GIT_CONFIG_GLOBAL", &entry.0);
+        }
         let settings = settings(call.remote);
         command.env("GIT_CONFIG_COUNT", settings.len().to_string());
         for (i, (key, value)) in settings.into_iter().enumerate() {
@@ -291,13 +300,61 @@ fn settings(remote: Option<&Remote>) -> Vec<(String, String)> {
     let mut settings: Vec<_> = SETTINGS.iter().map(owned).collect();
     if let Some(remote) = remote {
         settings.push(("remote.r.url".to_owned(), remote.url.clone()));
-        if let Some(header) = remote.header() {
-            // Only requests below the remote's own address carry it.
-            let key = format!("http.{}.extraHeader", remote.url);
-            settings.push((key, header.expose().to_owned()));
-        }
     }
     settings
+}
+
+/// A file of git's settings that holds the token, for one invocation. In the environment it would
+/// be there for whoever may read `/proc/PID/environ`, of git and of all that git starts.
+struct Entry(PathBuf);
+
+impl Entry {
+    /// Beside the home of the invocations, for this user alone.
+    fn of(remote: Option<&Remote>, home: &Path) -> io::Result<Option<Self>> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let Some((remote, header)) = remote.and_then(|r| Some((r, r.header()?))) else {
+            return Ok(None);
+        };
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{ENTRY_PREFIX}{}-{number}", std::process::id());
+        let path = home.with_file_name(ENTRIES).join(name);
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&path)?;
+        let entry = Self(path);
+        // Only requests below the remote's own address carry it. Neither an address nor base64 has
+        // a line break.
+        let quoted = remote.url.replace('\\', "\\\\").replace('"', "\\\"");
+        let text = Zeroizing::new(format!(
+            "[http \"{quoted}\"]\n\textraHeader = \"{}\"\n",
+            header.expose()
+        ));
+        file.write_all(text.as_bytes())?;
+        Ok(Some(entry))
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let _gone_already = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Where these files are, beside the home of the invocations.
+pub(super) const ENTRIES: &str = "scratch";
+
+/// How their names begin; the number of the process follows.
+const ENTRY_PREFIX: &str = "entry-";
+
+/// Removes those that a killed process has left. Another that lives may use the mirror as well.
+pub(super) fn remove_left_entries(scratch: &Path) {
+    for entry in std::fs::read_dir(scratch).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(rest) = name.strip_prefix(ENTRY_PREFIX) else { continue };
+        let pid = rest.split('-').next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+        if pid.is_none_or(|pid| test_kill_process(pid) == Err(Errno::SRCH)) {
+            let _gone_already = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// What an invocation takes over from the node's own environment: where programs are and, for a

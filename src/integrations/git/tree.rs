@@ -104,6 +104,42 @@ impl Mirror {
         written.and(read.map(|_| ()))
     }
 
+    /// The bytes of one file of a commit; none if there is none of this path. A link or a directory
+    /// is no file.
+    ///
+    /// # Errors
+    /// [`GitError::TooLarge`] for a file over the limit; [`GitError::BadPath`] for what is no file.
+    pub async fn read_file(
+        &self,
+        commit: &CommitId,
+        path: &str,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, GitError> {
+        const OPERATION: &str = "read a file of a commit";
+        let id = known(OPERATION, commit)?;
+        let args = ["ls-tree", "-l", "-z", "--full-tree", id, "--", path];
+        let listing = self.local(OPERATION, Call::new(args, self.limits.local)).await?;
+        let Some(line) = listing.split(|byte| *byte == 0).find(|line| !line.is_empty()) else {
+            return Ok(None);
+        };
+        let no_file = || GitError::BadPath {
+            operation: OPERATION,
+            path: path.to_owned(),
+            why: "it is no plain file",
+        };
+        let entry = parse_entry(line).ok_or_else(no_file)?;
+        if !matches!(entry.kind, Kind::File | Kind::Executable) || entry.path != Path::new(path) {
+            return Err(no_file());
+        }
+        if entry.size > limit {
+            let what = format!("the file {path}, in bytes,");
+            return Err(GitError::TooLarge { operation: OPERATION, what, limit });
+        }
+        let args = ["cat-file", "blob", entry.id.as_str()];
+        let call = Call::new(args, self.limits.local).sink(Sink::Memory(limit));
+        Ok(Some(self.local(OPERATION, call).await?))
+    }
+
     /// The files of a commit's tree, their paths checked, their contents not yet.
     pub(super) async fn list_tree(
         &self,

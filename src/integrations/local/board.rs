@@ -8,8 +8,10 @@ use super::files::{self, fault, file_name, numbered};
 use super::front::{Document, Value, Wrong};
 use super::{
     Assignment, BoardError, Comment, Issue, MAX_DEPENDENCIES, MAX_LABELS, MAX_TEXT_BYTES, NewIssue,
-    NewPull, Projection, Pull, State,
+    NewPull, Projection, Pull, PullState, State,
 };
+use crate::integrations::task::{CheckState, PullRead, ReviewState, references};
+use crate::kernel::event::CommitId;
 
 const ISSUES: &str = "issues";
 const PULLS: &str = "pulls";
@@ -231,6 +233,20 @@ impl Board {
         self.add_locked(PULLS, &new.title, &Document::compose(&values, &new.body))
     }
 
+    /// What became of a pull request: what its file says of its state. A board has no checks and
+    /// no reviews.
+    ///
+    /// # Errors
+    /// [`BoardError::NoPull`]; what is wrong with its file.
+    pub fn watch(&self, number: u64) -> Result<PullRead, BoardError> {
+        let mut listed = numbered(&self.root.join(PULLS))?;
+        let missing = || BoardError::NoPull { path: self.root.clone(), number };
+        let pull = read_pull(&listed.files.remove(&number).ok_or_else(missing)?, number)?;
+        let head = pull.commit.parse::<CommitId>().ok();
+        let (checks, reviews, feedback) = (CheckState::None, ReviewState::None, String::new());
+        Ok(PullRead { state: pull.state, head, checks, reviews, feedback })
+    }
+
     fn all<T>(
         &self,
         directory: &str,
@@ -305,7 +321,11 @@ fn read_issue(path: &Path, number: u64) -> Result<Issue, BoardError> {
 
 fn issue_of(document: &Document, number: u64) -> Result<Issue, Wrong> {
     let body = document.body().to_owned();
-    let mut depends_on = depends_in_text(&body);
+    let mut depends_on: BTreeSet<u64> = references(&body)
+        .into_iter()
+        .filter(|reference| reference.repository.is_none())
+        .map(|reference| reference.number)
+        .collect();
     for item in document.list_of("depends_on")? {
         let other = item.trim_start_matches('#').parse::<u64>().ok();
         let Some(other) = other.filter(|other| *other > 0 && *other != number) else {
@@ -356,7 +376,11 @@ fn read_pull(path: &Path, number: u64) -> Result<Pull, BoardError> {
         branch: required("branch")?,
         commit: required("commit")?,
         author: required("author")?,
-        open: is_open(&document, &["closed", "merged"]).map_err(named)?,
+        state: match document.required("state").map_err(named)? {
+            "merged" => PullState::Merged,
+            _ if is_open(&document, &["closed", "merged"]).map_err(named)? => PullState::Open,
+            _ => PullState::Closed,
+        },
         body: document.body().to_owned(),
     })
 }
@@ -379,25 +403,6 @@ fn is_open(document: &Document, closed: &[&str]) -> Result<bool, Wrong> {
             Err(Wrong { line: document.line("state"), why })
         }
     }
-}
-
-/// The numbers after "depends on", in any case: `depends on #2, #3 and #4`.
-fn depends_in_text(body: &str) -> BTreeSet<u64> {
-    let lower = body.to_ascii_lowercase();
-    let mut found = BTreeSet::new();
-    for after in lower.split("depends on").skip(1) {
-        let mut rest = after.trim_start_matches([':', ' ']);
-        while let Some(number) = rest.strip_prefix('#') {
-            let end = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
-            match number[..end].parse() {
-                Ok(0) | Err(_) => break,
-                Ok(number) => found.insert(number),
-            };
-            rest = number[end..].trim_start_matches([',', ' ']);
-            rest = rest.strip_prefix("and ").unwrap_or(rest).trim_start();
-        }
-    }
-    found
 }
 
 /// The shape alone: `2026-01-31T12:00:00`, a fraction, and `Z` or an offset.
@@ -448,17 +453,7 @@ fn syntax(path: &Path, wrong: Wrong) -> BoardError {
 
 #[cfg(test)]
 mod tests {
-    use super::{depends_in_text, is_rfc3339};
-
-    #[test]
-    fn dependencies_are_found_in_the_text() {
-        let found = |text: &str| depends_in_text(text).into_iter().collect::<Vec<_>>();
-        assert_eq!(found("This Depends on #12."), [12]);
-        assert_eq!(found("depends on: #3, #2 and #4; see #9"), [2, 3, 4]);
-        assert_eq!(found("it depends on the weather, #5"), Vec::<u64>::new());
-        assert_eq!(found("depends on #0 #7"), Vec::<u64>::new());
-        assert_eq!(found("depends on #99999999999999999999999"), Vec::<u64>::new());
-    }
+    use super::is_rfc3339;
 
     #[test]
     fn times_have_the_shape_of_the_rfc() {

@@ -19,6 +19,7 @@ mod front;
 use std::io;
 use std::path::PathBuf;
 
+pub use super::task::{Assignment, MAX_DEPENDENCIES, NewPull, Projection, PullState, State};
 pub use board::Board;
 
 /// The largest file of a board, in bytes.
@@ -32,9 +33,6 @@ pub const MAX_LABELS: usize = 100;
 
 /// The longest label, name, branch or title, in bytes.
 pub const MAX_TEXT_BYTES: usize = 256;
-
-/// The most issues that one issue may depend on.
-pub const MAX_DEPENDENCIES: usize = 64;
 
 /// Why a board could not be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +78,14 @@ pub enum BoardError {
     /// There is no issue of this number.
     #[error("the board {} has no issue {number}", path.display())]
     NoIssue {
+        /// The board.
+        path: PathBuf,
+        /// The number.
+        number: u64,
+    },
+    /// There is no pull request of this number.
+    #[error("the board {} has no pull request {number}", path.display())]
+    NoPull {
         /// The board.
         path: PathBuf,
         /// The number.
@@ -141,40 +147,6 @@ pub struct NewIssue {
     pub depends_on: Vec<u64>,
 }
 
-/// Whether an issue is to be done, or a pull request to be decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Still to be done.
-    Open,
-    /// Done, or not to be done.
-    Closed,
-}
-
-/// What happens to an issue's assignee.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Assignment {
-    /// It stays as it is.
-    #[default]
-    Keep,
-    /// Nobody is assigned.
-    Nobody,
-    /// This one is assigned.
-    To(String),
-}
-
-/// What a node shows of a task on its issue. Repeating it changes nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Projection {
-    /// The new state, or none to leave it.
-    pub state: Option<State>,
-    /// The assignee.
-    pub assignee: Assignment,
-    /// Labels that it shall have.
-    pub add_labels: Vec<String>,
-    /// Labels that it shall not have.
-    pub remove_labels: Vec<String>,
-}
-
 /// A comment on an issue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comment {
@@ -184,23 +156,6 @@ pub struct Comment {
     pub author: String,
     /// Markdown; untrusted text.
     pub text: String,
-}
-
-/// A pull request to be opened, or brought up to date.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewPull {
-    /// The issue that it resolves.
-    pub issue: u64,
-    /// The branch: names the pull request.
-    pub branch: String,
-    /// The branch's commit.
-    pub commit: String,
-    /// One line.
-    pub title: String,
-    /// Markdown.
-    pub body: String,
-    /// Who opens it.
-    pub author: String,
 }
 
 /// A pull request, as its file says.
@@ -219,7 +174,7 @@ pub struct Pull {
     /// Who opened it.
     pub author: String,
     /// Whether it is still to be decided.
-    pub open: bool,
+    pub state: PullState,
     /// Markdown; untrusted text.
     pub body: String,
 }

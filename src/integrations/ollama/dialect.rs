@@ -3,10 +3,16 @@
 use serde_json::{Value, json};
 
 use super::http::{Http, Lines};
+use super::models::{self, ModelInfo};
 use super::{MAX_ANSWER_BYTES, ModelAnswer, ModelRequest, ModelServer, ReasonerError};
+
+use crate::integrations::http::short;
 
 /// The most bytes that are kept of a model's name or a reported error.
 const MAX_NAME_BYTES: usize = 200;
+
+/// Of how many models a server is asked what they can do.
+const MAX_SHOWN: usize = 16;
 
 /// A server with Ollama's own API, `POST /api/chat`.
 #[derive(Debug)]
@@ -40,7 +46,7 @@ impl Answer {
 
     fn named(&mut self, part: &Value) {
         if let Some(model) = part["model"].as_str().filter(|name| !name.is_empty()) {
-            self.model = Some(short(model));
+            self.model = Some(short(model, MAX_NAME_BYTES));
         }
     }
 
@@ -64,15 +70,23 @@ impl Ollama {
         Http::new(server).map(Ollama)
     }
 
-    pub(super) async fn ask(&self, request: &ModelRequest) -> Result<ModelAnswer, ReasonerError> {
+    pub(super) async fn ask(
+        &self,
+        model: Option<&str>,
+        request: &ModelRequest,
+    ) -> Result<ModelAnswer, ReasonerError> {
+        let model = model.unwrap_or(self.0.model());
         let body = json!({
-            "model": self.0.model(),
+            "model": model,
             "messages": messages(request),
             "format": request.schema,
             "stream": true,
             "options": { "num_predict": request.max_tokens },
         });
-        let mut lines = self.0.post("api/chat", &body).await?;
+        let mut lines = match self.0.post("api/chat", &body).await {
+            Ok(lines) => lines,
+            Err(error) => return Err(self.without_model(model, error).await),
+        };
         let mut answer = Answer::default();
         while let Some(line) = lines.next().await? {
             let part = lines.parse(&line)?;
@@ -87,19 +101,42 @@ impl Ollama {
             if done == Some(true) {
                 answer.tokens_in = part["prompt_eval_count"].as_u64();
                 answer.tokens_out = part["eval_count"].as_u64();
-                return answer.finish(self.0.model());
+                return answer.finish(model);
             }
         }
         Err(ReasonerError::Interrupted("its last part is missing".to_owned()))
     }
 
-    pub(super) async fn check(&self) -> Result<String, ReasonerError> {
-        let list = self.0.get("api/tags").await?;
-        let names = names(&list["models"], &["name", "model"])?;
-        has_model(&self.0, &names, |name, asked| {
-            name == asked || name.strip_suffix(":latest") == Some(asked)
-        })?;
-        Ok(format!("Ollama at {}, model {}", self.0.base(), self.0.model()))
+    /// Says whether an answer of status 404 is about the model.
+    async fn without_model(&self, model: &str, error: ReasonerError) -> ReasonerError {
+        if !matches!(error, ReasonerError::Status { code: 404, .. }) {
+            return error;
+        }
+        let Ok(models) = self.list().await else { return error };
+        has_model(&self.0, &models, model).err().unwrap_or(error)
+    }
+
+    async fn list(&self) -> Result<Vec<ModelInfo>, ReasonerError> {
+        models::of_tags(&self.0.get("api/tags").await?)
+    }
+
+    /// The models that the server has, of the first few also what they can do.
+    pub(super) async fn models(&self) -> Result<Vec<ModelInfo>, ReasonerError> {
+        let mut list = self.list().await?;
+        for model in list.iter_mut().take(MAX_SHOWN) {
+            // What is not known of one is no reason to do without the list.
+            let shown = self.0.ask("api/show", &json!({ "model": model.name })).await;
+            model.shown(&shown.unwrap_or(Value::Null));
+        }
+        Ok(list)
+    }
+
+    pub(super) async fn check(&self, more: &[&str]) -> Result<String, ReasonerError> {
+        let list = self.models().await?;
+        for model in [self.0.model()].iter().chain(more) {
+            has_model(&self.0, &list, model)?;
+        }
+        Ok(described("Ollama", &self.0, &list))
     }
 }
 
@@ -112,9 +149,14 @@ impl OpenAi {
         Ok(OpenAi { http, prefix })
     }
 
-    pub(super) async fn ask(&self, request: &ModelRequest) -> Result<ModelAnswer, ReasonerError> {
+    pub(super) async fn ask(
+        &self,
+        model: Option<&str>,
+        request: &ModelRequest,
+    ) -> Result<ModelAnswer, ReasonerError> {
+        let model = model.unwrap_or(self.http.model());
         let body = json!({
-            "model": self.http.model(),
+            "model": model,
             "messages": messages(request),
             "response_format": {
                 "type": "json_schema",
@@ -132,13 +174,13 @@ impl OpenAi {
             let document = lines.document().await?;
             reported(&document)?;
             take_part(&mut answer, &document, "message")?;
-            return answer.finish(self.http.model());
+            return answer.finish(model);
         }
         let finished = self.streamed(&mut lines, &mut answer).await?;
         if !finished {
             return Err(ReasonerError::Interrupted("its last part is missing".to_owned()));
         }
-        answer.finish(self.http.model())
+        answer.finish(model)
     }
 
     /// Takes events to the end. Some servers end without `[DONE]`: then the reason for which the
@@ -169,11 +211,17 @@ impl OpenAi {
         Ok(stopped)
     }
 
-    pub(super) async fn check(&self) -> Result<String, ReasonerError> {
-        let list = self.http.get(&format!("{}models", self.prefix)).await?;
-        let names = names(&list["data"], &["id"])?;
-        has_model(&self.http, &names, |name, asked| name == asked)?;
-        Ok(format!("OpenAI API at {}, model {}", self.http.base(), self.http.model()))
+    /// The models that the server has.
+    pub(super) async fn models(&self) -> Result<Vec<ModelInfo>, ReasonerError> {
+        models::of_data(&self.http.get(&format!("{}models", self.prefix)).await?)
+    }
+
+    pub(super) async fn check(&self, more: &[&str]) -> Result<String, ReasonerError> {
+        let list = self.models().await?;
+        for model in [self.http.model()].iter().chain(more) {
+            has_model(&self.http, &list, model)?;
+        }
+        Ok(described("OpenAI API", &self.http, &list))
     }
 }
 
@@ -203,37 +251,26 @@ fn messages(request: &ModelRequest) -> Value {
 fn reported(part: &Value) -> Result<(), ReasonerError> {
     let error = &part["error"];
     match error.as_str().or_else(|| error["message"].as_str()) {
-        Some(text) => Err(ReasonerError::Reported(short(text))),
+        Some(text) => Err(ReasonerError::Reported(short(text, MAX_NAME_BYTES))),
         None => Ok(()),
     }
 }
 
-fn names(list: &Value, keys: &[&str]) -> Result<Vec<String>, ReasonerError> {
-    let Some(list) = list.as_array() else {
-        let place = "where its models are listed".to_owned();
-        return Err(ReasonerError::Malformed { place, reason: "there is no list".to_owned() });
-    };
-    let name = |model: &Value| keys.iter().find_map(|key| model[*key].as_str()).map(short);
-    Ok(list.iter().filter_map(name).collect())
-}
-
-fn has_model(
-    http: &Http,
-    names: &[String],
-    same: impl Fn(&str, &str) -> bool,
-) -> Result<(), ReasonerError> {
-    if names.iter().any(|name| same(name, http.model())) {
+fn has_model(http: &Http, list: &[ModelInfo], model: &str) -> Result<(), ReasonerError> {
+    if list.iter().any(|known| known.is(model)) {
         return Ok(());
     }
-    let known = names.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
-    Err(ReasonerError::NoModel {
-        url: http.base().to_string(),
-        model: http.model().to_owned(),
-        known: if known.is_empty() { "none".to_owned() } else { known },
-    })
+    let names: Vec<&str> = list.iter().take(10).map(|known| known.name.as_str()).collect();
+    let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let (url, model) = (http.base().to_string(), model.to_owned());
+    Err(ReasonerError::NoModel { url, model, known })
 }
 
-fn short(text: &str) -> String {
-    let end = text.floor_char_boundary(MAX_NAME_BYTES);
-    text[..end].to_owned()
+/// The server, and a line for each of its models.
+fn described(dialect: &str, http: &Http, list: &[ModelInfo]) -> String {
+    let mut text = format!("{dialect} at {}, model {}", http.base(), http.model());
+    for model in list {
+        text.push_str(&format!("\n  {model}"));
+    }
+    text
 }

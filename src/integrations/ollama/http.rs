@@ -7,6 +7,7 @@ use reqwest::{Client, Response, Url};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{ModelServer, ReasonerError};
+use crate::integrations::http::{self, causes};
 
 /// The most bytes of one response on the wire: a small piece of text can come in a large wrapping.
 const MAX_WIRE_BYTES: usize = 32 << 20;
@@ -47,32 +48,11 @@ pub(super) struct Lines {
 
 impl Http {
     pub(super) fn new(server: ModelServer) -> Result<Http, ReasonerError> {
-        let wrong = |reason: String| ReasonerError::Settings(reason);
-        let mut base = Url::parse(&server.url)
-            .map_err(|error| wrong(format!("the address {:?}: {error}", server.url)))?;
-        if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
-            return Err(wrong(format!("the address {:?} is not http:// or https://", server.url)));
-        }
-        if !base.username().is_empty() || base.password().is_some() {
-            return Err(wrong("the address has a password in it; set a key instead".to_owned()));
-        }
-        if base.query().is_some() || base.fragment().is_some() {
-            return Err(wrong("the address ends with a ? or # part".to_owned()));
-        }
-        if !base.path().ends_with('/') {
-            base.set_path(&format!("{}/", base.path()));
-        }
+        let base = http::base(&server.url).map_err(ReasonerError::Settings)?;
         if server.model.is_empty() {
-            return Err(wrong("no model is named".to_owned()));
+            return Err(ReasonerError::Settings("no model is named".to_owned()));
         }
-        // Whoever comes first installs it; it is the same one in the whole program.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(server.patience.connect)
-            .build()
-            .map_err(|error| wrong(format!("no HTTP client can be made: {}", causes(&error))))?;
+        let client = http::client(server.patience.connect).map_err(ReasonerError::Settings)?;
         Ok(Http { client, base, server })
     }
 
@@ -104,6 +84,18 @@ impl Http {
         lines.document().await
     }
 
+    /// Asks for a small document.
+    pub(super) async fn ask(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<serde_json::Value, ReasonerError> {
+        let deadline = Instant::now() + LIST_TIME.min(self.server.patience.total);
+        let url = self.url(path)?;
+        let request = self.client.post(url.clone()).json(body);
+        self.send(request, url, LIST_TIME, deadline).await?.document().await
+    }
+
     fn url(&self, path: &str) -> Result<Url, ReasonerError> {
         let joined = self.base.join(path);
         joined.map_err(|error| ReasonerError::Settings(format!("the address with {path}: {error}")))
@@ -117,7 +109,7 @@ impl Http {
         deadline: Instant,
     ) -> Result<Lines, ReasonerError> {
         if let Some(key) = &self.server.key {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.0.as_str()))
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
                 .map_err(|_| ReasonerError::Settings("the key is no HTTP header".to_owned()))?;
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
@@ -241,13 +233,4 @@ fn not_sent(url: &Url, error: &reqwest::Error) -> ReasonerError {
         return ReasonerError::Unreachable { url: url.to_string(), reason: causes(error) };
     }
     ReasonerError::Interrupted(causes(error))
-}
-
-/// The innermost cause says what happened; the outer ones repeat the address.
-fn causes(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }

@@ -6,17 +6,17 @@
 
 mod dialect;
 mod http;
+mod models;
 
-use std::fmt;
 use std::time::Duration;
-
-use zeroize::Zeroizing;
 
 use super::scripted::Scripted;
 
+pub use super::http::Secret;
 pub use crate::kernel::agent::{Message, ModelRequest, Role};
 pub use crate::kernel::event::kinds::Purpose;
 pub use dialect::{Ollama, OpenAi};
+pub use models::{MAX_MODELS, ModelInfo};
 
 /// The longest answer, in bytes. A model that talks on is cut off there.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -132,24 +132,6 @@ impl ReasonerError {
     }
 }
 
-/// A key that shows itself to nobody: not in logs, not in errors, not in memory after its end.
-#[derive(Clone)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// Takes a key over.
-    #[must_use]
-    pub fn new(key: String) -> Secret {
-        Secret(Zeroizing::new(key))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
 /// How long a model server may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
@@ -202,21 +184,47 @@ impl Reasoner {
     /// # Errors
     /// [`ReasonerError`] says why there is no answer. The tokens of a failed request are unknown.
     pub async fn ask(&self, request: &ModelRequest) -> Result<ModelAnswer, ReasonerError> {
+        self.ask_model(None, request).await
+    }
+
+    /// Asks once: the model of this name, or the configured one.
+    ///
+    /// # Errors
+    /// As [`Reasoner::ask`]; [`ReasonerError::NoModel`] if the server says that it has no such
+    /// model.
+    pub async fn ask_model(
+        &self,
+        model: Option<&str>,
+        request: &ModelRequest,
+    ) -> Result<ModelAnswer, ReasonerError> {
         match self {
-            Reasoner::Ollama(ollama) => ollama.ask(request).await,
-            Reasoner::OpenAi(openai) => openai.ask(request).await,
+            Reasoner::Ollama(ollama) => ollama.ask(model, request).await,
+            Reasoner::OpenAi(openai) => openai.ask(model, request).await,
             Reasoner::Scripted(scripted) => scripted.ask(request).await,
         }
     }
 
-    /// Says in one line who answers, for `bzzz doctor`.
+    /// The models that there are to choose from.
     ///
     /// # Errors
-    /// The server isn't there, or doesn't have the model.
-    pub async fn check(&self) -> Result<String, ReasonerError> {
+    /// The server isn't there, or its list cannot be read.
+    pub async fn models(&self) -> Result<Vec<ModelInfo>, ReasonerError> {
         match self {
-            Reasoner::Ollama(ollama) => ollama.check().await,
-            Reasoner::OpenAi(openai) => openai.check().await,
+            Reasoner::Ollama(ollama) => ollama.models().await,
+            Reasoner::OpenAi(openai) => openai.models().await,
+            Reasoner::Scripted(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Says who answers and with which models, for `bzzz doctor`. `more` are names of models that
+    /// are asked for beside the configured one.
+    ///
+    /// # Errors
+    /// The server isn't there, or doesn't have a model.
+    pub async fn check(&self, more: &[&str]) -> Result<String, ReasonerError> {
+        match self {
+            Reasoner::Ollama(ollama) => ollama.check(more).await,
+            Reasoner::OpenAi(openai) => openai.check(more).await,
             Reasoner::Scripted(scripted) => Ok(scripted.describe()),
         }
     }

@@ -1,6 +1,6 @@
-//! Where the verified events stand, so that they can be read again; the events themselves stay where
-//! they are. What is remembered is blocks of neighbouring events, so that the index of a gigabyte
-//! takes a few megabytes.
+//! Where the verified events stand, so that they can be read again; the events themselves stay
+//! where they are. What is remembered is blocks of neighbouring events, so that the index of a
+//! gigabyte takes a few megabytes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};

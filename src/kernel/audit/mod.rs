@@ -2,9 +2,9 @@
 //! with what was said of them, and replayed. `schema/bundle.md` has the format and the rules.
 //!
 //! Nothing here opens a file or starts a thread: what is read is handed in, and what can be done on
-//! several threads is cut into pieces that do not depend on each other. The events stay in the file:
-//! what is remembered is the state, 48 bytes for each block of up to 64 neighbouring events, and as
-//! many causes as a given budget holds.
+//! several threads is cut into pieces that do not depend on each other. The events stay in the
+//! file: what is remembered is the state, 48 bytes for each block of up to 64 neighbouring events,
+//! and as many causes as a given budget holds.
 
 mod archive;
 mod blocks;

@@ -181,8 +181,8 @@ pub enum Output {
         /// The proof.
         proof: Box<ForkProof>,
     },
-    /// Verify a range, store it durably, and hand in [`Input::Ingested`]. No other range of the log is
-    /// given out before that.
+    /// Verify a range, store it durably, and hand in [`Input::Ingested`]. No other range of the
+    /// log is given out before that.
     Ingest {
         /// Who sent it.
         peer: AuthorId,

@@ -348,7 +348,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Whether a key stood somewhere in a place that couldn't be read.
-    fn is_lost(&self, key: &str) -> bool {
+    pub(super) fn is_lost(&self, key: &str) -> bool {
         let full = |lost: &String| lost == repair::ANY || lost.rsplit('.').next() == Some(key);
         self.lost.iter().any(full)
     }

@@ -5,14 +5,16 @@ use std::net::SocketAddr;
 use super::check::Checker;
 use super::keys::{ReasonerKind, SandboxKind};
 use super::problem::{Fault, Origin};
-use super::table::{Setting, Typed, Value};
+use super::table::{Setting, Typed, Value, Values};
 
 /// Notes every rule that is broken. Runs after the defaults are set.
 pub(super) fn check(checker: &mut Checker<'_>) {
     remote_api(checker);
     reasoner(checker);
     sandbox(checker);
+    webhook(checker);
     same_repository(checker);
+    task_source(checker);
 }
 
 fn setting<'a>(checker: &'a Checker<'_>, section: &str, key: &str) -> Option<&'a Setting> {
@@ -82,7 +84,7 @@ fn sandbox(checker: &mut Checker<'_>) {
     if value(checker, "sandbox", "kind") != Some(SandboxKind::Process) {
         return;
     }
-    for key in ["docker_socket", "image", "runtime"] {
+    for key in ["docker_socket", "image", "images", "runtime"] {
         let origin = origin(checker, "sandbox", key);
         if origin != Origin::Default {
             let fault = Fault::new("kind \"process\" has no container that this could apply to");
@@ -92,9 +94,21 @@ fn sandbox(checker: &mut Checker<'_>) {
     }
 }
 
+/// A webhook that cannot tell this node from anybody else would believe everybody.
+fn webhook(checker: &mut Checker<'_>) {
+    let set = setting(checker, "n8n", "webhook_url").is_some();
+    let signed = setting(checker, "n8n", "secret_file").is_some();
+    if set && !signed && !checker.was_tried("n8n", "secret_file") {
+        let place = origin(checker, "n8n", "webhook_url");
+        let fault = Fault::new("the key is missing: `webhook_url` needs it");
+        let fault = fault.hint("name the file that holds the secret for signatures");
+        checker.at(&place, "n8n.secret_file", fault);
+    }
+}
+
 /// Refuses two repositories of one name, or of one remote: their tasks would be claimed twice.
 fn same_repository(checker: &mut Checker<'_>) {
-    for key in ["name", "url"] {
+    for key in ["name", "url", "github"] {
         for index in 0..checker.repositories.len() {
             let entry = &checker.repositories[index];
             let Some(Setting { value: Value::Text(text), origin }) = entry.values.get(key) else {
@@ -112,6 +126,88 @@ fn same_repository(checker: &mut Checker<'_>) {
             }
         }
     }
+}
+
+/// Refuses a repository whose issues come from nowhere or from two places, and settings of GitHub
+/// that nothing would come of.
+fn task_source(checker: &mut Checker<'_>) {
+    let mut faults = Vec::new();
+    for (index, entry) in checker.repositories.iter().enumerate() {
+        let (label, begins) = (entry.label(index), Origin::File { line: entry.line });
+        // A key that was set badly is reported already.
+        let set = |key: &str| entry.tried.contains(key);
+        let lost = checker.is_lost("board") || checker.is_lost("github");
+        let found = match (set("board"), set("github")) {
+            (true, true) => vec![(
+                "github",
+                Fault::new("the issues come from the board already")
+                    .hint("leave out board or github"),
+            )],
+            (false, false) if !lost => vec![(
+                "",
+                Fault::new("nothing says where its issues are").hint("set board or github"),
+            )],
+            (_, true) => github(&entry.values, &set),
+            (_, false) => not_github(&set),
+        };
+        for (key, fault) in found {
+            let place = entry.values.get(key).map(|setting| setting.origin.clone());
+            let name = if key.is_empty() { label.clone() } else { format!("{label}.{key}") };
+            faults.push((place.unwrap_or_else(|| begins.clone()), name, fault));
+        }
+    }
+    for (origin, key, fault) in faults {
+        checker.at(&origin, key, fault);
+    }
+}
+
+/// Settings of GitHub in a repository that is not there.
+fn not_github(set: &dyn Fn(&str) -> bool) -> Vec<(&'static str, Fault)> {
+    let keys = GITHUB_KEYS.iter().copied().filter(|key| set(key));
+    let fault = || {
+        Fault::new("the repository is not one on GitHub")
+            .hint("set github = \"OWNER/NAME\", or leave the key out")
+    };
+    keys.map(|key| (key, fault())).collect()
+}
+
+const GITHUB_KEYS: [&str; 5] =
+    ["github_url", "github_draft", "github_app", "github_key_file", "github_installation"];
+
+/// What is wrong with how GitHub is entered.
+fn github(values: &Values, set: &dyn Fn(&str) -> bool) -> Vec<(&'static str, Fault)> {
+    let mut found = Vec::new();
+    match (set("token_file"), set("github_app"), set("github_key_file")) {
+        (false, false, false) => {
+            let fault = Fault::new("GitHub needs a token or an App to enter with");
+            found.push(("github", fault.hint("set token_file, or github_app and its key file")));
+        }
+        (true, false, false) | (false, true, true) => {}
+        (true, ..) => {
+            let fault = Fault::new("the node enters as an App already");
+            found.push(("token_file", fault.hint("leave out token_file, or the App's keys")));
+        }
+        (false, true, false) => {
+            let fault = Fault::new("the App's private key is missing");
+            found.push(("github_app", fault.hint("set github_key_file")));
+        }
+        (false, false, true) => {
+            let fault = Fault::new("the App's number is missing");
+            found.push(("github_key_file", fault.hint("set github_app")));
+        }
+    }
+    if set("github_installation") && !set("github_app") {
+        let fault = Fault::new("an installation is that of an App");
+        found.push(("github_installation", fault.hint("set github_app, or leave it out")));
+    }
+    let open = values.text("github_url").is_some_and(|url| {
+        let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
+        url.starts_with("http://") && !local.iter().any(|start| url.starts_with(start))
+    });
+    if open {
+        found.push(("github_url", Fault::new("a token is sent only over https")));
+    }
+    found
 }
 
 /// Where Ollama listens if nobody says otherwise.

@@ -1,10 +1,12 @@
 //! Writes configurations: the documented example, and the first file of a new node.
 
+use std::path::PathBuf;
+
 use super::form::describe;
 use super::keys::{REPOSITORY, Repository, SECTIONS};
 use super::overrides::variable;
 use super::problem::{Fault, Place, Problem};
-use super::table::{Fallback, Key, Section, literal};
+use super::table::{Fallback, Key, Kind, Section, literal};
 
 const HEAD: &str = "\
 # The configuration of a bzzz node: bzzz.toml in the node's home directory, ~/.bzzz unless --home or
@@ -41,18 +43,33 @@ pub(super) fn write(values: &[(String, String)], repositories: &[Repository]) ->
     }
     for repository in repositories {
         out.push_str(&format!("\n[[{}]]\n", REPOSITORY.name));
-        let Repository { name, url, branch, board, token_file } = repository;
-        let board = board.to_string_lossy();
-        let token_file = token_file.as_ref().map(|path| path.to_string_lossy());
-        for (key, text) in [("name", name), ("url", url), ("branch", branch)] {
-            out.push_str(&format!("{key} = {}\n", literal(text)));
-        }
-        out.push_str(&format!("board = {}\n", literal(&board)));
-        if let Some(path) = token_file {
-            out.push_str(&format!("token_file = {}\n", literal(&path)));
+        for (key, value) in set_keys(repository) {
+            out.push_str(&format!("{key} = {value}\n"));
         }
     }
     out
+}
+
+/// The keys of a repository that are set, and their TOML literals.
+fn set_keys(repository: &Repository) -> Vec<(&'static str, String)> {
+    let Repository { name, url, branch, board, token_file, .. } = repository;
+    let path = |path: &PathBuf| literal(&path.to_string_lossy());
+    let number = |number: u64| number.to_string();
+    let key_file = repository.github_key_file.as_ref();
+    let keys = [
+        ("name", Some(literal(name))),
+        ("url", Some(literal(url))),
+        ("branch", Some(literal(branch))),
+        ("board", board.as_ref().map(path)),
+        ("github", repository.github.as_deref().map(literal)),
+        ("github_url", repository.github_url.as_deref().map(literal)),
+        ("github_draft", repository.github_draft.then(|| "true".to_owned())),
+        ("github_app", repository.github_app.map(number)),
+        ("github_key_file", key_file.map(path)),
+        ("github_installation", repository.github_installation.map(number)),
+        ("token_file", token_file.as_ref().map(path)),
+    ];
+    keys.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
 /// The keys of `values` that there are not.
@@ -121,6 +138,9 @@ fn line(out: &mut String, key: &Key, value: Option<&str>) {
     let line = match (value, key.spec.fallback) {
         (Some(value), _) => format!("{} = {value}\n", key.name),
         (None, Fallback::Default(default)) => format!("#{} = {default}\n", key.name),
+        (None, Fallback::Unset(example)) if matches!(key.spec.kind, Kind::Integer { .. }) => {
+            format!("#{} = {example}\n", key.name)
+        }
         (None, Fallback::Unset(example) | Fallback::Required(example)) => {
             format!("#{} = {}\n", key.name, literal(example))
         }

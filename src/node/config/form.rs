@@ -228,6 +228,8 @@ impl Form {
             Form::Peer => "a multiaddr with a host and a port, over TCP or QUIC",
             Form::Http => "an http or https address",
             Form::Remote => "a path or an address of a git repository",
+            Form::OwnerName => "a repository on GitHub, OWNER/NAME",
+            Form::Rule => "a label, `=` and the name of a model",
             Form::LogFilter => "a level or a filter",
         }
     }
@@ -269,6 +271,13 @@ impl Form {
             Form::Peer => address(text, true, wrong()),
             Form::Http => http(text, wrong()),
             Form::Remote => remote(text, base),
+            Form::OwnerName => match text.split_once('/') {
+                Some((owner, name)) if is_word(owner, 100, "-") && is_word(name, 100, "._-") => {
+                    keep(true)
+                }
+                _ => Err(wrong().hint("write for example \"octo-org/sample\"")),
+            },
+            Form::Rule => keep(is_rule(text)),
             Form::LogFilter => log_filter(text, wrong()),
         }
     }
@@ -284,6 +293,16 @@ fn is_word(text: &str, longest: usize, signs: &str) -> bool {
     text.len() <= longest
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(fine)
+}
+
+/// The model's name has no `=`; a label may.
+fn is_rule(text: &str) -> bool {
+    text.rsplit_once('=').is_some_and(|(label, model)| {
+        !label.is_empty()
+            && label.chars().count() <= 100
+            && label.trim() == label
+            && is_word(model, 128, "._-+:/@")
+    })
 }
 
 /// The rules of `git check-ref-format`, and no leading dash, which commands take for an option.

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use libp2p::Multiaddr;
 
 use super::table::{
-    Form, Key, Section, Typed, Value, Values, choice, flag, integer, list, optional, required, text,
+    Form, Key, Section, Typed, Value, Values, choice, flag, integer, list, optional,
+    optional_integer, required, text,
 };
 
 /// Makes an enum of the words that a key takes. The first one is the default.
@@ -90,6 +91,8 @@ pub(super) const SECTIONS: &[&Section] = &[
     &Budget::SECTION,
     &Sandbox::SECTION,
     &Reasoner::SECTION,
+    &Hive::SECTION,
+    &N8n::SECTION,
 ];
 
 /// The section that can stand more than once.
@@ -140,6 +143,16 @@ words! {
         Openai = "openai",
         /// A file of prepared answers, for demonstrations and tests.
         Scripted = "scripted",
+    }
+}
+
+words! {
+    /// What becomes of repositories that Hive doesn't list.
+    Unlisted {
+        /// No task of theirs is claimed.
+        Rest = "rest",
+        /// They are worked on.
+        Work = "work",
     }
 }
 
@@ -275,6 +288,9 @@ section! {
         docker_socket: PathBuf = text(Form::Path, "/var/run/docker.sock");
         /// The image of the container. It has to be on this machine: none is fetched.
         image: String = text(Form::Word, "bzzz-sandbox:1");
+        /// Further images that a repository may ask for in its own file (docs/sandbox.md). They
+        /// have to be on this machine too.
+        images: Vec<String> = list(Form::Word, 0, &[]);
         /// The runtime of the container, if not the engine's own choice.
         runtime: Option<String> = optional(Form::Word, "runsc");
         /// Memory, without swap. A container holds its files in memory too: the engine is asked for
@@ -308,6 +324,15 @@ section! {
         key_file: Option<PathBuf> = optional(Form::SecretPath, "reasoner.key");
         /// The file of prepared answers, for kind "scripted", where it has to be set.
         script: Option<PathBuf> = optional(Form::Path, "script.json");
+        /// Other models for some tasks, "LABEL=MODEL" each: the first whose label an issue carries
+        /// is taken.
+        choose: Vec<String> = list(Form::Rule, 0, &[]);
+        /// The address of a webhook that is asked once for each task which model to take. If it
+        /// doesn't answer with a model that there is, what stands here otherwise applies.
+        /// Requests are signed with n8n.secret_file, if that is set.
+        select_url: Option<String> = optional(Form::Http, "http://127.0.0.1:5678/webhook/model");
+        /// How long that webhook may take.
+        select_seconds: u64 = integer(1, 600, 5);
         /// How long one answer may take.
         timeout_seconds: u64 = integer(1, 86_400, 300);
         /// How long the model may be silent within an answer.
@@ -316,6 +341,50 @@ section! {
         max_tokens: u32 = integer(16, 1_000_000, 2_048);
         /// How much the model is told at once, in bytes of UTF-8. Older steps are left out first.
         context_bytes: u32 = integer(1_000, 10_000_000, 24_000);
+    }
+}
+
+section! {
+    /// Hive, a registry of projects that says which repositories are worked on now, and is told what
+    /// becomes of tasks. It can only narrow what this file allows. While it doesn't answer, its
+    /// last word counts; before the first, this file alone.
+    hive: Hive {
+        /// Its address: what stands before "/api/bzzz". Without one there is no Hive.
+        url: Option<String> = optional(Form::Http, "https://hive.example.org");
+        /// The file that holds the key of its interface. The key itself never stands here.
+        key_file: Option<PathBuf> = optional(Form::SecretPath, "hive.key");
+        /// How long to wait between two looks at its projects.
+        poll_seconds: u64 = integer(1, 86_400, 60);
+        /// How long one of its answers may take.
+        timeout_seconds: u64 = integer(1, 600, 15);
+        /// What becomes of a repository of this file that Hive doesn't list: its tasks rest, or
+        /// they are worked on.
+        unlisted: Unlisted = choice(Unlisted::WORDS);
+    }
+}
+
+section! {
+    /// N8N, or anything else that takes webhooks: is told when a task needs people, and brings back
+    /// what they say.
+    n8n: N8n {
+        /// The address of the webhook for questions to people. Without one nobody is told.
+        webhook_url: Option<String> =
+            optional(Form::Http, "https://n8n.example.org/webhook/bzzz");
+        /// The file that holds the secret with which requests are signed, in both directions. It
+        /// has to be set if `webhook_url` is.
+        secret_file: Option<PathBuf> = optional(Form::SecretPath, "n8n.secret");
+        /// The file that holds a key with which a workflow can answer instead of a signature.
+        callback_key_file: Option<PathBuf> = optional(Form::SecretPath, "n8n-callback.key");
+        /// The address at which a workflow reaches this node's interface. Requests tell it where to
+        /// answer.
+        callback_url: Option<String> = optional(Form::Http, "http://192.0.2.7:7448");
+        /// How long the webhook may take.
+        timeout_seconds: u64 = integer(1, 600, 15);
+        /// After how long a question that nobody acknowledged or answered is raised and told again;
+        /// 0 for never.
+        acknowledge_seconds: u64 = integer(0, 2_592_000, 3_600);
+        /// How often a question is raised.
+        max_raises: u32 = integer(0, 16, 3);
     }
 }
 
@@ -329,9 +398,24 @@ section! {
         url: String = required(Form::Remote, "/srv/git/sample.git");
         /// The branch that work starts from and is proposed to.
         branch: String = text(Form::Branch, "main");
-        /// The directory of the task board, whose files are the issues.
-        board: PathBuf = required(Form::Path, "/srv/boards/sample");
-        /// The file that holds the token for the remote. The token itself never stands here.
+        /// The directory of the task board, whose files are the issues. Either this or `github`
+        /// has to be set.
+        board: Option<PathBuf> = optional(Form::Path, "/srv/boards/sample");
+        /// The repository on GitHub whose issues are the tasks (docs/github.md).
+        github: Option<String> = optional(Form::OwnerName, "octo-org/sample");
+        /// The address of GitHub's API: https://api.github.com if none is set, and
+        /// https://HOST/api/v3 for an Enterprise Server.
+        github_url: Option<String> = optional(Form::Http, "https://github.example.org/api/v3");
+        /// Whether pull requests begin as drafts.
+        github_draft: bool = flag(false);
+        /// The number of the GitHub App that this node enters as, instead of a token.
+        github_app: Option<u64> = optional_integer(1, 1_000_000_000_000, "123456");
+        /// The file that holds the App's private key in PEM. The key itself never stands here.
+        github_key_file: Option<PathBuf> = optional(Form::SecretPath, "app.pem");
+        /// The number of the App's installation. It is looked up if none is set.
+        github_installation: Option<u64> = optional_integer(1, 1_000_000_000_000, "7890123");
+        /// The file that holds the token for the remote, and for GitHub. The token itself never
+        /// stands here.
         token_file: Option<PathBuf> = optional(Form::SecretPath, "sample.token");
     }
 }

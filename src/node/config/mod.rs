@@ -32,8 +32,8 @@ use self::table::{Section, Values};
 pub use self::check::{MAX_PROBLEMS, MAX_REPOSITORIES};
 pub use self::form::{MAX_ITEMS, MAX_TEXT};
 pub use self::keys::{
-    Agent, Api, Budget, LogFormat, Net, Node, Reasoner, ReasonerKind, Repository, Sandbox,
-    SandboxKind, Store, StoreKind,
+    Agent, Api, Budget, Hive, LogFormat, N8n, Net, Node, Reasoner, ReasonerKind, Repository,
+    Sandbox, SandboxKind, Store, StoreKind, Unlisted,
 };
 pub use self::problem::{ConfigError, Origin, Place, Problem};
 pub use self::table::{Value, literal};
@@ -65,6 +65,10 @@ pub struct Config {
     pub sandbox: Sandbox,
     /// `[reasoner]`
     pub reasoner: Reasoner,
+    /// `[hive]`
+    pub hive: Hive,
+    /// `[n8n]`
+    pub n8n: N8n,
     /// `[[repository]]`, in the order of the file.
     pub repositories: Vec<Repository>,
 }
@@ -184,6 +188,26 @@ impl Config {
     }
 }
 
+impl Repository {
+    /// A repository of this name and remote, its branch `main`, nothing else set. Its issues have
+    /// to come from somewhere.
+    pub fn at(name: &str, url: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            branch: "main".to_owned(),
+            board: None,
+            github: None,
+            github_url: None,
+            github_draft: false,
+            github_app: None,
+            github_key_file: None,
+            github_installation: None,
+            token_file: None,
+        }
+    }
+}
+
 impl Store {
     /// The text of the configuration file at `path` with this store in it. A directory in the home
     /// is named from there.
@@ -218,6 +242,8 @@ fn build(home: PathBuf, checker: &Checker<'_>) -> Config {
         budget: Budget::build(section(Budget::SECTION)),
         sandbox: Sandbox::build(section(Sandbox::SECTION)),
         reasoner: Reasoner::build(section(Reasoner::SECTION)),
+        hive: Hive::build(section(Hive::SECTION)),
+        n8n: N8n::build(section(N8n::SECTION)),
         repositories: repositories.map(|entry| Repository::build(&entry.values)).collect(),
     }
 }

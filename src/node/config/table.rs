@@ -85,6 +85,10 @@ pub(super) enum Form {
     Http,
     /// A git remote without credentials.
     Remote,
+    /// A repository on GitHub: its owner and its name.
+    OwnerName,
+    /// A label, `=` and the name of a model.
+    Rule,
     /// A filter of the log, as `tracing` reads it.
     LogFilter,
 }
@@ -127,6 +131,10 @@ pub(super) const fn text(form: Form, default: &'static str) -> Spec {
 
 pub(super) const fn optional(form: Form, example: &'static str) -> Spec {
     Spec { kind: Kind::Text(form), fallback: Fallback::Unset(example) }
+}
+
+pub(super) const fn optional_integer(min: u64, max: u64, example: &'static str) -> Spec {
+    Spec { kind: Kind::Integer { min, max }, fallback: Fallback::Unset(example) }
 }
 
 pub(super) const fn required(form: Form, example: &'static str) -> Spec {

@@ -5,18 +5,13 @@
 //! such as `[masked: github-token]`. Reading takes time in proportion to the bytes, whatever they
 //! are, and what is held back of a stream is bounded.
 
-use std::sync::Arc;
+mod secrets;
 
-use zeroize::Zeroizing;
+use secrets::Own;
+pub(super) use secrets::Secrets;
 
-use crate::kernel::agent::{Input, IssueRead, Outcome, Push};
+use crate::kernel::agent::{Input, IssueRead, Outcome, PullRead, Push, Settings};
 use crate::kernel::event::kinds::CommandStatus;
-
-/// The shortest own secret that is looked for, in bytes: a shorter one would be found everywhere.
-const MIN_OWN: usize = 8;
-
-/// The longest own secret, in bytes. A longer one is known by its beginning.
-const MAX_OWN: usize = 1024;
 
 /// The longest block of a private key, in bytes. Of a longer one, what follows stays.
 const MAX_BLOCK: usize = 16 * 1024;
@@ -116,28 +111,21 @@ enum Found {
 /// Knows the secrets.
 #[derive(Clone, Default)]
 pub(super) struct Masker {
-    own: Arc<Vec<Zeroizing<Vec<u8>>>>,
+    own: Secrets,
 }
 
 impl Masker {
-    /// With the node's own secrets.
-    pub(super) fn new(own: impl IntoIterator<Item = Zeroizing<Vec<u8>>>) -> Self {
-        let long = |secret: &Zeroizing<Vec<u8>>| secret.len() >= MIN_OWN;
-        let mut own: Vec<_> = own.into_iter().filter(long).collect();
-        for secret in &mut own {
-            secret.truncate(MAX_OWN);
-        }
-        // Of two that begin alike, the longer one is masked.
-        own.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Self { own: Arc::new(own) }
+    /// With the node's own secrets, and those that come to be known later.
+    pub(super) fn new(own: Secrets) -> Self {
+        Self { own }
     }
 
     /// What stands at an index. `end`: nothing follows the bytes.
-    fn at(&self, bytes: &[u8], index: usize, end: bool, before: Option<u8>) -> Found {
+    fn at(own: &Own, bytes: &[u8], index: usize, end: bool, before: Option<u8>) -> Found {
         let rest = &bytes[index..];
         let begins = |prefix: &[u8]| !end && rest.len() < prefix.len() && prefix.starts_with(rest);
         let mut more = false;
-        for secret in &*self.own {
+        for secret in &**own {
             if rest.starts_with(secret) {
                 return Found::Secret(secret.len(), "own secret");
             }
@@ -176,9 +164,9 @@ impl Masker {
         last: &mut Option<u8>,
         out: &mut Vec<u8>,
     ) -> usize {
-        let mut index = 0;
+        let (own, mut index) = (self.own.now(), 0);
         while let Some(byte) = bytes.get(index) {
-            match self.at(bytes, index, end, *last) {
+            match Self::at(&own, bytes, index, end, *last) {
                 Found::Secret(len, name) => {
                     out.extend_from_slice(format!("[masked: {name}]").as_bytes());
                     index += len;
@@ -216,6 +204,9 @@ impl Masker {
                 });
                 Input::Issues { repository, issues: issues.collect() }
             }
+            Input::Consent { repository, allowed, source, reason } => {
+                Input::Consent { repository, allowed, source, reason: self.text(reason) }
+            }
             Input::Outcome(key, outcome) => Input::Outcome(key, self.outcome(outcome)),
             other => other,
         }
@@ -252,6 +243,19 @@ impl Masker {
                     output_kept,
                     output_hash,
                 }
+            }
+            Outcome::PullSeen(read) => {
+                Outcome::PullSeen(PullRead { feedback: self.text(read.feedback), ..read })
+            }
+            Outcome::Opened { sandbox, base, settings } => {
+                let texts =
+                    |texts: Vec<String>| texts.into_iter().map(|text| self.text(text)).collect();
+                let settings = settings.map(|settings| Settings {
+                    setup: texts(settings.setup),
+                    denied: texts(settings.denied),
+                    ..settings
+                });
+                Outcome::Opened { sandbox, base, settings }
             }
             Outcome::Unpublishable(why) => Outcome::Unpublishable(self.text(why)),
             Outcome::Failed(why) => Outcome::Failed(self.text(why)),

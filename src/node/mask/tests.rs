@@ -7,7 +7,11 @@ use super::*;
 const OWN: &str = "n8n-own-token-value-4711";
 
 fn masker() -> Masker {
-    Masker::new([OWN, "short"].map(|own| Zeroizing::new(own.as_bytes().to_vec())))
+    let secrets = Secrets::default();
+    for own in [OWN, "short"] {
+        secrets.keep(own.as_bytes());
+    }
+    Masker::new(secrets)
 }
 
 /// Tokens of no account, put together here so that no scanner takes this file for a leak.
@@ -154,4 +158,23 @@ proptest! {
         }
         prop_assert_eq!(stream(&masker, &pieces), whole);
     }
+}
+
+#[test]
+fn a_token_that_was_got_later_is_masked_by_who_was_there_before() {
+    let secrets = Secrets::default();
+    let masker = Masker::new(secrets.clone());
+    let mut stream = masker.stream();
+    assert_eq!(masker.text("v1.token-of-an-hour".to_owned()), "v1.token-of-an-hour");
+    secrets.got(b"v1.token-of-an-hour");
+    assert_eq!(masker.text("v1.token-of-an-hour".to_owned()), "[masked: own secret]");
+    let mut out = stream.push(b"v1.token-of-");
+    out.extend(stream.push(b"an-hour!"));
+    out.extend(stream.end());
+    assert_eq!(out, b"[masked: own secret]!");
+    for n in 0..1000 {
+        secrets.got(format!("another token {n}").as_bytes());
+    }
+    assert_eq!(masker.text("v1.token-of-an-hour".to_owned()), "v1.token-of-an-hour");
+    assert_eq!(masker.text("another token 999".to_owned()), "[masked: own secret]");
 }

@@ -115,8 +115,8 @@ fn said_hello(node: &Node, before: u64) {
     wait("the first event", || length(node.engine(), &me) > before);
 }
 
-/// `bzzz doctor fork` writes the proof beside the running node, and `bzzz-verify fork` checks it from
-/// the file alone; of a file that was changed, and of another author's log, it says no.
+/// `bzzz doctor fork` writes the proof beside the running node, and `bzzz-verify fork` checks it
+/// from the file alone; of a file that was changed, and of another author's log, it says no.
 fn proven_by_the_programs(home: &Home, dir: &Path, author: &AuthorId) {
     let run = |program: &str, args: &[&str]| {
         let output = Command::new(program).args(args).env_clear().current_dir(dir).output();

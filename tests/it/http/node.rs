@@ -1,0 +1,246 @@
+//! A real `bzzz up` with a repository, a board and a model server of this test.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::server::{HANG, Reply, Request, Server};
+
+/// What people answer, and the model waits for where an issue says that it should ask.
+pub(crate) const ANSWER: &str = "Take the second way.";
+
+/// In the text of an issue: the model asks people first.
+pub(crate) const ASKS: &str = "ask people about it";
+
+/// A model server in Ollama's dialect. It writes a file and is done, or asks people first.
+pub(crate) fn model_server() -> Server {
+    Server::start(|request, _| match request.path.as_str() {
+        "/api/tags" => {
+            let model = |name: &str| json!({ "name": name, "size": 1_000_000 });
+            let models = ["a:1", "b:1", "c:1"].map(model);
+            Reply::json(200, &json!({ "models": models }))
+        }
+        "/api/show" => Reply::json(
+            200,
+            &json!({
+                "capabilities": ["completion"],
+                "details": { "parameter_size": "1B" },
+                "model_info": { "test.context_length": 4096 },
+            }),
+        ),
+        "/api/chat" => chat(request),
+        _ => Reply::text(404, "no such path"),
+    })
+}
+
+fn chat(request: &Request) -> Reply {
+    let body = request.json();
+    let told: Vec<&str> = body["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| message["content"].as_str().unwrap())
+        .collect();
+    let told = told.join("\n");
+    let answer = if body["format"]["properties"]["steps"].is_object() {
+        json!({ "summary": "Write a file", "steps": ["write it"] })
+    } else if told.contains(ASKS) && !told.contains(ANSWER) {
+        json!({ "reasoning": "two ways", "action": "help", "question": "Which way?" })
+    } else if told.contains("it-is-written") {
+        json!({ "reasoning": "it is there", "action": "done", "summary": "It is written." })
+    } else {
+        let command = "echo hello >hello.txt; echo it-is-written";
+        json!({ "reasoning": "write it", "action": "command", "command": command })
+    };
+    let part = json!({
+        "model": body["model"], "done": true, "prompt_eval_count": 10, "eval_count": 5,
+        "message": { "role": "assistant", "content": answer.to_string() },
+    });
+    let kind = ("Content-Type", "application/x-ndjson".to_owned());
+    Reply::Whole(200, vec![kind], format!("{part}\n").into_bytes())
+}
+
+/// The models that were asked, in the order of the questions.
+pub(crate) fn models_asked(server: &Server) -> Vec<String> {
+    let requests = server.requests();
+    let chats = requests.iter().filter(|request| request.path == "/api/chat");
+    chats.map(|request| request.json()["model"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A home, a bare repository and a board.
+pub(crate) struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    /// A node of a swarm of its own, with these settings.
+    pub(crate) fn new(model: &Server, settings: &[&str]) -> Place {
+        let place = Place { dir: tempfile::tempdir().unwrap() };
+        let dir = place.dir.path();
+        git(dir, &["init", "-q", "--bare", "-b", "main", "sample.git"]);
+        git(dir, &["clone", "-q", "sample.git", "tree"]);
+        let tree = place.path("tree");
+        fs::write(tree.join("README.md"), "A sample.\n").unwrap();
+        git(&tree, &["add", "."]);
+        let commit = ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"];
+        git(&tree, &commit);
+        git(&tree, &["push", "-q", "origin", "HEAD:main"]);
+        for name in ["issues", "pulls"] {
+            fs::create_dir_all(place.path("board").join(name)).unwrap();
+        }
+        let url = format!("reasoner.url={}", model.url());
+        let standard = [
+            "net.listen=/ip4/127.0.0.1/tcp/0",
+            "net.mdns=false",
+            "node.witness_seconds=0",
+            "sandbox.kind=process",
+            "reasoner.kind=ollama",
+            "reasoner.model=a:1",
+            &url,
+            "agent.poll_seconds=1",
+            "agent.plan_window_seconds=0",
+        ];
+        let repository = "name=sample,url=sample.git,board=board";
+        let mut args = vec!["init", "--name", "maple", "--repository", repository];
+        for set in standard.iter().chain(settings) {
+            args.extend(["--set", set]);
+        }
+        place.said(&args);
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The address of the repository.
+    pub(crate) fn remote(&self) -> String {
+        self.path("sample.git").to_str().unwrap().to_owned()
+    }
+
+    /// A file that only its owner reads, in the node's home.
+    pub(crate) fn secret(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path("home").join(name);
+        fs::write(&path, format!("{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bzzz"));
+        command.arg("--home").arg(self.path("home")).current_dir(self.dir.path());
+        command
+    }
+
+    pub(crate) fn said(&self, args: &[&str]) -> String {
+        let output = self.command().args(args).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What a command says on both streams, however it ends.
+    pub(crate) fn says(&self, args: &[&str]) -> String {
+        let output = self.command().args(args).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    pub(crate) fn add(&self, title: &str, body: &str, labels: &[&str]) {
+        let mut args = vec!["task", "add", "--title", title, "--body", body];
+        for label in labels {
+            args.extend(["--label", label]);
+        }
+        self.said(&args);
+    }
+
+    /// The status of an issue's task; nothing if it was not seen yet.
+    pub(crate) fn status(&self, issue: u64) -> String {
+        let list: Value = serde_json::from_str(&self.said(&["task", "list", "--json"])).unwrap();
+        let tasks = list["tasks"].as_array().unwrap();
+        let task = tasks.iter().find(|task| task["issue"] == issue);
+        task.map_or(String::new(), |task| task["status"].as_str().unwrap().to_owned())
+    }
+
+    #[track_caller]
+    pub(crate) fn until(&self, what: &str, right: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !right() {
+            let log = || fs::read_to_string(self.path("up.log")).unwrap();
+            assert!(start.elapsed() < HANG, "waited too long for {what}\n{}", log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The events of a task of one kind.
+    pub(crate) fn events(&self, task: &str, kind: &str) -> Vec<Value> {
+        let said = self.said(&["log", "--task", task, "--json", "-n", "500"]);
+        let events = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        events.filter(|event| event["kind"] == kind).collect()
+    }
+
+    pub(crate) fn up(&self) -> Up {
+        let log = fs::File::create(self.path("up.log")).unwrap();
+        let mut command = self.command();
+        command.args(["up", "--json"]).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().unwrap();
+        let out = child.stdout.take().unwrap();
+        let mut up = Up { child, api: String::new() };
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let _ = BufReader::new(out).read_line(&mut line);
+            let _ = sender.send(line);
+        });
+        let line = receiver.recv_timeout(HANG).unwrap();
+        let ready: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("{}", fs::read_to_string(self.path("up.log")).unwrap()));
+        let api = ready["api"].as_str().unwrap().trim_start_matches("http://");
+        up.api = api.trim_end_matches('/').to_owned();
+        up
+    }
+}
+
+/// A running node. It is killed when the test is over.
+pub(crate) struct Up {
+    child: Child,
+    pub(crate) api: String,
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Up {
+    /// A POST as it goes over the wire; the status and the body of the answer.
+    pub(crate) fn post(&self, path: &str, headers: &[String], body: &str) -> (u16, Value) {
+        let mut stream = TcpStream::connect(&self.api).unwrap();
+        stream.set_read_timeout(Some(HANG)).unwrap();
+        let mut head = format!("POST {path} HTTP/1.1\r\nHost: {}\r\n", self.api);
+        head.push_str(&format!("Connection: close\r\nContent-Length: {}\r\n", body.len()));
+        for header in headers {
+            head.push_str(&format!("{header}\r\n"));
+        }
+        stream.write_all(format!("{head}\r\n{body}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        (status, serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}")))
+    }
+}
+
+fn git(dir: &Path, args: &[&str]) {
+    let status = Command::new("git").args(args).current_dir(dir).status().unwrap();
+    assert!(status.success(), "git {args:?}");
+}
