@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 use bzzz::kernel::identity::{AuthorId, Signature};
 use bzzz::kernel::log::{Branch, Hash, MAX_LENGTH, Range, Record, SignedHead};
 use bzzz::kernel::sync::{
-    Config, Frontier, Held, IngestError, Input, Introduced, MAX_RESPONSE_BYTES, Output, Refusal, Request,
-    Response, Sync,
+    Config, Frontier, Held, IngestError, Input, Introduced, MAX_RESPONSE_BYTES, Output, Refusal,
+    Request, Response, Sync,
 };
 use bzzz_fuzz::script::{FORKS, fork_proof};
 use bzzz_fuzz::{SWARM, key};

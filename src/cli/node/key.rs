@@ -121,10 +121,12 @@ fn show(context: &Context) -> Result<()> {
         return print_json(&json!({ "key": key, "file": path, "passphrase": locked }));
     }
     let mut out = out();
+    // Alone, so that scripts can take it.
     writeln!(out, "{key}")?;
+    out.flush()?;
     let how = if locked { "protected by a passphrase" } else { "without a passphrase" };
-    writeln!(out, "  in {}, {how}", path.display())?;
-    Ok(out.flush()?)
+    eprintln!("In {}, {how}.", path.display());
+    Ok(())
 }
 
 fn protect(context: &Context, args: &PassphraseArgs) -> Result<()> {
