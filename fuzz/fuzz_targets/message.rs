@@ -4,7 +4,10 @@
 #![no_main]
 
 use bzzz::kernel::log::MAX_LENGTH;
-use bzzz::kernel::sync::{Frontier, MAX_FETCH_BYTES, MAX_FRONTIER_LOGS, Request, Response};
+use bzzz::kernel::sync::{
+    Frontier, MAX_FETCH_BYTES, MAX_FRONTIER_LOGS, MAX_ROTATION_BYTES, MAX_ROTATIONS, Request,
+    Response,
+};
 use libfuzzer_sys::fuzz_target;
 
 fn check(frontier: &Frontier) {
@@ -25,6 +28,10 @@ fuzz_target!(|bytes: &[u8]| {
                 assert!(*from < MAX_LENGTH && (1..=MAX_FETCH_BYTES).contains(max_bytes));
             }
             Request::Prove { index, .. } => assert!(*index < MAX_LENGTH),
+            Request::Introduce { rotations } => {
+                assert!((1..=MAX_ROTATIONS).contains(&rotations.len()));
+                assert!(rotations.iter().all(|bytes| bytes.len() <= MAX_ROTATION_BYTES));
+            }
         }
     }
     if let Ok(response) = response {

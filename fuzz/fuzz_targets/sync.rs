@@ -475,7 +475,9 @@ impl Model {
                     Response::Range(range(author, from, 3, 0, true))
                 }
                 Request::Fetch { .. } => Response::Nothing { length: 0 },
-                Request::Prove { .. } => Response::Refused(Refusal::Failed),
+                Request::Prove { .. } | Request::Introduce { .. } => {
+                    Response::Refused(Refusal::Failed)
+                }
             };
             self.respond(HONEST, id, Ok(response.to_bytes()));
             if let Some((peer, author, end)) = self.ingests.pop() {

@@ -19,7 +19,7 @@ use crate::integrations::git::{GitError, Mirror};
 pub(super) const FILE: &str = ".bzzz.toml";
 
 /// The largest file that is read, in bytes.
-const MAX_FILE: u64 = 64 << 10;
+pub(super) const MAX_FILE: u64 = 64 << 10;
 
 /// The longest reason that is kept, in bytes.
 const MAX_REASON: usize = 1024;

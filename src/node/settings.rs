@@ -14,16 +14,11 @@
 
 use toml_edit::{DocumentMut, Item, TableLike};
 
+use super::consent::{FILE, MAX_FILE};
 use crate::integrations::git::{GitError, Mirror};
 use crate::integrations::sandbox::Limits;
 use crate::kernel::agent::Settings;
 use crate::kernel::event::CommitId;
-
-/// The file in the repository.
-pub(super) const FILE: &str = ".bzzz.toml";
-
-/// The largest file that is read, in bytes.
-const MAX_FILE: u64 = 64 << 10;
 
 /// The most commands that prepare a sandbox.
 const MAX_SETUP: usize = 32;

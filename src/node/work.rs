@@ -28,8 +28,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// How long the loop waits for its sandboxes to be closed when the node stops.
 const CLOSE: Duration = Duration::from_secs(20);
 
-/// Ends the process at one place of its own log, as abruptly as a loss of power would: what follows a
-/// crash is tested with it.
+/// Ends the process at one place of its own log, as abruptly as a loss of power would: what follows
+/// a crash is tested with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crash {
     /// Before the append with which the log would have so many events: what they tell of was done,

@@ -64,7 +64,7 @@ impl Target {
 }
 
 /// Something that the agent wants done. Effects other than `Append` and `Poll` carry their [`Key`],
-/// and each is answered by one [`Input::Outcome`].
+/// and each is answered by one [`super::Input::Outcome`].
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub enum Effect {

@@ -345,7 +345,7 @@ section! {
 }
 
 section! {
-    /// Hive, a registry of projects that says which repositories are worked on now, and is told what
+    /// Hive, a registry of projects that says which repositories are worked on, and is told what
     /// becomes of tasks. It can only narrow what this file allows. While it doesn't answer, its
     /// last word counts; before the first, this file alone.
     hive: Hive {
@@ -403,7 +403,7 @@ section! {
         board: Option<PathBuf> = optional(Form::Path, "/srv/boards/sample");
         /// The repository on GitHub whose issues are the tasks (docs/github.md).
         github: Option<String> = optional(Form::OwnerName, "octo-org/sample");
-        /// The address of GitHub's API: https://api.github.com if none is set, and
+        /// The address of GitHub's API: `https://api.github.com` if none is set, and
         /// https://HOST/api/v3 for an Enterprise Server.
         github_url: Option<String> = optional(Form::Http, "https://github.example.org/api/v3");
         /// Whether pull requests begin as drafts.
