@@ -219,6 +219,14 @@ impl Worker {
             Ok(removed) => info!(?removed, "removed sandboxes of an earlier process"),
             Err(error) => warn!(%error, "could not look for sandboxes of an earlier process"),
         }
+        // So are the work trees beside them; those of plain processes went with these.
+        let work = self.hands.home.work();
+        let left = std::fs::read_dir(&work).into_iter().flatten().flatten();
+        for tree in left.map(|entry| entry.path()).filter(|path| !path.ends_with("process")) {
+            if let Err(error) = std::fs::remove_dir_all(&tree) {
+                warn!(tree = %tree.display(), %error, "a work tree is left of an earlier process");
+            }
+        }
     }
 
     /// Stops what runs and removes the sandboxes. Claims stay: the node goes on with its tasks when

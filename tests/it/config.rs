@@ -170,7 +170,7 @@ fn every_key_has_a_variable_and_a_flag() {
             Value::Path(path) => path.display().to_string(),
             Value::List(items) => items.join(","),
         };
-        let base = "[reasoner]\nmodel = \"m\"\nscript = \"s\"";
+        let base = "[reasoner]\nmodel = \"m\"\nscript = \"s\"\n[n8n]\nsecret_file = \"s\"";
         let by_env = with(base, &[(&variable, &text)], &[]).unwrap();
         assert_eq!(by_env.origin(&key), Some(&Origin::Environment { variable }), "{key}");
         let by_flag = with(base, &[], &[(&key, &text)]).unwrap();
