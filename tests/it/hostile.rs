@@ -125,7 +125,8 @@ async fn docker_fills_nothing_but_itself() {
 async fn docker_survives_one_attack_after_the_other() {
     let bed = Bed::new("attacks", Limits { command_seconds: 2, ..limits() }).await;
     let late = [
-        "b() { b | b & }; b 2>/dev/null; while :; do :; done",
+        // In a shell of its own: one that cannot fork ends.
+        "(b() { b | b & }; b) 2>/dev/null & while :; do :; done",
         "yes",
         "trap '' TERM INT HUP QUIT; while :; do sleep 1; done",
         "(while :; do setsid sh -c 'sleep 1000 & sleep 1000' & done) 2>/dev/null & \
