@@ -417,7 +417,8 @@ async fn commit(hands: &Hands, task: TaskId, base: &CommitId, message: &str) -> 
         Ok(mirror) => mirror,
         Err(error) => return Outcome::Failed(error),
     };
-    let commit = match mirror.commit_tree(&out, base, message, &author).await {
+    let message = repository.source.harmless(message);
+    let commit = match mirror.commit_tree(&out, base, &message, &author).await {
         Ok(commit) => commit,
         Err(error) if error.is_transient() => return Outcome::Failed(error.to_string()),
         Err(error) => return Outcome::Unpublishable(error.to_string()),

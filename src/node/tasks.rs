@@ -11,7 +11,7 @@ use super::effects::{place, ref_read};
 use super::evidence;
 use super::outside::Repository;
 use super::work::Hands;
-use crate::integrations::github::{GitHub, GitHubError};
+use crate::integrations::github::{GitHub, GitHubError, defused};
 use crate::integrations::local::{Board, BoardError};
 use crate::integrations::task::{Assignment, NewPull, Projection, PullRead};
 use crate::kernel::agent::{Input, IssueRead, Outcome, Report};
@@ -35,10 +35,26 @@ pub(super) enum SourceError {
     GitHub(#[from] GitHubError),
 }
 
+fn on_github(message: &str) -> String {
+    match message.rsplit_once("\n\nIssue: ") {
+        Some((said, own)) => format!("{}\n\nIssue: {own}", defused(said)),
+        None => defused(message),
+    }
+}
+
 /// The issues of a source, those of the known ones that it has no more, and what could not be read.
 type Issues = (Vec<IssueRead>, Vec<u64>, Vec<String>);
 
 impl Source {
+    /// A commit's message in which the words of issue and model close or call nothing when it lands
+    /// on the branch that the source watches. The lines below them are the node's own.
+    pub(super) fn harmless(&self, message: &str) -> String {
+        match self {
+            Self::GitHub(_) => on_github(message),
+            Self::Local(_) => message.to_owned(),
+        }
+    }
+
     /// The issues that may be tasks. `known` are those that the swarm takes to be open.
     async fn issues(&self, known: &[u64]) -> Result<Issues, SourceError> {
         /// Counts the polls, so that each reads another part of what is read in parts.
@@ -251,5 +267,19 @@ pub(super) async fn tell(hands: &Arc<Hands>, task: TaskId, report: &Report) -> O
     match repository.source.tell(&told).await {
         Ok(()) => Outcome::Done,
         Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::on_github;
+
+    #[test]
+    fn a_commit_closes_no_other_issue() {
+        let said = "Sum\n\nfixes #12, closes GH-3\n\nIssue: sample#7\nEpoch: 1\n";
+        let message = on_github(said);
+        assert!(!message.contains("#12") && !message.contains("GH-3"), "{message:?}");
+        assert!(message.ends_with("\n\nIssue: sample#7\nEpoch: 1\n"), "{message:?}");
+        assert_eq!(message.replace('\u{200b}', ""), said);
     }
 }

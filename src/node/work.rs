@@ -39,24 +39,6 @@ pub enum Crash {
     After(u64),
 }
 
-impl Crash {
-    fn before(crash: Option<Self>, then: u64) {
-        if let Some(Self::Before(at)) = crash
-            && then >= at
-        {
-            std::process::abort();
-        }
-    }
-
-    fn after(crash: Option<Self>, length: u64) {
-        if let Some(Self::After(at)) = crash
-            && length >= at
-        {
-            std::process::abort();
-        }
-    }
-}
-
 /// What the effects of one node share.
 pub(super) struct Hands {
     pub(super) engine: Arc<Engine>,
@@ -187,11 +169,20 @@ impl Worker {
             tell(&self.hands, draft);
         }
         let engine = &self.hands.engine;
-        let then = engine.tip(&engine.me()).0 + drafts.len() as u64;
-        Crash::before(self.crash, then);
+        let crash =
+            self.crash.map(|crash| (crash, engine.tip(&engine.me()).0 + drafts.len() as u64));
+        if let Some((Crash::Before(at), then)) = crash
+            && then >= at
+        {
+            std::process::abort();
+        }
         tokio::task::block_in_place(|| {
             engine.append(drafts, clock::wall_ms())?;
-            Crash::after(self.crash, then);
+            if let Some((Crash::After(at), then)) = crash
+                && then >= at
+            {
+                std::process::abort();
+            }
             if finished {
                 let checkpoint = engine.checkpoint();
                 engine.append(vec![checkpoint], clock::wall_ms())?;

@@ -406,7 +406,21 @@ fn a_repository_that_refuses_is_left() {
     world.turn(consent(true));
     world.run(10);
     assert_eq!(world.task().epochs.len(), 1);
-    world.turn(Input::Ready { repository: REPOSITORY.to_owned(), ready: false });
-    world.run(5);
+}
+
+#[test]
+fn nothing_new_is_claimed_where_hive_is_not_ready() {
+    let mut world = World::new(config(), &[HELP]);
+    let ready = |ready| Input::Ready { repository: REPOSITORY.to_owned(), ready };
+    world.turn(ready(false));
+    world.run(30);
+    assert!(world.task().epochs.is_empty());
+    world.turn(ready(true));
+    world.run(10);
     assert_eq!(world.task().status(), TaskStatus::Escalated);
+    // What runs goes on.
+    world.turn(ready(false));
+    world.answer("The first.");
+    world.run(10);
+    assert_eq!(world.task().status(), TaskStatus::Published);
 }

@@ -67,7 +67,8 @@ pub(super) fn with(body: &str, task: &str, part: Part) -> String {
 
 /// A text that calls nobody and closes nothing: what a model or an issue says must not, and GitHub
 /// acts on `@name` and on `#7` after some words. An invisible character stands after the sign.
-pub(super) fn defused(text: &str) -> String {
+#[must_use]
+pub fn defused(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {

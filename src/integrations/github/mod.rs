@@ -32,6 +32,7 @@ use account::{Account, Credential, Installations};
 use wire::{Ask, Base, Method};
 
 pub use account::OnToken;
+pub use comment::defused;
 pub use error::GitHubError;
 pub use issues::Read;
 

@@ -196,19 +196,6 @@ pub enum Input {
         /// Whether they may.
         ready: bool,
     },
-    /// A running command tried to reach a host that is not allowed.
-    Denied {
-        /// The task.
-        task: TaskId,
-        /// The command's event.
-        command: EventId,
-        /// The host.
-        host: String,
-        /// The port.
-        port: u16,
-        /// How many times.
-        count: u32,
-    },
     /// A running command wrote something.
     Output {
         /// The task.

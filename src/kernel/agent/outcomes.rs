@@ -36,9 +36,7 @@ impl Agent {
                 self.local.polls.insert(repository, (now.mono_ms, false));
                 Vec::new()
             }
-            Input::Consent { .. } | Input::Ready { .. } | Input::Denied { .. } => {
-                self.was_read(state, input)
-            }
+            Input::Consent { .. } | Input::Ready { .. } => self.was_read(state, input),
             Input::Output { task, command, stream, at_ms, bytes } => {
                 let Some(epoch) = self.own_epoch(state, task) else {
                     return Vec::new();

@@ -1,10 +1,8 @@
-//! What was read outside becomes events: issues, claim refs, consent, hosts that were denied.
+//! What was read outside becomes events: issues, claim refs, consent.
 
 use super::input::{Input, IssueRead, RefRead};
 use super::{Agent, Now};
-use crate::kernel::event::kinds::{
-    ClaimLost, ClaimSeen, EgressDenied, RepositoryConsent, TaskSeen, cut,
-};
+use crate::kernel::event::kinds::{ClaimLost, ClaimSeen, RepositoryConsent, TaskSeen, cut};
 use crate::kernel::event::{Claim, ClaimStatus, Draft, TaskId};
 use crate::kernel::fold::{Consent, SwarmState};
 
@@ -12,7 +10,7 @@ use crate::kernel::fold::{Consent, SwarmState};
 const MAX_ISSUE_TEXT: usize = 32 * 1024;
 
 impl Agent {
-    /// What a repository says of itself, and what a sandbox did not let through.
+    /// What a repository says of itself, and what Hive says of it.
     pub(super) fn was_read(&mut self, state: &SwarmState, input: Input) -> Vec<Draft> {
         match input {
             Input::Consent { repository, allowed, source, reason } => {
@@ -33,14 +31,6 @@ impl Agent {
                     false => self.local.not_ready.insert(repository),
                 };
                 Vec::new()
-            }
-            Input::Denied { task, command, host, port, count } => {
-                let Some(epoch) = self.own_epoch(state, task) else {
-                    return Vec::new();
-                };
-                let (epoch, host, port) = (epoch.number, cut(&host, 256), u32::from(port));
-                let denied = EgressDenied { epoch, command, host, port, count };
-                vec![Draft::about(task, denied).because([command])]
             }
             _ => Vec::new(),
         }

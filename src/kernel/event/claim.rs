@@ -21,7 +21,8 @@ pub enum ClaimStatus {
     Active,
     /// The author gave the task back; anybody may take it with the next epoch.
     Released,
-    /// The author published its work: the task is taken by nobody again.
+    /// The author published its work: nobody takes the task, unless its issue is closed and opened
+    /// again.
     Published,
     /// The author asks people; nobody takes the task until they answered.
     Escalated,
