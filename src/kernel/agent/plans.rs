@@ -62,6 +62,7 @@ impl Agent {
                 purpose,
                 repository: task.repository.clone(),
                 issue: task.issue,
+                epoch: epoch.number,
                 turn: ask.turn,
                 messages,
                 schema: schema(purpose),
