@@ -255,7 +255,7 @@ fn a_task_is_seen_and_told() {
 
     let shown = place.json(&["task", "show", "sample#1", "--json"]);
     assert_eq!(shown["by_epoch"][0]["claim"]["author_name"], "maple");
-    assert!(shown["by_epoch"][0]["escalation"].is_array(), "{shown:#}");
+    assert!(shown["by_epoch"][0]["escalation"]["question"].is_string(), "{shown:#}");
     let text = place.said(&["task", "show", task["id"].as_str().unwrap()]);
     for part in ["sample#1  Sort it", "escalated", "won by maple", "asks people", "Now."] {
         assert!(text.contains(part), "{part}: {text}");

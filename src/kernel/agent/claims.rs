@@ -3,6 +3,7 @@
 use super::effect::{Effect, Key, What};
 use super::local::Watched;
 use super::reads::is_settled;
+use super::wants::{Priority, Wants};
 use super::{Agent, Now, Turn};
 use crate::kernel::event::kinds::{ClaimExpired, ClaimFailed, ClaimIntended};
 use crate::kernel::event::{Claim, ClaimStatus, CommitId, Draft, EventId};
@@ -126,19 +127,22 @@ impl Agent {
         }
     }
 
-    /// Chooses one of the tasks that are free, at random so that nodes rarely choose the same.
+    /// Chooses one of the most urgent tasks that are free and within this node's capabilities, at
+    /// random so that nodes rarely choose the same.
     fn intend(&self, state: &SwarmState, now: Now, entropy: u64) -> Vec<Draft> {
-        let mut free: Vec<(&Task, Free)> = state
-            .tasks
-            .values()
-            .filter_map(|task| Some((task, self.is_free(state, task, now)?)))
-            .collect();
-        if free.is_empty() {
+        let free = state.tasks.values().filter_map(|task| {
+            let (free, wants) = (self.is_free(state, task, now)?, Wants::of(task));
+            let able = wants.missing(&self.config.capabilities).is_empty();
+            able.then_some((wants.priority, task, free))
+        });
+        let mut free: Vec<(Priority, &Task, Free)> = free.collect();
+        let Some(highest) = free.iter().map(|(priority, ..)| *priority).max() else {
             return Vec::new();
-        }
-        free.sort_by_key(|(task, _)| (&task.repository, task.issue));
+        };
+        free.retain(|(priority, ..)| *priority == highest);
+        free.sort_by_key(|(_, task, _)| (&task.repository, task.issue));
         let chosen = usize::try_from(entropy % free.len() as u64).expect("below a length");
-        let (task, free) = free.swap_remove(chosen);
+        let (_, task, free) = free.swap_remove(chosen);
         let mut drafts = Vec::new();
         if let Some((watched, claim)) = free.expired {
             drafts.push(Draft::about(

@@ -20,6 +20,7 @@ mod publish;
 mod reads;
 mod spending;
 mod stuck;
+mod wants;
 mod watch;
 mod work;
 
@@ -27,6 +28,7 @@ pub use answer::{PlanAnswer, ReviewAnswer, StepAnswer, schema};
 pub use config::{AgentConfig, Budget, DayBudget};
 pub use effect::{Effect, EscalationCall, Key, Message, ModelRequest, Report, Role, Target, What};
 pub use input::{Input, IssueRead, Outcome, PullRead, Push, RefRead, Settings};
+pub use wants::{Kind, MAX_CAPABILITY, MAX_REQUIRES, Priority, Wants};
 
 use std::collections::BTreeMap;
 
@@ -143,7 +145,7 @@ impl Agent {
         self.poll(turn);
         let state = turn.state;
         let owned: Vec<_> = self.own(state).collect();
-        let lost = self.local.sandboxes.iter().filter(|id| owned.iter().all(|(t, _)| t.id != **id));
+        let lost = self.local.sandboxes.keys().filter(|id| owned.iter().all(|(t, _)| t.id != **id));
         for task in lost.copied().collect::<Vec<_>>() {
             self.close_sandbox(turn, task);
         }

@@ -89,8 +89,12 @@ impl Agent {
             return self.model_outcome(state, task, outcome);
         }
         match &outcome {
-            Outcome::Opened { .. } => drop(self.local.sandboxes.insert(task)),
-            Outcome::Done if key.what == What::Close => drop(self.local.sandboxes.remove(&task)),
+            Outcome::Opened { command_seconds, .. } => {
+                self.local.sandboxes.insert(task, *command_seconds);
+            }
+            Outcome::Done if key.what == What::Close => {
+                self.local.sandboxes.remove(&task);
+            }
             _ => {}
         }
         let Some(own) = self.own_epoch(state, task) else {
@@ -98,7 +102,7 @@ impl Agent {
         };
         let epoch = own.number;
         let draft = match (outcome, &key.what) {
-            (Outcome::Opened { sandbox, base, settings }, _) => {
+            (Outcome::Opened { sandbox, base, settings, .. }, _) => {
                 let process = self.process;
                 let opened = SandboxOpened { epoch, process, sandbox, base };
                 let settings = settings.map(|settings| settings_read(epoch, settings));

@@ -8,6 +8,7 @@
 use super::config::AgentConfig;
 use super::effect::{Message, Role};
 use super::stuck;
+use super::wants::Wants;
 use crate::kernel::event::kinds::{CommandStatus, PlanText, Purpose, Verdict, cut};
 use crate::kernel::fold::{Command, Epoch, Round, SwarmState, Task};
 use crate::kernel::identity::AuthorId;
@@ -109,8 +110,9 @@ fn message(role: Role, content: String) -> Message {
 }
 
 fn issue(state: &SwarmState, task: &Task) -> String {
+    let kind = Wants::of(task).kind.map_or(String::new(), |kind| format!(" ({})", kind.name()));
     let mut text =
-        format!("Issue {}: {}\n\n{}", task.name(), task.title, cut(&task.body, MAX_ISSUE));
+        format!("Issue {}{kind}: {}\n\n{}", task.name(), task.title, cut(&task.body, MAX_ISSUE));
     for issue in &task.depends_on {
         let work = state.task(&task.repository, *issue).and_then(Task::published);
         if let Some(work) = work {

@@ -95,7 +95,9 @@ impl Outside {
             Effect::OpenSandbox { key, base, .. } if !rng.percent(trouble.sandbox) => {
                 let base = base.map_or_else(|| commit_id(0), |(_, commit)| commit);
                 let sandbox = "simulated".to_owned();
-                vec![Input::Outcome(key, Outcome::Opened { sandbox, base, settings: None })]
+                let (settings, command_seconds) = (None, 60);
+                let opened = Outcome::Opened { sandbox, base, settings, command_seconds };
+                vec![Input::Outcome(key, opened)]
             }
             Effect::OpenSandbox { key, .. } => vec![failed(key, "no sandbox today")],
             Effect::CloseSandbox { key } => vec![Input::Outcome(key, Outcome::Done)],
