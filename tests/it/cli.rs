@@ -301,6 +301,84 @@ fn a_task_is_seen_and_told() {
     assert!(place.said(&["task", "show", "sample#1"]).contains("won by maple"));
 }
 
+/// Answers the first task.
+fn answer(text: &str) -> [&str; 6] {
+    ["task", "answer", "sample#1", text, "--by", "ann"]
+}
+
+#[test]
+fn people_answer_a_question_from_the_command_line() {
+    let place = Place::new();
+    place.found();
+    // The first step waits for a file of the test, the second asks.
+    let (flag, script) = (place.path("go"), place.path("script.json"));
+    let wait = format!("until test -e {}; do sleep 0.1; done", flag.display());
+    let command = serde_json::json!({ "reasoning": "r", "action": "command", "command": wait });
+    let help = serde_json::json!({ "reasoning": "r", "action": "help", "question": "Which way?" });
+    let plan = serde_json::json!({ "summary": "s", "steps": ["x"] });
+    let lists = serde_json::json!({ "plan": [plan], "steps": [command, help] });
+    let all = serde_json::json!({ "issues": { "1": lists } });
+    fs::write(&script, all.to_string()).unwrap();
+    fs::write(&flag, "").unwrap();
+    assert!(place.fails(&answer("x")).contains("No node runs"));
+
+    let up = place.up(&[]);
+    place.said(&["task", "add", "--title", "Sort it"]);
+    place.said(&["task", "add", "--title", "Train it", "--body", "Requires: gpu", "--label", "P1"]);
+    let list = ["task", "list", "--json"];
+    place.until(&list, |all| all["tasks"][0]["status"] == "escalated");
+    let show = ["task", "show", "sample#1", "--json"];
+    let first = place.json(&show)["by_epoch"][0]["escalation"]["id"].clone();
+
+    // Nobody has what the second wants.
+    let second = place.said(&["task", "show", "sample#2"]);
+    for part in ["status      open", "priority    high", "requires    gpu"] {
+        assert!(second.contains(part), "{part}: {second}");
+    }
+    let none = place.fails(&["task", "answer", "sample#2", "x"]);
+    assert!(none.contains("sample#2 asks nothing: it is open") && none.contains("Hint:"), "{none}");
+    assert!(place.fails(&["task", "ack", "sample#9"]).contains("No task is called"));
+    assert_eq!(place.run(&answer("")).status.code(), Some(2));
+    assert_eq!(place.run(&answer(" ")).status.code(), Some(2));
+    assert_eq!(place.run(&answer(&"x".repeat(8193))).status.code(), Some(2));
+    let nameless = place.fails(&["task", "ack", "sample#1", "--by", "a\nb"]);
+    assert!(nameless.contains("has to be a line"), "{nameless}");
+
+    let said = place.said(&["task", "ack", "sample#1", "--by", "ann"]);
+    assert_eq!(said, "ann takes care of sample#1.\n");
+    assert_eq!(place.json(&show)["by_epoch"][0]["escalation"]["acknowledged_by"], "ann");
+    fs::remove_file(&flag).unwrap();
+    assert_eq!(place.said(&answer("Take the second.")), "Answered sample#1 as ann.\n");
+    let rounds = |task: &Value| task["by_epoch"][0]["rounds"].as_array().unwrap().len();
+    let resumed = place.until(&show, |task| rounds(task) == 1);
+    assert_eq!(resumed["by_epoch"][0]["rounds"][0]["message"], "Take the second.");
+    let text = place.said(&["task", "show", "sample#1"]);
+    assert!(text.contains("people answered: Take the second."), "{text}");
+    let late = place.fails(&answer("Take the first."));
+    assert!(late.contains("was answered already") && late.contains("claimed"), "{late}");
+    let log = place.said(&["log", "--task", "sample#1", "--json", "-n", "200"]);
+    assert_eq!(log.matches("\"gist\":\"ann answered: ").count(), 1, "{log}");
+
+    // It asks again; this time the answer comes through a pipe.
+    fs::write(&flag, "").unwrap();
+    let again = |task: &Value| {
+        let id = &task["by_epoch"][0]["escalation"]["id"];
+        task["status"] == "escalated" && id.is_string() && *id != first
+    };
+    place.until(&show, again);
+    let mut child = place.command();
+    let child = child.args(answer("-")).arg("--json").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"Neither.\n").unwrap();
+    let said = child.wait_with_output().unwrap();
+    assert!(said.status.success());
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!((&said["task"], &said["answered_by"]), (&"sample#1".into(), &"ann".into()));
+    let resumed = place.until(&show, |task| rounds(task) == 2);
+    assert_eq!(resumed["by_epoch"][0]["rounds"][1]["message"], "Neither.");
+    assert_eq!(up.stop(), Some(0));
+}
+
 #[test]
 fn the_page_and_the_interface_answer_and_refuse() {
     let place = Place::new();
