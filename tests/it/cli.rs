@@ -3,19 +3,18 @@
 //! Every wait is for an event, with a limit that only a hang reaches.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-const BZZZ: &str = env!("CARGO_BIN_EXE_bzzz");
+use crate::running::{BZZZ, HANG, Up, failed, said, sample};
+
 const VERIFY: &str = env!("CARGO_BIN_EXE_bzzz-verify");
-const HANG: Duration = Duration::from_secs(240);
 const KEY: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
 
 #[test]
@@ -52,10 +51,7 @@ impl Place {
 
     /// Runs what has to succeed.
     fn said(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {error}");
-        String::from_utf8(output.stdout).unwrap()
+        said(self.run(args), args)
     }
 
     fn json(&self, args: &[&str]) -> Value {
@@ -64,24 +60,12 @@ impl Place {
 
     /// Runs what has to fail with status 1, and gives what it says.
     fn fails(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert_eq!(output.status.code(), Some(1), "{args:?}");
-        String::from_utf8(output.stderr).unwrap()
+        failed(self.run(args), args)
     }
 
     /// Founds a swarm whose node works on an empty board, in plain processes, by a script.
     fn found(&self) {
-        git(self.dir.path(), &["init", "-q", "--bare", "-b", "main", "sample.git"]);
-        git(self.dir.path(), &["clone", "-q", "sample.git", "tree"]);
-        let tree = self.path("tree");
-        fs::write(tree.join("README.md"), "A sample.\n").unwrap();
-        git(&tree, &["add", "."]);
-        let commit = ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"];
-        git(&tree, &commit);
-        git(&tree, &["push", "-q", "origin", "HEAD:main"]);
-        for name in ["issues", "pulls"] {
-            fs::create_dir_all(self.path("board").join(name)).unwrap();
-        }
+        sample(self.dir.path());
         fs::write(self.path("script.json"), r#"{ "issues": {} }"#).unwrap();
         let script = format!("reasoner.script={}", self.path("script.json").display());
         let repository = "name=sample,url=sample.git,board=board";
@@ -101,25 +85,7 @@ impl Place {
     }
 
     fn up(&self, args: &[&str]) -> Up {
-        let log = fs::File::create(self.path("up.log")).unwrap();
-        let mut command = self.command();
-        command.args(["up", "--json"]).args(args).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().unwrap();
-        let out = child.stdout.take().unwrap();
-        let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            let _ = BufReader::new(out).read_line(&mut line);
-            let _ = sender.send(line);
-        });
-        let mut up = Up { child, api: String::new() };
-        let line = receiver.recv_timeout(HANG).unwrap();
-        let log = || fs::read_to_string(self.path("up.log")).unwrap();
-        let ready: Value =
-            serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}: {}", log()));
-        let api = ready["api"].as_str().unwrap().trim_start_matches("http://");
-        up.api = api.trim_end_matches('/').to_owned();
-        up
+        Up::start(self.command(), args, &self.path("up.log"))
     }
 
     fn token(&self) -> String {
@@ -139,63 +105,6 @@ impl Place {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
-}
-
-/// A running node. It is killed when the test gives up.
-struct Up {
-    child: Child,
-    api: String,
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Up {
-    /// Tells it to stop; gives its status.
-    fn stop(mut self) -> Option<i32> {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(start.elapsed() < HANG, "it does not stop");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// A request as it goes over the wire; the status, the headers and the body of the answer.
-    fn ask(&self, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.api).unwrap();
-        stream.set_read_timeout(Some(HANG)).unwrap();
-        let host = format!("Host: {}", self.api);
-        let mut lines = vec![format!("{method} {path} HTTP/1.1"), "Connection: close".to_owned()];
-        if !headers.iter().any(|header| header.starts_with("Host:")) {
-            lines.push(host);
-        }
-        lines.extend(headers.iter().map(|header| (*header).to_owned()));
-        lines.push(format!("Content-Length: {}", body.len()));
-        let request = format!("{}\r\n\r\n{body}", lines.join("\r\n"));
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, answer)
-    }
-
-    fn get(&self, path: &str, headers: &[&str]) -> (u16, String) {
-        self.ask("GET", path, headers, "")
-    }
-}
-
-fn git(dir: &Path, args: &[&str]) {
-    let status = Command::new("git").args(args).current_dir(dir).status().unwrap();
-    assert!(status.success(), "git {args:?}");
 }
 
 #[test]
