@@ -123,11 +123,16 @@ impl Agent {
                     }
                 },
             };
-            let takes = offered.help == HelpForm::TakeOver && !self.has_room_for(state, task);
+            let refuses = offered.help == HelpForm::TakeOver && !self.has_room_for(turn, task);
+            let half_ms = self.config.talk.help_ms / 2;
+            if refuses && turn.now.wall_ms.saturating_add(half_ms) < help.deadline_ms {
+                // There may be room in time.
+                continue;
+            }
             let offered = HelpOffered {
                 epoch: epoch.number,
                 request: help.event,
-                help: if takes { HelpForm::None } else { offered.help },
+                help: if refuses { HelpForm::None } else { offered.help },
                 text: offered.text,
                 capabilities: self.config.capabilities.iter().take(64).cloned().collect(),
                 until_ms: help.deadline_ms.saturating_add(self.config.lease_ms),
@@ -148,11 +153,13 @@ impl Agent {
     }
 
     /// Whether this node could take the task now.
-    fn has_room_for(&self, state: &SwarmState, task: &Task) -> bool {
+    fn has_room_for(&self, turn: &Turn<'_>, task: &Task) -> bool {
+        let state = turn.state;
+        let promised = state.tasks.values().filter(|task| self.promised(task, turn.now)).count();
         self.config.works
             && self.config.repositories.contains_key(&task.repository)
             && !self.refused(state, &task.repository)
-            && self.own(state).count() < self.config.max_tasks
+            && self.own(state).count() + promised < self.config.max_tasks
     }
 
     /// Hands the task to the helper: the work so far and the released claim go in one push; where
@@ -210,7 +217,7 @@ impl Agent {
             let draft = handed(task, number, helper, None, win.commit.clone());
             return turn.drafts.push(draft);
         }
-        if self.local.sandboxes.contains(&task.id) {
+        if self.local.sandboxes.contains_key(&task.id) {
             return self.close_sandbox(turn, task.id);
         }
         self.local.leave_alone(task.id, turn.now.mono_ms, self.config.lease_ms);

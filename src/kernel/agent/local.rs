@@ -49,8 +49,8 @@ pub(super) struct Local {
     pub(super) open: BTreeMap<TaskId, bool>,
     /// When a repository was last asked for, and whether that is still under way.
     pub(super) polls: BTreeMap<String, (u64, bool)>,
-    /// The sandboxes of this process.
-    pub(super) sandboxes: BTreeSet<TaskId>,
+    /// The sandboxes of this process, and the limit of each one's commands in seconds.
+    pub(super) sandboxes: BTreeMap<TaskId, u32>,
     /// When a claim was last renewed by this process.
     pub(super) renewed: BTreeMap<TaskId, u64>,
     /// Tasks that this node gave back: how often, and until when it leaves them alone.

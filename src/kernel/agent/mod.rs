@@ -25,6 +25,7 @@ mod rules;
 mod spending;
 mod stuck;
 mod talk;
+mod wants;
 mod watch;
 mod work;
 
@@ -35,6 +36,7 @@ pub use input::{Input, IssueRead, MAX_CHANGED_FILES, Outcome, PullRead, Push, Re
 pub use references::{MAX_DEPENDENCIES, Reference, references};
 pub use rules::ApprovalRules;
 pub use talk::TalkConfig;
+pub use wants::{Kind, MAX_CAPABILITY, MAX_REQUIRES, Priority, Wants};
 
 use std::collections::BTreeMap;
 
@@ -151,7 +153,7 @@ impl Agent {
         self.poll(turn);
         let state = turn.state;
         let owned: Vec<_> = self.own(state).collect();
-        let lost = self.local.sandboxes.iter().filter(|id| owned.iter().all(|(t, _)| t.id != **id));
+        let lost = self.local.sandboxes.keys().filter(|id| owned.iter().all(|(t, _)| t.id != **id));
         for task in lost.copied().collect::<Vec<_>>() {
             self.close_sandbox(turn, task);
         }
