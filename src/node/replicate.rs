@@ -296,7 +296,8 @@ impl Replicator {
         } else if length > held {
             self.feed(Input::Heard { peer, author, length }).await;
         }
-        let news = Topic::of(&event.header).to_string() == topic && length.saturating_sub(from) <= NEWS;
+        let news =
+            Topic::of(&event.header).to_string() == topic && length.saturating_sub(from) <= NEWS;
         if news { Verdict::Accept } else { Verdict::Ignore }
     }
 
