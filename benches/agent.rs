@@ -1,8 +1,8 @@
 //! How long one decision of an agent takes, beside how many tasks that are over.
 //! `cargo bench --bench agent [-- --quick]`; needs none of the default features.
 //!
-//! Every task was claimed, worked on, published and merged, half of them by the agent itself. A
-//! node asks its agent for every change and four times a second, while it holds up the fold, so
+//! Every task was claimed, worked on, published and merged, half of them by the agent itself, a task
+//! a minute. A node asks its agent for every change and four times a second, while it holds up the fold, so
 //! that a decision must not take longer than a millisecond. The first one of a process may: it gets
 //! to know all tasks.
 
@@ -44,10 +44,10 @@ fn row(count: u64, rounds: usize) {
     }
     check(swarm.fold.state(), count);
     let mut agent = Agent::new(swarm.author(0), swarm.swarm, 1, config());
-    let mut mono_ms = 1_000;
+    let (mut mono_ms, wall_ms) = (1_000, swarm.clock >> 16);
     let mut step = |state: &SwarmState| {
         mono_ms += 250;
-        let now = Now { wall_ms: NOW + 86_400_000 + mono_ms, mono_ms };
+        let now = Now { wall_ms: wall_ms + mono_ms, mono_ms };
         let begun = Instant::now();
         let effects = agent.step(state, Input::Tick, now, mono_ms);
         (begun.elapsed(), effects.len())
@@ -179,6 +179,7 @@ impl Swarm {
         let who = usize::from(issue % 2 == 1);
         let commit: CommitId = "a".repeat(40).parse().unwrap();
         let epoch = 1;
+        self.clock += 60_000 << 16;
         self.seen(issue, true, "Something is wrong");
         let mut say = |payload: Payload| self.say(who, Draft::about(id, payload));
         let intended = ClaimIntended { epoch, lease_ms: 30_000, process: 9, previous: None };

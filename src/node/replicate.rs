@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::{debug, error, info, warn};
 
 use super::clock;
-use super::topics::{self, NEWS};
+use super::topics::{NEWS, Topics};
 use super::workspace::told;
 use crate::engine::{Engine, EngineError, IngestError, Stop};
 use crate::kernel::event::{SignedEvent, Topic};
@@ -22,10 +22,6 @@ use crate::net::{self, Handle, PeerKey, ResponseHandle, Verdict};
 
 /// How often the machine is told the time.
 const TICK: Duration = Duration::from_millis(250);
-
-/// How long the topics stand, at least when the logs grow and at most otherwise, in milliseconds:
-/// all tasks are looked at each time.
-const TOPICS_MS: (u64, u64) = (1_000, 10_000);
 
 /// What others may know of replication: how far logs are behind.
 pub(super) type Lags = Arc<Mutex<Vec<Lag>>>;
@@ -51,11 +47,7 @@ pub(super) struct Replicator {
     /// most for each member.
     heirs: BTreeMap<AuthorId, (AuthorId, u64)>,
     published: u64,
-    /// The topics that this node is subscribed to, when it last looked which it should be, and
-    /// whether logs grew since.
-    topics: BTreeSet<Topic>,
-    topics_at_ms: Option<u64>,
-    grown: bool,
+    topics: Topics,
     listening: Arc<Mutex<Vec<String>>>,
     /// The node's own log is not compared with a peer's yet.
     waiting: bool,
@@ -87,9 +79,7 @@ impl Replicator {
             candidates: BTreeSet::new(),
             heirs: BTreeMap::new(),
             published,
-            topics: BTreeSet::new(),
-            topics_at_ms: None,
-            grown: false,
+            topics: Topics::default(),
             listening,
             waiting: true,
             wait_ms,
@@ -148,7 +138,6 @@ impl Replicator {
         let lengths = self.engine.lengths();
         for (author, length) in &lengths {
             if self.told.get(author) != Some(length) {
-                self.grown = true;
                 self.told.insert(*author, *length);
                 let (length, root) = self.engine.tip(author);
                 self.feed(Input::Local { author: *author, length, root }).await;
@@ -193,25 +182,18 @@ impl Replicator {
 
     /// Joins and leaves the topics of tasks as they are claimed and end.
     async fn choose_topics(&mut self) {
-        let now_ms = clock::now().mono_ms;
-        let age_ms = self.topics_at_ms.map_or(u64::MAX, |at| now_ms.saturating_sub(at));
-        let (least, most) = TOPICS_MS;
-        if age_ms < if self.grown { least } else { most } {
-            return;
-        }
-        (self.topics_at_ms, self.grown) = (Some(now_ms), false);
-        let wanted = self.engine.read(topics::wanted);
-        for topic in self.topics.difference(&wanted) {
+        let topics = &mut self.topics;
+        let moves = self.engine.read(|state| topics.follow(state));
+        for topic in moves.leave {
             if let Err(error) = self.net.unsubscribe(&topic.to_string()).await {
                 debug!(%topic, %error, "could not leave a topic");
             }
         }
-        for topic in wanted.difference(&self.topics) {
+        for topic in moves.join {
             if let Err(error) = self.net.subscribe(&topic.to_string()).await {
                 warn!(%topic, %error, "could not subscribe");
             }
         }
-        self.topics = wanted;
     }
 
     async fn network(&mut self, event: net::Event) {

@@ -30,7 +30,7 @@ impl Agent {
     pub(super) fn claim(&mut self, turn: &mut Turn<'_>) {
         let state = turn.state;
         let mut busy = self.own(state).count();
-        for task in state.tasks.values() {
+        for task in self.live(state) {
             for (event, epoch, intent) in self.pending(task) {
                 busy += 1;
                 if self.too_late(turn, task, event, epoch, intent) {
@@ -128,9 +128,9 @@ impl Agent {
 
     /// Chooses one of the tasks that are free, at random so that nodes rarely choose the same.
     fn intend(&self, state: &SwarmState, now: Now, entropy: u64) -> Vec<Draft> {
-        let mut free: Vec<(&Task, Free)> = state
-            .tasks
-            .values()
+        let mut free: Vec<(&Task, Free)> = self
+            .live(state)
+            .into_iter()
             .filter_map(|task| Some((task, self.is_free(state, task, now)?)))
             .collect();
         if free.is_empty() {
