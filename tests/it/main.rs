@@ -20,6 +20,7 @@ mod fold_laws;
 mod forks;
 mod git;
 mod github;
+mod gossip;
 mod hostile;
 mod http;
 mod keys;

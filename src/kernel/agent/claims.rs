@@ -31,7 +31,7 @@ impl Agent {
     pub(super) fn claim(&mut self, turn: &mut Turn<'_>) {
         let state = turn.state;
         let mut busy = self.own(state).count();
-        for task in state.tasks.values() {
+        for task in self.live(state) {
             for (event, epoch, intent) in self.pending(task) {
                 busy += 1;
                 if self.too_late(turn, task, event, epoch, intent) {
@@ -48,7 +48,7 @@ impl Agent {
         }
         // What this node said it would take over comes first, and room is kept for it.
         let promised: Vec<_> =
-            state.tasks.values().filter(|task| self.promised(task, turn.now)).collect();
+            self.live(state).into_iter().filter(|t| self.promised(t, turn.now)).collect();
         let room = self.config.max_tasks.saturating_sub(busy);
         if room > promised.len() {
             turn.drafts.extend(self.intend(state, turn.now, turn.entropy));
@@ -143,7 +143,7 @@ impl Agent {
     /// Chooses one of the most urgent tasks that are free and within this node's capabilities, at
     /// random so that nodes rarely choose the same.
     fn intend(&self, state: &SwarmState, now: Now, entropy: u64) -> Vec<Draft> {
-        let free = state.tasks.values().filter_map(|task| {
+        let free = self.live(state).into_iter().filter_map(|task| {
             let (free, wants) = (self.is_free(state, task, now)?, Wants::of(task));
             let able = wants.missing(&self.config.capabilities).is_empty();
             able.then_some((wants.priority, task, free))

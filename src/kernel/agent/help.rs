@@ -97,7 +97,7 @@ impl Agent {
         }
         let state = turn.state;
         let mut underway = 0;
-        for task in state.tasks.values().filter(|task| task.status() == TaskStatus::Claimed) {
+        for task in self.live(state).into_iter().filter(|t| t.status() == TaskStatus::Claimed) {
             let Some(epoch) = task.current() else { continue };
             let Some(help) =
                 epoch.open_help().filter(|help| self.may_help(turn, task, epoch, help))
@@ -155,7 +155,8 @@ impl Agent {
     /// Whether this node could take the task now.
     fn has_room_for(&self, turn: &Turn<'_>, task: &Task) -> bool {
         let state = turn.state;
-        let promised = state.tasks.values().filter(|task| self.promised(task, turn.now)).count();
+        let live = self.live(state).into_iter();
+        let promised = live.filter(|task| self.promised(task, turn.now)).count();
         self.config.works
             && self.config.repositories.contains_key(&task.repository)
             && !self.refused(state, &task.repository)
