@@ -1,12 +1,14 @@
 """Vectors of bundles: each case is a function that yields (name, title, expectation, bytes)."""
 
+import cases_discussion
 import fold
 import lives
 import verify as v
+from state import REASONS
 from verify import derive, tree_root, u64
 from writer import (
     ACCEPT, ANNA, BERT, CARA, FOUNDED, START, STRANGER, TASK, Log, World, admitted, branch,
-    bundle, digest_of, founder, head, header, manifest, record, record_defects, refuse, seen,
+    bundle, digest_of, founder, head, header, manifest, record, record_defects, refuse, refused, seen,
     spell, spell_range, started, text, u16, u32, with_digest,
 )
 
@@ -510,15 +512,34 @@ def guest_of(swarm):
 
 
 def bundles_of_lives():
-    """Tasks of which much is said, much of it refused. Erin answers for people."""
-    for seed in range(1, 5):
+    """Tasks and sessions of which much is said, much of it refused. Erin answers for people."""
+    def logs():
         world = World()
         cara, erin = Log(CARA, world.swarm), Log(STRANGER, world.swarm)
         world.anna.say(START + 5, 2, admitted(CARA, 1, "cara"))
         world.anna.say(START + 6, 2, admitted(STRANGER, 2, "erin"))
-        lives.live(seed, [world.bert, cara, erin], TASK, START + 7, 300)
-        logs = [log for log in (world.anna, world.bert, cara, erin) if log.records]
-        yield f"life-{seed}", "Much is said of a task.", ACCEPT, with_digest(*logs)
+        return [world.bert, cara, erin, world.anna]
+
+    met = set()
+
+    def case(name, title, life):
+        met.update(reason for _, _, _, reason in refused(life))
+        return name, title, ACCEPT, with_digest(*life)
+
+    for seed in range(1, 5):
+        life = logs()
+        lives.live(seed, life, TASK, START + 7, 300)
+        yield case(f"life-{seed}", "Much is said of a task.", life)
+    # The seeds are ones that, all together, meet every reason.
+    for number, seed in enumerate([5, 10, 32, 93], 1):
+        life = logs()
+        lives.live(seed, life, TASK, START + 7, 300, talks=True)
+        yield case(f"life-discussed-{number}", "A task is much discussed.", life)
+    for number, (seed, pairs) in enumerate([(2, 2), (13, 4), (31, 4)], 1):
+        life = logs()
+        lives.confer(seed, life, START + 7, 250, pairs)
+        yield case(f"life-sessions-{number}", f"Much is said in {pairs} sessions.", life)
+    assert met >= REASONS, f"reasons that no life meets: {REASONS - met}"
 
 
 def bundles():
@@ -528,3 +549,4 @@ def bundles():
     yield from bundles_of_logs()
     yield from bundles_of_manifests()
     yield from bundles_of_lives()
+    yield from cases_discussion.bundles()

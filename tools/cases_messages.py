@@ -1,5 +1,6 @@
 """Vectors of payloads, claims and the messages of sync.md."""
 
+import lives
 import verify as v
 from verify import u64
 from writer import (
@@ -46,8 +47,62 @@ def payloads():
         (7, "resolved", "A fork is resolved.", ACCEPT, bytes(32) + u64(4) + bytes(32) + text("r")),
         (9, "rotated", "A key is rotated.", ACCEPT, bytes(96)),
         (9, "rotated-short", "A signature of 63 bytes.", bad, bytes(95)),
+        (42, "purpose-4", "The last purpose.", ACCEPT,
+         u64(1) + u32(4) + u32(0) + bytes(32) + text("")),
+        (42, "purpose-5", "A purpose that there is not.", bad,
+         u64(1) + u32(5) + u32(0) + bytes(32) + text("")),
     ]:
         yield f"payload-{name}", title, expected | {"kind": str(kind)}, data
+    yield from payloads_of_discussions()
+
+
+def payloads_of_discussions():
+    """Each of the kinds 33, 80 to 88 and 90 to 94, whole, cut, and with a choice that there is not."""
+    bad = {"expect": "refuse", "rule": "payload-bytes"}
+    some, id_ = [["a"], ["b"]], bytes([7]) * 32
+    sides = [["tally", 1, 1], ["other", 2, 1]]
+    for kind, name, values in [
+        (33, "withdrawn", [1, id_, "why"]),
+        (80, "message", [1, [id_], (2, []), "so", 5]),
+        (80, "message-thread", [1, None, (0, []), "", 0]),
+        (81, "help-requested", [1, some, "what", 5]),
+        (82, "help-offered", [1, id_, (2, []), "so", some, 5]),
+        (83, "help-accepted", [1, id_]),
+        (84, "handed", [1, id_, id_, ["wip", "2" * 40], "3" * 40]),
+        (84, "handed-bare", [1, id_, id_, None, "3" * 40]),
+        (85, "detected", ["other", 2, (1, []), 50, some]),
+        (86, "approval-requested", [1, (2, []), id_, "2" * 40, "lines > 9", 5]),
+        (87, "approval-given", [1, id_, id_, True, "why"]),
+        (88, "bounded", [1, 2, 3, 4, 5, 6, 7]),
+        (90, "session-opened", [sides, 1, "why", some, 5]),
+        (91, "session-joined", [id_, False, "why"]),
+        (92, "session-said", [id_, 1, (1, []), "so"]),
+        (93, "session-resolved", [id_, 1, [[id_], [id_]]]),
+        (94, "session-escalated", [id_, "why"]),
+    ]:
+        more, good = {"kind": str(kind)}, lives.spell(kind, *values)
+        yield f"payload-{name}", "A payload.", ACCEPT | more, good
+        yield f"payload-{name}-cut", "The last byte is missing.", bad | more, good[:-1]
+        yield f"payload-{name}-long", "A byte behind the last field.", bad | more, good + b"\0"
+    for kind, name, values in [
+        (80, "message-act", [1, None, (3, []), "so", 5]),
+        (82, "help-offered-help", [1, id_, (3, []), "so", [], 5]),
+        (85, "detected-source", ["other", 2, (2, []), 50, []]),
+        (86, "approval-requested-subject", [1, (3, []), id_, "", "", 5]),
+        (92, "session-said-act", [id_, 1, (3, []), "so"]),
+    ]:
+        data = lives.spell(kind, *values)
+        yield f"payload-{name}", "A choice that there is not.", bad | {"kind": str(kind)}, data
+    for kind, name, at, byte in [(80, "message-option", 8, b"\2"), (91, "session-joined-flag", 32, b"\2"),
+                                 (87, "approval-given-flag", 72, b"\xff")]:
+        good = {80: [1, [id_], (2, []), "so", 5], 91: [id_, True, ""], 87: [1, id_, id_, True, ""]}
+        data = lives.spell(kind, *good[kind])
+        data = data[:at] + byte + data[at + 1 :]
+        yield f"payload-{name}", "A mark that is neither 0 nor 1.", bad | {"kind": str(kind)}, data
+    huge = u64(1) + u64(1 << 61) + text("what") + u64(5)
+    yield "payload-help-requested-huge", "A list of 2^61 texts.", bad | {"kind": "81"}, huge
+    huge = u64(1 << 40) + u32(0) + text("") + u64(0) + u64(0)
+    yield "payload-session-opened-huge", "A list of 2^40 sides.", bad | {"kind": "90"}, huge
 
 
 def claim(key=ANNA, use=b"claim", **more):

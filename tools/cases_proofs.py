@@ -342,6 +342,10 @@ def hashes():
         ("body", "body", b"body"),
         ("swarm", "swarm", bytes(32)),
         ("task", "task", u64(1) + b"tally"),
+        ("session", "session", bytes(32) + u64(1) + b"\1" * 32 + u64(2)),
+        ("approval-plan", "approval", u32(0) + b"\1" * 32),
+        ("approval-command", "approval", u32(1) + b"rm -r target"),
+        ("approval-change", "approval", u32(2) + b"2" * 40),
     ]:
         more = {"context": f"bzzz v1 {context}", "hash": derive(context, data).hex()}
         yield f"hash-{name}", f"The hash for {context}.", ACCEPT | more, data

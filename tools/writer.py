@@ -153,7 +153,10 @@ class Log:
         return [leaf(self.key.public, data) for data in self.records]
 
     def id(self, index):
-        return self.leaves()[index]
+        return leaf(self.key.public, self.records[index])
+
+    def event(self, index):
+        return v.read_event(self.key.public, index, v.read_record(self.records[index]))
 
     def write(self, clock, kind, body, **more):
         """One record, without a head."""
@@ -260,13 +263,21 @@ class World:
         return bundle(self.swarm, [self.anna, self.bert], **more)
 
 
+def written(logs):
+    """The events of logs."""
+    return [log.event(index) for log in logs for index in range(len(log.records))]
+
+
+def refused(logs):
+    """The refusals of tasks and sessions."""
+    found = fold.fold(written(logs), logs[0].swarm)
+    about = [*found.tasks.values(), *found.sessions.values()]
+    return [refusal for one in about for refusal in one.refusals.first]
+
+
 def digest_of(*logs):
     """The digest of the state that whole logs lead to."""
-    events = []
-    for log in logs:
-        for index, data in enumerate(log.records):
-            events.append(v.read_event(log.key.public, index, v.read_record(data)))
-    return fold.fold(events, logs[0].swarm).digest()
+    return fold.fold(written(logs), logs[0].swarm).digest()
 
 
 # What a vector's header says.
