@@ -1,10 +1,11 @@
 //! A reasoner that plays given answers, for the demo and for tests.
 //!
 //! The file is JSON:
-//! `{ "issues": { "7": { "plan": [...], "steps": [...], "review": [...] } } }`. The question's turn
-//! selects from the list of its purpose. An entry is the answer itself, any JSON value, or
+//! `{ "issues": { "7": { "plan": [...], "steps": [...], "review": [...], "help": [...],
+//! "answers": [...] } } }`. The question's turn selects from the list of its purpose. An entry is the answer itself, any JSON value, or
 //! `{ "answer": ..., "delay_ms": 300 }`, which takes its time. Where a list has ended or an issue
-//! is unknown, a step asks for help, a plan is to ask for help, and a review supports.
+//! is unknown, a step asks for help, a plan is to ask for help, a review supports, and no help is
+//! offered to others.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -44,6 +45,10 @@ struct RawLists {
     steps: Vec<Value>,
     #[serde(default)]
     review: Vec<Value>,
+    #[serde(default)]
+    help: Vec<Value>,
+    #[serde(default)]
+    answers: Vec<Value>,
 }
 
 #[derive(Debug)]
@@ -51,6 +56,8 @@ struct Lists {
     plan: Vec<Entry>,
     steps: Vec<Entry>,
     review: Vec<Entry>,
+    help: Vec<Entry>,
+    answers: Vec<Entry>,
 }
 
 #[derive(Debug)]
@@ -95,6 +102,8 @@ impl Scripted {
             Purpose::Plan => &lists.plan,
             Purpose::Step => &lists.steps,
             Purpose::Review => &lists.review,
+            Purpose::Help => &lists.help,
+            Purpose::Answer => &lists.answers,
         });
         let turn = usize::try_from(request.turn).unwrap_or(usize::MAX);
         let text = match list.and_then(|list| list.get(turn)) {
@@ -126,6 +135,8 @@ impl Lists {
             plan: list("plan", raw.plan)?,
             steps: list("steps", raw.steps)?,
             review: list("review", raw.review)?,
+            help: list("help", raw.help)?,
+            answers: list("answers", raw.answers)?,
         })
     }
 }
@@ -173,6 +184,8 @@ fn ended(request: &ModelRequest) -> Value {
             "blocking": false,
             "reason": "no objection",
         }),
+        Purpose::Help => json!({ "help": "none", "text": "the script says nothing to that" }),
+        Purpose::Answer => json!({ "text": "the script says nothing to that" }),
         Purpose::Step => json!({
             "reasoning": "the script has ended",
             "action": "help",

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bzzz::engine::{Engine, found};
 use bzzz::kernel::agent::{
-    Agent, AgentConfig, Budget, DayBudget, Effect, EscalationCall, Input, IssueRead, Now, Outcome,
-    PullRead, Push, RefRead, Report, Settings,
+    Agent, AgentConfig, ApprovalRules, Budget, DayBudget, Effect, EscalationCall, Input, IssueRead,
+    Now, Outcome, PullRead, Push, RefRead, Report, Settings, TalkConfig,
 };
 use bzzz::kernel::event::kinds::{
     CheckState, CommandStatus, EscalationAcknowledged, EscalationAnswered, PullState, Purpose,
@@ -54,6 +54,8 @@ fn config() -> AgentConfig {
         people: true,
         acknowledge_ms: 60_000,
         max_raises: 2,
+        talk: TalkConfig::default(),
+        approvals: ApprovalRules::default(),
         repositories: [(REPOSITORY.to_owned(), repository)].into(),
     }
 }
@@ -200,7 +202,7 @@ impl World {
             }
             Effect::Commit { key, .. } => {
                 let (commit, changed) = (self.commit(), (1, 1, 0));
-                (key, Outcome::Committed { commit, changed })
+                (key, Outcome::Committed { commit, changed, files: Vec::new() })
             }
             Effect::OpenPull { key, .. } => {
                 (key, Outcome::PullOpened { number: 5, place: "pull 5".to_owned() })

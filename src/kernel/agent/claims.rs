@@ -176,7 +176,9 @@ impl Agent {
             && !self.local.not_ready.contains(&task.repository)
             && !self.refused(state, &task.repository)
             && left_alone.is_none_or(|(_, until)| now.mono_ms >= *until)
-            && matches!(state.dependencies(task), Dependencies::Ready(_));
+            && matches!(state.dependencies(task), Dependencies::Ready(_))
+            && state.waits(task, Some(&self.me)).is_empty()
+            && self.may_succeed(task, now);
         if !ready || task.current().is_some_and(|e| self.is_mine(e) && e.is_active()) {
             return None;
         }
@@ -209,6 +211,16 @@ impl Agent {
             }
             _ => None,
         }
+    }
+
+    /// Whether a task that was handed over is this node's to take: it is the helper, or the helper
+    /// let a lease go by.
+    fn may_succeed(&self, task: &Task, now: Now) -> bool {
+        let Some(last) = task.current() else { return true };
+        let Some(handed) = &last.handed else { return true };
+        let watched = self.local.refs.get(&task.id);
+        let since = watched.map_or(now.mono_ms, |watched| watched.since_ms);
+        handed.to == self.me || now.mono_ms.saturating_sub(since) >= self.config.lease_ms
     }
 
     fn is_mine(&self, epoch: &Epoch) -> bool {

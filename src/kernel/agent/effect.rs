@@ -30,6 +30,8 @@ pub enum What {
     Commit,
     /// The push of branch and claim.
     Publish,
+    /// The push of unfinished work and of the claim, which is released to a helper.
+    HandOver,
     /// The pull request.
     Pull,
     /// A report of this status to this target.

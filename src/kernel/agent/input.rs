@@ -72,6 +72,9 @@ pub struct Settings {
     pub denied: Vec<String>,
 }
 
+/// The most paths of changed files that an agent is told.
+pub const MAX_CHANGED_FILES: usize = 4096;
+
 /// What came of an effect.
 #[expect(clippy::large_enum_variant, reason = "one at a time is handed over, none is stored")]
 #[derive(Clone, Debug, PartialEq)]
@@ -129,6 +132,8 @@ pub enum Outcome {
         commit: CommitId,
         /// Files, lines added, lines removed.
         changed: (u32, u32, u32),
+        /// The paths of the files, at most [`MAX_CHANGED_FILES`] of them.
+        files: Vec<String>,
     },
     /// Of [`super::Effect::Commit`]: nothing was changed, or what was changed cannot be published.
     Unpublishable(String),

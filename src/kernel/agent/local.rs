@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::effect::{Key, What};
 use super::input::RefRead;
-use crate::kernel::event::{Draft, EventId, TaskId};
+use crate::kernel::event::{CommitId, Draft, EventId, TaskId};
 
 /// The wait after the first failure of an effect, in milliseconds; it doubles with each further
 /// one.
@@ -18,6 +18,14 @@ const LONGEST_WAIT_MS: u64 = 60_000;
 pub(super) struct Watched {
     pub(super) read: RefRead,
     pub(super) since_ms: u64,
+}
+
+/// The work's commit.
+#[derive(Clone, Debug)]
+pub(super) struct Committed {
+    pub(super) commit: CommitId,
+    pub(super) changed: (u32, u32, u32),
+    pub(super) files: Vec<String>,
 }
 
 /// What was decided to be said of a task the last time.
@@ -57,6 +65,11 @@ pub(super) struct Local {
     pub(super) not_ready: BTreeSet<String>,
     /// What was left out of a question that is under way: messages and bytes.
     pub(super) dropped: BTreeMap<EventId, (u32, u64)>,
+    /// The work's commit of this process, before it is decided to publish it: what changed in
+    /// files, lines added and removed, and which files.
+    pub(super) committed: BTreeMap<TaskId, Committed>,
+    /// The commit of unfinished work that is to be handed over; none if there is nothing in it.
+    pub(super) wip: BTreeMap<TaskId, Option<CommitId>>,
     /// The number of the next part of a command's output.
     pub(super) parts: BTreeMap<TaskId, u32>,
 }
@@ -132,6 +145,8 @@ impl Local {
         self.said.remove(&task);
         self.watched.remove(&task);
         self.ended.remove(&task);
+        self.committed.remove(&task);
+        self.wip.remove(&task);
         self.waits.retain(|key, _| key.task != task || key.what == What::Close);
     }
 }

@@ -2,12 +2,14 @@
 
 use super::answer::{self, StepAnswer};
 use super::effect::{Effect, Key, What};
+use super::help::circles;
 use super::plans::{Asked, give_up};
+use super::rules::Gate;
 use super::stuck;
 use super::{Agent, Turn};
 use crate::kernel::event::kinds::{
-    ClaimLost, CommandFinished, CommandIntended, CommandStatus, Escalated, Purpose, TaskFinished,
-    WorkDone, cut,
+    ClaimLost, CommandFinished, CommandIntended, CommandStatus, Escalated, Purpose, Subject,
+    TaskFinished, WorkDone, cut,
 };
 use crate::kernel::event::{ClaimStatus, Draft};
 use crate::kernel::fold::{Command, Dependencies, Epoch, SwarmState, Task, Win};
@@ -31,6 +33,9 @@ impl Agent {
         if epoch.escalation.is_some() {
             return self.after_escalation(turn, task, epoch, win);
         }
+        if let Some(helper) = epoch.successor() {
+            return self.hand_over(turn, task, epoch, win, helper);
+        }
         if win.status == ClaimStatus::Released {
             return self.after_release(turn, task, epoch);
         }
@@ -53,12 +58,19 @@ impl Agent {
     /// Plan, sandbox, steps and commit, one after the other.
     fn go_through(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch, win: &Win) {
         let planned = epoch.plan().is_some_and(|plan| plan.adopted.is_some());
+        if let Some(bounded) = self.bound(task, epoch) {
+            return turn.drafts.push(bounded);
+        }
         if let Some(over) = self.over_budget(epoch, win, turn.now) {
             let question = "Should more be spent on this task, and how?".to_owned();
             let escalated = Escalated { epoch: epoch.number, reason: over, question };
             turn.drafts.push(Draft::about(task.id, escalated));
+        } else if let Some(help) = epoch.open_help() {
+            self.await_help(turn, task, epoch, help);
         } else if !planned {
             self.plan(turn, task, epoch);
+        } else if self.holds(turn, task, epoch, win) {
+            // It is decided with the owner of another task who goes first.
         } else if !self.has_sandbox(epoch, task) {
             self.open_sandbox(turn, task, epoch, win);
         } else if epoch.work.done.is_some() {
@@ -69,7 +81,7 @@ impl Agent {
     }
 
     /// Whether the sandbox of this attempt is one of this process.
-    fn has_sandbox(&self, epoch: &Epoch, task: &Task) -> bool {
+    pub(super) fn has_sandbox(&self, epoch: &Epoch, task: &Task) -> bool {
         let ours = epoch.work.sandbox.as_ref().is_some_and(|s| s.process == self.process);
         ours && self.local.sandboxes.contains(&task.id)
     }
@@ -86,7 +98,8 @@ impl Agent {
         let Dependencies::Ready(base) = turn.state.dependencies(task) else {
             return;
         };
-        let base = epoch.rounds.last().and_then(|round| round.base.clone()).or(base);
+        let resumed = epoch.rounds.last().and_then(|round| round.base.clone());
+        let base = resumed.or_else(|| task.handed_to(epoch.number)?.base.clone()).or(base);
         let key = Key { task: task.id, what: What::Open };
         let effect = Effect::OpenSandbox { key: key.clone(), epoch: epoch.number, base };
         self.ask_for(turn, key, effect);
@@ -124,7 +137,7 @@ impl Agent {
             let intended = self.command(epoch, reasoning, command.clone());
             return turn.drafts.push(Draft::about(task.id, intended));
         }
-        if let (stuck::GIVE_UP.., _) = stuck::repeats(&epoch.work.commands) {
+        if circles(epoch) >= stuck::GIVE_UP {
             let reason = "the work goes round in circles".to_owned();
             let command = epoch.work.commands.last().map_or("", |command| command.text.as_str());
             let question = format!(
@@ -132,8 +145,8 @@ impl Agent {
                                     as: {}. What should be done instead?",
                 cut(command, 1024)
             );
-            let escalated = Escalated { epoch: epoch.number, reason, question };
-            return turn.drafts.push(Draft::about(task.id, escalated));
+            let draft = self.need_help(turn, task, epoch, reason, question);
+            return turn.drafts.push(draft);
         }
         let answer = match self.ask(turn, task, epoch, Purpose::Step) {
             Asked::Underway => return,
@@ -146,14 +159,22 @@ impl Agent {
         let draft = match answer::step(&answer.text) {
             Err(reason) => self.refuse(task, epoch, Purpose::Step, answer, &reason),
             Ok(StepAnswer::Command { reasoning, command }) => {
-                Draft::about(task.id, self.command(epoch, reasoning, command))
+                let rule = self.config.approvals.command(&command);
+                let asked = (Subject::Command, command.as_bytes(), command.as_str());
+                match self.gate(turn, task, epoch, asked, rule) {
+                    Gate::Waiting => return,
+                    Gate::Refused(verdict) => {
+                        let why = format!("people refused this command: {}", verdict.reason);
+                        self.refuse(task, epoch, Purpose::Step, answer, &why)
+                    }
+                    Gate::Open => Draft::about(task.id, self.command(epoch, reasoning, command)),
+                }
             }
             Ok(StepAnswer::Done { summary }) => {
                 Draft::about(task.id, WorkDone { epoch: number, summary })
             }
             Ok(StepAnswer::Help { reasoning, question }) => {
-                let reason = cut(&reasoning, 2048);
-                Draft::about(task.id, Escalated { epoch: number, reason, question })
+                self.need_help(turn, task, epoch, cut(&reasoning, 2048), question)
             }
         };
         turn.drafts.push(draft.because([answer.event]));

@@ -102,7 +102,7 @@ impl Outside {
             Effect::Commit { key, .. } => {
                 let commit = self.new_commit();
                 let changed = (1, 2, 3);
-                vec![Input::Outcome(key, Outcome::Committed { commit, changed })]
+                vec![Input::Outcome(key, Outcome::Committed { commit, changed, files: Vec::new() })]
             }
             Effect::OpenPull { key, .. } | Effect::Report { key, .. }
                 if rng.percent(trouble.refused) =>
