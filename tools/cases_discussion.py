@@ -455,6 +455,10 @@ def approvals():
 
     yield "leave-owner", "Another than the owner asks for leave.", NOT_THE_OWNER, lambda t: t.ask_leave(who=t.cara)
     yield "leave-twice", "It was asked before.", REPEATED, lambda t: [t.ask_leave(), t.ask_leave()]
+    yield ("leave-resumed", "It was asked before the work was resumed.", None,
+           lambda t: [t.ask_leave(), t.resume(), t.ask_leave()])
+    yield ("leave-resumed-twice", "It was asked since the work was resumed.", REPEATED,
+           lambda t: [t.ask_leave(), t.resume(), t.ask_leave(), t.ask_leave()])
     yield "leave-limit", "The 257th.", LIMIT, lambda t: [leaves(t), t.ask_leave(bytes([9]) * 32)]
     yield "leave-text", "A text of 16,385 bytes.", CONTENT, lambda t: t.ask_leave(shown="x" * 16_385)
     yield "leave-rule", "A rule of 1,025 bytes.", CONTENT, lambda t: t.ask_leave(rule="x" * 1025)

@@ -238,7 +238,9 @@ class Rules:
     # Approvals.
 
     def fold_86(self, event, _, subject, hash_, shown, rule, deadline_ms):
-        demand(REPEATED, all(one.hash != hash_ for one in self.approvals))
+        since = self.rounds[-1].at if self.rounds else 0
+        asked = (one for one in self.approvals if one.hash == hash_)
+        demand(REPEATED, not any(one.at > since for one in asked))
         demand(LIMIT, len(self.approvals) < 256)
         demand(CONTENT, size(shown) <= 16_384 and size(rule) <= 1024)
         approval = Approval(event.id, event.clock, subject[0], hash_, shown, rule, deadline_ms)
