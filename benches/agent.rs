@@ -12,7 +12,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use bzzz::kernel::agent::{Agent, AgentConfig, Budget, DayBudget, Input, Now};
+use bzzz::kernel::agent::{
+    Agent, AgentConfig, ApprovalRules, Budget, DayBudget, Input, Now, TalkConfig,
+};
 use bzzz::kernel::event::kinds::{
     CheckState, ClaimDropped, ClaimIntended, ClaimWon, CommandFinished, CommandIntended,
     CommandStatus, MemberAdmitted, ModelAnswered, ModelAsked, Payload, PublishIntended, Published,
@@ -100,6 +102,8 @@ fn config() -> AgentConfig {
         people: true,
         acknowledge_ms: 60_000,
         max_raises: 2,
+        talk: TalkConfig::default(),
+        approvals: ApprovalRules::default(),
         repositories: [("r".to_owned(), repository)].into(),
     }
 }

@@ -15,7 +15,9 @@ use super::{mask, settings, tasks};
 use crate::integrations::git::{Author, ClaimRef, GitError, Swap};
 use crate::integrations::ollama::ReasonerError;
 use crate::integrations::sandbox::{Chunk, SandboxError, SandboxSpec};
-use crate::kernel::agent::{Effect, Input, Key, ModelRequest, Outcome, Push, RefRead, Target};
+use crate::kernel::agent::{
+    Effect, Input, Key, MAX_CHANGED_FILES, ModelRequest, Outcome, Push, RefRead, Target,
+};
 use crate::kernel::event::kinds::{CommandStatus, Stream};
 use crate::kernel::event::{Claim, CommitId, EventId, SignedClaim, TaskId};
 use crate::kernel::log::Hash;
@@ -260,7 +262,8 @@ async fn prepare(
         None => "process, without isolation".to_owned(),
     };
     let workspace = Workspace { handle, dir: dir.clone(), closed: watch::Sender::new(false) };
-    Ok((workspace, Outcome::Opened { sandbox, base, settings: granted.settings }))
+    let (settings, command_seconds) = (granted.settings, granted.limits.command_seconds);
+    Ok((workspace, Outcome::Opened { sandbox, base, settings, command_seconds }))
 }
 
 async fn run(hands: &Arc<Hands>, task: TaskId, command: EventId, text: &str) -> Outcome {
@@ -427,7 +430,8 @@ async fn commit(hands: &Hands, task: TaskId, base: &CommitId, message: &str) -> 
     match mirror.diff_stat(base, &commit).await {
         Ok(stat) => {
             let changed = (number(stat.changed), number(stat.added), number(stat.removed));
-            Outcome::Committed { commit, changed }
+            let files = stat.files.into_iter().take(MAX_CHANGED_FILES).map(|file| file.path);
+            Outcome::Committed { commit, changed, files: files.collect() }
         }
         Err(error) => Outcome::Failed(error.to_string()),
     }

@@ -17,7 +17,8 @@ use super::status::{LogStatus, NodeStatus, PeerStatus};
 use super::witness;
 use super::work::{Crash, Worker};
 use crate::engine::{Engine, EngineError, Stop};
-use crate::kernel::agent::{Agent, AgentConfig, Budget, DayBudget};
+use crate::kernel::agent::{Agent, AgentConfig, ApprovalRules, Budget, DayBudget, TalkConfig};
+use crate::kernel::fold::Limits;
 use crate::kernel::sync;
 use crate::net::{self, Handle, NetError};
 
@@ -290,6 +291,42 @@ fn agent_config(config: &Config, outside: &Outside) -> AgentConfig {
         people: config.n8n.webhook_url.is_some(),
         acknowledge_ms: config.n8n.acknowledge_seconds.saturating_mul(1000),
         max_raises: config.n8n.max_raises,
+        talk: talk_config(config),
+        approvals: approval_rules(config),
         repositories: repositories.collect(),
+    }
+}
+
+fn talk_config(config: &Config) -> TalkConfig {
+    let talk = &config.discussion;
+    TalkConfig {
+        reviewers: talk.reviewers,
+        helpers: talk.helpers,
+        helps: talk.help && !config.repositories.is_empty(),
+        max_help: talk.max_help,
+        help_ms: talk.help_seconds.saturating_mul(1000),
+        question_ms: talk.question_seconds.saturating_mul(1000),
+        order_percent: talk.order_percent,
+        order_ms: talk.order_seconds.saturating_mul(1000),
+        limits: Limits {
+            participants: talk.participants,
+            depth: talk.depth,
+            per_author: talk.messages_of_author,
+            messages: talk.messages,
+            bytes: talk.text_kib.saturating_mul(1024),
+            lifetime_ms: talk.lifetime_seconds.saturating_mul(1000),
+        },
+    }
+}
+
+fn approval_rules(config: &Config) -> ApprovalRules {
+    let rules = &config.approvals;
+    ApprovalRules {
+        plans: rules.plans,
+        first_task: rules.first_task,
+        commands: rules.commands.clone(),
+        files: rules.files.clone(),
+        lines: rules.lines,
+        wait_ms: rules.wait_seconds.saturating_mul(1000),
     }
 }

@@ -29,6 +29,7 @@ mod log_laws;
 mod net;
 mod proof_laws;
 mod reasoner;
+mod running;
 mod sandbox;
 mod sim;
 mod store;

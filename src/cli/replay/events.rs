@@ -311,6 +311,8 @@ fn word(purpose: &crate::kernel::event::kinds::Purpose) -> &'static str {
         Purpose::Plan => "plan",
         Purpose::Review => "review",
         Purpose::Step => "step",
+        Purpose::Help => "help",
+        Purpose::Answer => "answer",
     }
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::kernel::event::kinds::{PlanText, Purpose, Verdict, cut};
+use crate::kernel::event::kinds::{HelpForm, PlanText, Purpose, Verdict, cut};
 
 /// The longest command in bytes.
 const MAX_COMMAND: usize = 16 * 1024;
@@ -13,7 +13,13 @@ const MAX_TEXT: usize = 4096;
 const MAX_LIST: usize = 32;
 
 /// A plan, as the model answered.
-pub type PlanAnswer = PlanText;
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlanAnswer {
+    /// The plan.
+    Plan(PlanText),
+    /// The model cannot plan before somebody answered this.
+    Question(String),
+}
 
 /// The next step, as the model answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +54,15 @@ pub struct ReviewAnswer {
     pub reason: String,
 }
 
+/// Whether and how the model can help somebody else, as it answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HelpAnswer {
+    /// What it offers.
+    pub help: HelpForm,
+    /// The advice, or why it could do better.
+    pub text: String,
+}
+
 /// The JSON schema of an answer.
 #[must_use]
 pub fn schema(purpose: Purpose) -> Value {
@@ -61,9 +76,18 @@ pub fn schema(purpose: Purpose) -> Value {
                 ("files", &list),
                 ("tests", &list),
                 ("risks", &list),
+                ("question", &text),
             ],
-            &["summary", "steps"],
+            &[],
         ),
+        Purpose::Help => object(
+            &[
+                ("help", &json!({"type": "string", "enum": ["advice", "take_over", "none"]})),
+                ("text", &text),
+            ],
+            &["help", "text"],
+        ),
+        Purpose::Answer => object(&[("text", &text)], &["text"]),
         Purpose::Review => object(
             &[
                 ("verdict", &json!({"type": "string", "enum": ["support", "object"]})),
@@ -103,16 +127,47 @@ fn object(properties: &[(&str, &Value)], required: &[&str]) -> Value {
 pub fn plan(text: &str) -> Result<PlanAnswer, String> {
     let fields = fields(text)?;
     let steps = list(&fields, "steps")?;
-    if steps.is_empty() {
-        return Err("`steps` is empty: name at least one step".to_owned());
+    let question = optional(&fields, "question", MAX_TEXT)?;
+    if steps.is_empty() && !question.is_empty() {
+        return Ok(PlanAnswer::Question(question));
     }
-    Ok(PlanText {
+    if steps.is_empty() {
+        return Err("`steps` is empty: name at least one step, or ask a `question`".to_owned());
+    }
+    Ok(PlanAnswer::Plan(PlanText {
         summary: needed(&fields, "summary", MAX_TEXT)?,
         steps,
         files: list(&fields, "files")?,
         tests: list(&fields, "tests")?,
         risks: list(&fields, "risks")?,
-    })
+    }))
+}
+
+/// Reads an answer to somebody who asks for help.
+///
+/// # Errors
+/// What is wrong with the answer, in words for the model.
+pub fn help(text: &str) -> Result<HelpAnswer, String> {
+    let fields = fields(text)?;
+    let help = match needed(&fields, "help", 16)?.as_str() {
+        "advice" => HelpForm::Advice,
+        "take_over" => HelpForm::TakeOver,
+        "none" => HelpForm::None,
+        other => return Err(format!("`help` is advice, take_over or none, not {other:?}")),
+    };
+    let text = match help {
+        HelpForm::Advice => needed(&fields, "text", MAX_TEXT)?,
+        HelpForm::TakeOver | HelpForm::None => optional(&fields, "text", MAX_TEXT)?,
+    };
+    Ok(HelpAnswer { help, text })
+}
+
+/// Reads an answer to a question.
+///
+/// # Errors
+/// What is wrong with the answer, in words for the model.
+pub fn answer(text: &str) -> Result<String, String> {
+    needed(&fields(text)?, "text", MAX_TEXT)
 }
 
 /// Reads a verdict.
@@ -216,6 +271,11 @@ mod tests {
         let (reasoning, command) = ("look".to_owned(), "ls".to_owned());
         assert_eq!(step(answer), Ok(StepAnswer::Command { reasoning, command }));
         assert!(plan(r#"{"summary":"s","steps":["a"]}"#).is_ok());
+        let asked = plan(r#"{"question":"which?"}"#);
+        assert_eq!(asked, Ok(PlanAnswer::Question("which?".to_owned())));
+        let offered = help(r#"{"help":"advice","text":"try b"}"#).unwrap();
+        assert_eq!((offered.help, offered.text.as_str()), (HelpForm::Advice, "try b"));
+        assert_eq!(super::answer(r#"{"text":"b"}"#), Ok("b".to_owned()));
         let review = review(r#"{"verdict":"object","blocking":true,"reason":"r"}"#).unwrap();
         assert_eq!(review.verdict, Verdict::Object);
     }
@@ -237,6 +297,9 @@ mod tests {
             assert!(error.contains(reason), "{text}: {error}");
         }
         assert!(plan(r#"{"summary":"s","steps":[]}"#).is_err());
+        assert!(help(r#"{"help":"advice"}"#).unwrap_err().contains("`text` is missing"));
+        assert!(help(r#"{"help":"money","text":"1"}"#).unwrap_err().contains("not \"money\""));
+        assert!(answer(r#"{"text":" "}"#).is_err());
         let long = format!(r#"{{"action":"command","command":"{}"}}"#, "x".repeat(20_000));
         assert!(step(&long).unwrap_err().contains("20000 bytes"));
     }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::rules::ApprovalRules;
+use super::talk::TalkConfig;
+
 /// How an agent works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentConfig {
@@ -46,6 +49,10 @@ pub struct AgentConfig {
     pub acknowledge_ms: u64,
     /// How often a question is raised again.
     pub max_raises: u32,
+    /// How it discusses and helps.
+    pub talk: TalkConfig,
+    /// What people must approve.
+    pub approvals: ApprovalRules,
     /// The repositories: name, and URL without credentials and branch.
     pub repositories: BTreeMap<String, (String, String)>,
 }

@@ -30,6 +30,8 @@ pub enum What {
     Commit,
     /// The push of branch and claim.
     Publish,
+    /// The push of unfinished work and of the claim, which is released to a helper.
+    HandOver,
     /// The pull request.
     Pull,
     /// A report of this status to this target.
@@ -249,6 +251,8 @@ pub struct ModelRequest {
     pub repository: String,
     /// The issue's number.
     pub issue: u64,
+    /// The epoch of the claim that the question is about.
+    pub epoch: u64,
     /// How many answers of this purpose there were before.
     pub turn: u32,
     /// The messages.

@@ -72,6 +72,9 @@ pub struct Settings {
     pub denied: Vec<String>,
 }
 
+/// The most paths of changed files that an agent is told.
+pub const MAX_CHANGED_FILES: usize = 4096;
+
 /// What came of an effect.
 #[expect(clippy::large_enum_variant, reason = "one at a time is handed over, none is stored")]
 #[derive(Clone, Debug, PartialEq)]
@@ -107,6 +110,8 @@ pub enum Outcome {
         base: CommitId,
         /// What the repository's own file asked for, if there is one.
         settings: Option<Settings>,
+        /// The limit of each command that applies in it, in seconds.
+        command_seconds: u32,
     },
     /// Of [`super::Effect::Run`].
     Ended {
@@ -129,6 +134,8 @@ pub enum Outcome {
         commit: CommitId,
         /// Files, lines added, lines removed.
         changed: (u32, u32, u32),
+        /// The paths of the files, at most [`MAX_CHANGED_FILES`] of them.
+        files: Vec<String>,
     },
     /// Of [`super::Effect::Commit`]: nothing was changed, or what was changed cannot be published.
     Unpublishable(String),

@@ -116,7 +116,9 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
-    use crate::kernel::agent::{AgentConfig, Budget, DayBudget, Effect, Now, Turn};
+    use crate::kernel::agent::{
+        AgentConfig, ApprovalRules, Budget, DayBudget, Effect, Now, TalkConfig, Turn,
+    };
     use crate::kernel::event::kinds::*;
     use crate::kernel::event::{CommitId, Draft, Event, EventId, Hlc, Payload, swarm_id};
     use crate::kernel::fold::{Aggregate, EventSource, Fold, FoldError, Place};
@@ -394,6 +396,8 @@ mod tests {
             people: true,
             acknowledge_ms: 1,
             max_raises: 1,
+            talk: TalkConfig::default(),
+            approvals: ApprovalRules::default(),
             repositories: [("r".to_owned(), (String::new(), String::new()))].into(),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::effect::{Key, What};
 use super::input::RefRead;
 use super::live::Live;
-use crate::kernel::event::{Draft, EventId, TaskId};
+use crate::kernel::event::{CommitId, Draft, EventId, TaskId};
 
 /// The wait after the first failure of an effect, in milliseconds; it doubles with each further
 /// one.
@@ -19,6 +19,14 @@ const LONGEST_WAIT_MS: u64 = 60_000;
 pub(super) struct Watched {
     pub(super) read: RefRead,
     pub(super) since_ms: u64,
+}
+
+/// The work's commit.
+#[derive(Clone, Debug)]
+pub(super) struct Committed {
+    pub(super) commit: CommitId,
+    pub(super) changed: (u32, u32, u32),
+    pub(super) files: Vec<String>,
 }
 
 /// What was decided to be said of a task the last time.
@@ -43,8 +51,8 @@ pub(super) struct Local {
     pub(super) open: BTreeMap<TaskId, bool>,
     /// When a repository was last asked for, and whether that is still under way.
     pub(super) polls: BTreeMap<String, (u64, bool)>,
-    /// The sandboxes of this process.
-    pub(super) sandboxes: BTreeSet<TaskId>,
+    /// The sandboxes of this process, and the limit of each one's commands in seconds.
+    pub(super) sandboxes: BTreeMap<TaskId, u32>,
     /// When a claim was last renewed by this process.
     pub(super) renewed: BTreeMap<TaskId, u64>,
     /// Tasks that this node gave back: how often, and until when it leaves them alone.
@@ -59,6 +67,11 @@ pub(super) struct Local {
     pub(super) not_ready: BTreeSet<String>,
     /// What was left out of a question that is under way: messages and bytes.
     pub(super) dropped: BTreeMap<EventId, (u32, u64)>,
+    /// The work's commit of this process, before it is decided to publish it: what changed in
+    /// files, lines added and removed, and which files.
+    pub(super) committed: BTreeMap<TaskId, Committed>,
+    /// The commit of unfinished work that is to be handed over; none if there is nothing in it.
+    pub(super) wip: BTreeMap<TaskId, Option<CommitId>>,
     /// The number of the next part of a command's output.
     pub(super) parts: BTreeMap<TaskId, u32>,
 }
@@ -134,6 +147,8 @@ impl Local {
         self.said.remove(&task);
         self.watched.remove(&task);
         self.ended.remove(&task);
+        self.committed.remove(&task);
+        self.wip.remove(&task);
         self.waits.retain(|key, _| key.task != task || key.what == What::Close);
     }
 }

@@ -10,24 +10,34 @@ pub mod answer;
 mod claims;
 mod config;
 mod effect;
+mod help;
 mod input;
 mod live;
 mod local;
+mod order;
 mod outbox;
 mod outcomes;
 mod plans;
 mod prompt;
 mod publish;
 mod reads;
+mod references;
+mod rules;
 mod spending;
 mod stuck;
+mod talk;
+mod wants;
 mod watch;
 mod work;
 
 pub use answer::{PlanAnswer, ReviewAnswer, StepAnswer, schema};
 pub use config::{AgentConfig, Budget, DayBudget};
 pub use effect::{Effect, EscalationCall, Key, Message, ModelRequest, Report, Role, Target, What};
-pub use input::{Input, IssueRead, Outcome, PullRead, Push, RefRead, Settings};
+pub use input::{Input, IssueRead, MAX_CHANGED_FILES, Outcome, PullRead, Push, RefRead, Settings};
+pub use references::{MAX_DEPENDENCIES, Reference, references};
+pub use rules::ApprovalRules;
+pub use talk::TalkConfig;
+pub use wants::{Kind, MAX_CAPABILITY, MAX_REQUIRES, Priority, Wants};
 
 use std::collections::BTreeMap;
 
@@ -145,7 +155,7 @@ impl Agent {
         self.poll(turn);
         let state = turn.state;
         let owned: Vec<_> = self.own(state).collect();
-        let lost = self.local.sandboxes.iter().filter(|id| owned.iter().all(|(t, _)| t.id != **id));
+        let lost = self.local.sandboxes.keys().filter(|id| owned.iter().all(|(t, _)| t.id != **id));
         for task in lost.copied().collect::<Vec<_>>() {
             self.close_sandbox(turn, task);
         }
@@ -157,8 +167,12 @@ impl Agent {
             self.work_on(turn, task, epoch);
         }
         self.after_work(turn);
+        self.coordinate(turn);
         if self.config.review {
             self.review_others(turn);
+        }
+        if self.config.talk.helps {
+            self.help_others(turn);
         }
         self.claim(turn);
     }

@@ -2,12 +2,13 @@
 
 use super::effect::{Key, Target, What};
 use super::input::{Input, Outcome, Push, RefRead, Settings};
+use super::local::Committed;
 use super::reads::seen;
 use super::{Agent, Now};
 use crate::kernel::event::kinds::{
     ClaimDropped, ClaimFailed, ClaimLost, ClaimMoved, ClaimWon, CommandFinished, CommandOutput,
-    ContextDropped, ModelAnswered, ModelFailed, PublishIntended, PublishRefused, Published,
-    PullRequestOpened, Reported, SandboxClosed, SandboxFailed, SandboxOpened, SettingsRead, cut,
+    ContextDropped, ModelAnswered, ModelFailed, PublishRefused, Published, PullRequestOpened,
+    Reported, SandboxClosed, SandboxFailed, SandboxOpened, SettingsRead, cut,
 };
 use crate::kernel::event::{Claim, Draft, EventId, TaskId};
 use crate::kernel::fold::{Epoch, SwarmState};
@@ -29,7 +30,12 @@ impl Agent {
                     let open = issues.iter().map(|i| (TaskId::of(&repository, i.number), i.open));
                     self.local.open.extend(open);
                 }
-                issues.into_iter().filter_map(|issue| seen(state, &repository, issue)).collect()
+                let found: Vec<_> = issues
+                    .iter()
+                    .flat_map(|issue| self.stated(state, &repository, issue))
+                    .collect();
+                let seen = issues.into_iter().filter_map(|issue| seen(state, &repository, issue));
+                seen.chain(found).collect()
             }
             Input::Claims { repository, refs } => self.refs_read(state, repository, refs, now),
             Input::PollFailed { repository } => {
@@ -65,6 +71,9 @@ impl Agent {
         let failures = self.local.end(key, failed, now.mono_ms);
         let task = key.task;
         match outcome {
+            Outcome::Pushed(push, claim) if key.what == What::HandOver => {
+                self.hand_over_outcome(state, task, push, &claim, failures)
+            }
             Outcome::Pushed(push, claim) if key.what == What::Publish => {
                 self.publish_outcome(state, task, push, &claim, failures)
             }
@@ -88,17 +97,13 @@ impl Agent {
         if let Outcome::Answered { .. } | Outcome::NoAnswer { .. } = outcome {
             return self.model_outcome(state, task, outcome);
         }
-        match &outcome {
-            Outcome::Opened { .. } => drop(self.local.sandboxes.insert(task)),
-            Outcome::Done if key.what == What::Close => drop(self.local.sandboxes.remove(&task)),
-            _ => {}
-        }
+        self.remember(state, key, &outcome);
         let Some(own) = self.own_epoch(state, task) else {
             return Vec::new();
         };
         let epoch = own.number;
         let draft = match (outcome, &key.what) {
-            (Outcome::Opened { sandbox, base, settings }, _) => {
+            (Outcome::Opened { sandbox, base, settings, .. }, _) => {
                 let process = self.process;
                 let opened = SandboxOpened { epoch, process, sandbox, base };
                 let settings = settings.map(|settings| settings_read(epoch, settings));
@@ -135,9 +140,36 @@ impl Agent {
                 let reason = own.finished.clone().unwrap_or_else(|| "over".to_owned());
                 Draft::about(task, SandboxClosed { epoch, reason })
             }
-            (outcome, _) => return end_outcome(state, task, own, key, outcome),
+            (outcome, _) => return end_outcome(task, own, key, outcome),
         };
         vec![draft]
+    }
+
+    /// What stands in no event, since it must not survive a restart.
+    fn remember(&mut self, state: &SwarmState, key: &Key, outcome: &Outcome) {
+        let task = key.task;
+        let handed = self.own_epoch(state, task).is_some_and(|own| own.successor().is_some());
+        match outcome {
+            Outcome::Opened { command_seconds, .. } => {
+                self.local.sandboxes.insert(task, *command_seconds);
+                self.local.committed.remove(&task);
+                self.local.wip.remove(&task);
+            }
+            Outcome::Done if key.what == What::Close => {
+                self.local.sandboxes.remove(&task);
+            }
+            Outcome::Committed { commit, .. } if handed => {
+                self.local.wip.insert(task, Some(commit.clone()));
+            }
+            Outcome::Unpublishable(_) if handed => {
+                self.local.wip.insert(task, None);
+            }
+            Outcome::Committed { commit, changed, files } => {
+                let (commit, changed, files) = (commit.clone(), *changed, files.clone());
+                self.local.committed.insert(task, Committed { commit, changed, files });
+            }
+            _ => {}
+        }
     }
 
     fn model_outcome(&mut self, state: &SwarmState, task: TaskId, outcome: Outcome) -> Vec<Draft> {
@@ -269,23 +301,11 @@ impl Agent {
 }
 
 /// What came of the last steps: commit, pull request, reports.
-fn end_outcome(
-    state: &SwarmState,
-    task: TaskId,
-    own: &Epoch,
-    key: &Key,
-    outcome: Outcome,
-) -> Vec<Draft> {
+fn end_outcome(task: TaskId, own: &Epoch, key: &Key, outcome: Outcome) -> Vec<Draft> {
     let epoch = own.number;
     let because = own.work.done.as_ref().map(|(event, _)| *event);
     match (outcome, &key.what) {
-        (Outcome::Committed { commit, changed }, _) => {
-            let issue = state.tasks.get(&task).map_or(0, |task| task.issue);
-            let branch = format!("bzzz/issue-{issue}");
-            let intended = PublishIntended { epoch, branch, commit, changed };
-            vec![Draft::about(task, intended).because(because)]
-        }
-        (Outcome::Unpublishable(reason), _) => {
+        (Outcome::Unpublishable(reason), _) if own.successor().is_none() => {
             let reason = cut(&reason, MAX_REASON);
             vec![Draft::about(task, PublishRefused { epoch, reason }).because(because)]
         }
@@ -305,7 +325,7 @@ fn end_outcome(
 }
 
 /// A ref that holds just what was pushed was won, whoever's answer got lost on the way.
-fn mine(push: Push, pushed: &Claim) -> Push {
+pub(super) fn mine(push: Push, pushed: &Claim) -> Push {
     match push {
         Push::Lost(Some(RefRead { commit, claim: Some(claim), .. })) if claim == *pushed => {
             Push::Won(commit)
@@ -316,7 +336,7 @@ fn mine(push: Push, pushed: &Claim) -> Push {
 
 /// The ref holds a claim that this node pushed before, whose answer it never got: it takes over
 /// where that push had left off.
-fn ours(own: &Epoch, current: &RefRead) -> Option<ClaimMoved> {
+pub(super) fn ours(own: &Epoch, current: &RefRead) -> Option<ClaimMoved> {
     let (win, claim) = (own.winner.as_ref()?, current.claim.as_ref()?);
     let same = claim.author == win.author && claim.epoch == own.number && claim.event == win.intent;
     (same && current.commit != win.commit).then(|| ClaimMoved {
@@ -328,7 +348,7 @@ fn ours(own: &Epoch, current: &RefRead) -> Option<ClaimMoved> {
     })
 }
 
-fn lost(epoch: u64, current: Option<RefRead>) -> ClaimLost {
+pub(super) fn lost(epoch: u64, current: Option<RefRead>) -> ClaimLost {
     let holder = current.as_ref().and_then(|read| read.claim.as_ref());
     let holder = holder.map(|claim| (claim.author, claim.epoch));
     ClaimLost { epoch, commit: current.map(|read| read.commit), holder }

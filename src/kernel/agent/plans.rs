@@ -1,14 +1,17 @@
 //! Questions to the model, the owner's plan, and reviews of the plans of others.
 
-use super::answer::{self, schema};
+use super::answer::{self, PlanAnswer, schema};
 use super::effect::{Effect, Key, ModelRequest, What};
 use super::prompt;
-use super::{Agent, Now, Turn};
+use super::rules::Gate;
+use super::talk::chosen;
+use super::{Agent, Turn};
 use crate::kernel::event::Draft;
 use crate::kernel::event::kinds::{
-    AnswerRefused, Escalated, ModelAsked, PlanAdopted, PlanProposed, PlanReviewed, Purpose, cut,
+    AnswerRefused, Escalated, ModelAsked, PlanAdopted, PlanProposed, PlanReviewed, Purpose,
+    Subject, cut,
 };
-use crate::kernel::fold::{Answer, Epoch, Plan, SwarmState, Task, TaskStatus};
+use crate::kernel::fold::{Answer, Epoch, Message, Part, Plan, Task, TaskStatus};
 use crate::kernel::identity::AuthorId;
 use crate::kernel::log::Hash;
 
@@ -42,7 +45,10 @@ impl Agent {
             return Asked::Answer(answer);
         }
         let failures = ask.map_or(0, |ask| ask.failures);
-        let allowed = if purpose == Purpose::Review { 1 } else { self.config.budget.retries };
+        let allowed = match purpose {
+            Purpose::Review | Purpose::Help | Purpose::Answer => 1,
+            Purpose::Plan | Purpose::Step => self.config.budget.retries,
+        };
         if let Some(ask) = ask.filter(|ask| !ask.waiting && failures > allowed) {
             let error = ask.last_error.clone().unwrap_or_default();
             return Asked::GivenUp(error, ask.nonsense);
@@ -56,6 +62,7 @@ impl Agent {
                 purpose,
                 repository: task.repository.clone(),
                 issue: task.issue,
+                epoch: epoch.number,
                 turn: ask.turn,
                 messages,
                 schema: schema(purpose),
@@ -91,10 +98,17 @@ impl Agent {
 
     /// The owner's way to an adopted plan.
     pub(super) fn plan(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch) {
+        if self.waits_for_answer(turn, task, epoch) || self.answer_questions(turn, task, epoch) {
+            return;
+        }
         let Some(plan) = epoch.plan() else {
             return self.propose(turn, task, epoch);
         };
-        let objections: Vec<_> = plan.objections().collect();
+        let mut objections: Vec<_> = plan.objections().map(|o| (o.event, &o.reason)).collect();
+        let refused = epoch.approval(&Subject::Plan.hash(&plan.event.0));
+        let refused = refused.and_then(|approval| approval.verdict.as_ref());
+        let refused = refused.filter(|verdict| !verdict.approved);
+        objections.extend(refused.map(|verdict| (verdict.event, &verdict.reason)));
         if !objections.is_empty() {
             // Each answer of people is worth another revision.
             let answers = epoch.rounds.iter().filter(|round| round.people).count();
@@ -102,19 +116,18 @@ impl Agent {
                 return self.propose(turn, task, epoch);
             }
             let reason = "blocking objections stand against the last revision of the plan";
-            let question = objections.iter().map(|o| o.reason.as_str()).collect::<Vec<_>>();
-            turn.drafts.push(
-                Draft::about(
-                    task.id,
-                    Escalated {
-                        epoch: epoch.number,
-                        reason: reason.to_owned(),
-                        question: cut(&question.join("\n"), 4096),
-                    },
-                )
-                .because(objections.iter().map(|objection| objection.event)),
-            );
-        } else if turn.now.wall_ms >= plan.deadline_ms || self.all_reviewed(turn.state, plan) {
+            let question: Vec<_> = objections.iter().map(|(_, reason)| reason.as_str()).collect();
+            let question = cut(&question.join("\n"), 4096);
+            let escalated = Escalated { epoch: epoch.number, reason: reason.to_owned(), question };
+            let causes = objections.iter().map(|(event, _)| *event);
+            turn.drafts.push(Draft::about(task.id, escalated).because(causes));
+        } else if turn.now.wall_ms >= plan.deadline_ms || self.all_reviewed(turn, task, plan) {
+            let rule = self.config.approvals.plan(turn.state, task, self.me);
+            let text = prompt::plan_text(&plan.text);
+            let asked = (Subject::Plan, &plan.event.0[..], text.as_str());
+            let Gate::Open = self.gate(turn, task, epoch, asked, rule) else {
+                return;
+            };
             let considered: Vec<_> = plan.reviews.iter().map(|review| review.event).collect();
             let causes = std::iter::once(plan.event).chain(considered.iter().copied());
             let causes: Vec<_> = causes.collect();
@@ -123,13 +136,10 @@ impl Agent {
         }
     }
 
-    /// Whether nobody is left whose review is worth waiting for.
-    fn all_reviewed(&self, state: &SwarmState, plan: &Plan) -> bool {
-        state
-            .agents
-            .keys()
-            .filter(|author| **author != self.me && state.members.may_act(author))
-            .all(|author| plan.reviews.iter().any(|review| review.author == *author))
+    /// Whether nobody is left whose review is worth waiting for: those that were chosen for it.
+    fn all_reviewed(&self, turn: &Turn<'_>, task: &Task, plan: &Plan) -> bool {
+        let chosen = chosen(turn.state, task, &self.me, &plan.event, self.config.talk.reviewers);
+        chosen.iter().all(|author| plan.reviews.iter().any(|review| review.author == *author))
     }
 
     fn propose(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch) {
@@ -142,7 +152,11 @@ impl Agent {
                 Err(reason) => {
                     turn.drafts.push(self.refuse(task, epoch, Purpose::Plan, answer, &reason));
                 }
-                Ok(plan) => {
+                Ok(PlanAnswer::Question(question)) => {
+                    let asked = self.ask_people(turn, task, epoch, question);
+                    turn.drafts.push(asked.because([answer.event]));
+                }
+                Ok(PlanAnswer::Plan(plan)) => {
                     let proposed = PlanProposed {
                         epoch: epoch.number,
                         revision: u32::try_from(epoch.plans.len()).unwrap_or(u32::MAX),
@@ -167,7 +181,7 @@ impl Agent {
             else {
                 continue;
             };
-            let Some(plan) = epoch.plan().filter(|plan| self.may_review(epoch, plan, turn.now))
+            let Some(plan) = epoch.plan().filter(|plan| self.may_review(turn, task, epoch, plan))
             else {
                 continue;
             };
@@ -194,11 +208,19 @@ impl Agent {
         }
     }
 
-    fn may_review(&self, epoch: &Epoch, plan: &Plan, now: Now) -> bool {
-        plan.adopted.is_none()
-            && now.wall_ms < plan.deadline_ms
-            && epoch.winner.as_ref().is_some_and(|win| win.author != self.me)
-            && plan.reviews.iter().all(|review| review.author != self.me)
+    /// Whether a review of this plan is this node's to write: it was chosen, or it works on
+    /// something in the same repository itself.
+    fn may_review(&self, turn: &Turn<'_>, task: &Task, epoch: &Epoch, plan: &Plan) -> bool {
+        let Some(win) = epoch.winner.as_ref().filter(|win| win.author != self.me) else {
+            return false;
+        };
+        let heard = plan.adopted.is_none()
+            && turn.now.wall_ms < plan.deadline_ms
+            && plan.reviews.iter().all(|review| review.author != self.me);
+        let count = self.config.talk.reviewers;
+        heard
+            && (chosen(turn.state, task, &win.author, &plan.event, count).contains(&self.me)
+                || self.own(turn.state).any(|(own, _)| own.repository == task.repository))
     }
 }
 
@@ -222,6 +244,12 @@ fn turns(epoch: &Epoch, me: AuthorId, purpose: Purpose) -> u32 {
         Purpose::Plan => ask.map_or(0, |ask| ask.turns.0),
         Purpose::Review => u32::try_from(epoch.plans.len().saturating_sub(1)).unwrap_or(u32::MAX),
         Purpose::Step => ask.map_or(0, |ask| ask.turns.1),
+        Purpose::Help => u32::try_from(epoch.help.len().saturating_sub(1)).unwrap_or(u32::MAX),
+        Purpose::Answer => {
+            let answers = epoch.discussion.messages.values();
+            let mine = |said: &&Message| said.part == Part::Answer && said.author == me;
+            u32::try_from(answers.filter(mine).count()).unwrap_or(u32::MAX)
+        }
     }
 }
 

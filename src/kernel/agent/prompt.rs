@@ -7,9 +7,14 @@
 
 use super::config::AgentConfig;
 use super::effect::{Message, Role};
+use super::help::circles;
+use super::local::Committed;
 use super::stuck;
-use crate::kernel::event::kinds::{CommandStatus, PlanText, Purpose, Verdict, cut};
-use crate::kernel::fold::{Command, Epoch, Round, SwarmState, Task};
+use super::wants::Wants;
+use crate::kernel::event::kinds::{
+    CommandStatus, HelpForm, PlanText, Purpose, Role as MemberRole, Subject, Verdict, cut,
+};
+use crate::kernel::fold::{Command, Epoch, Part, Round, SwarmState, Task};
 use crate::kernel::identity::AuthorId;
 
 /// The longest issue text in a prompt, in bytes.
@@ -30,7 +35,17 @@ without an answer from people.";
 
 const PLAN: &str = "\
 Say your plan as {\"summary\": one sentence, \"steps\": [..], \"files\": [..], \"tests\": [..], \
-\"risks\": [..]}.";
+\"risks\": [..]}; or, only if nobody could plan it without an answer from people, {\"question\": \
+what you must know}.";
+
+const HELP: &str = "\
+Another agent works on this issue and is stuck. Say whether you can help as {\"help\": \"advice\" | \
+\"take_over\" | \"none\", \"text\": your advice in a few sentences, or why}. Choose \"take_over\" \
+only if you could do the whole work better.";
+
+const ANSWER: &str = "\
+Somebody asks the question below about your plan. Say your answer as {\"text\": one to three \
+sentences}.";
 
 const REVIEW: &str = "\
 Another agent proposes the plan below. Say what you think as {\"verdict\": \"support\" | \
@@ -50,7 +65,16 @@ pub(super) fn messages(
     let mut messages = vec![message(Role::System, RULES.to_owned())];
     messages.push(message(Role::User, issue(state, task)));
     let last = match purpose {
-        Purpose::Plan => plan_question(epoch),
+        Purpose::Plan => {
+            messages.extend(heard(state, task, epoch));
+            plan_question(epoch)
+        }
+        Purpose::Help => help_question(epoch),
+        Purpose::Answer => {
+            let plan = epoch.plan().map(|plan| plan_text(&plan.text)).unwrap_or_default();
+            messages.push(message(Role::User, format!("Your plan:\n\n{plan}")));
+            format!("{ANSWER}\n\n{}", open_question(epoch, me))
+        }
         Purpose::Review => {
             let plan = epoch.plan().map(|plan| plan_text(&plan.text)).unwrap_or_default();
             format!("{REVIEW}\n\n{plan}")
@@ -60,9 +84,7 @@ pub(super) fn messages(
                 let plan = plan_text(&plan.text);
                 messages.push(message(Role::User, format!("The adopted plan:\n\n{plan}")));
             }
-            for round in &epoch.rounds {
-                messages.push(message(Role::User, round_text(round)));
-            }
+            messages.extend(heard(state, task, epoch));
             let used: usize = messages.iter().map(|message| message.content.len()).sum();
             let room = config.context_bytes.saturating_sub(used + STEP.len() + 1024);
             let (history, left_out) = history(&epoch.work.commands, room);
@@ -83,6 +105,76 @@ pub(super) fn messages(
     (messages, dropped)
 }
 
+/// What the owner heard of others: from whom it got the task, answers of people, what became of the
+/// pull request, advice. What members say without being people or having been asked is not in it.
+fn heard(state: &SwarmState, task: &Task, epoch: &Epoch) -> Vec<Message> {
+    let mut texts: Vec<String> = Vec::new();
+    let before = task.handed_to(epoch.number).and_then(|handed| {
+        let last = task.epochs.values().find(|before| before.handed.as_ref() == Some(handed))?;
+        last.help.last().map(|help| (handed, help))
+    });
+    if let Some((handed, help)) = before {
+        let files = if handed.base.is_some() { " Its files so far are here." } else { "" };
+        let tried = help.tried.join("\n");
+        texts.push(format!(
+            "Another agent handed this over.{files} It says what was missing:\n\n{}\n\nIts last \
+             commands:\n\n{}",
+            cut(&help.missing, 2048),
+            cut(&tried, 2048)
+        ));
+    }
+    texts.extend(epoch.rounds.iter().map(round_text));
+    let owner = epoch.winner.as_ref().map(|win| win.author);
+    for (event, question) in epoch.discussion.questions() {
+        if Some(question.author) != owner {
+            continue;
+        }
+        for (_, answer) in epoch.discussion.answers(event) {
+            let (asked, said) = (cut(&question.text, 1024), cut(&answer.text, 2048));
+            let who = member(state, &answer.author);
+            texts.push(format!("You had asked: {asked}\n\n{who} answered: {said}"));
+        }
+    }
+    let people = epoch.discussion.messages.values().filter(|said| {
+        let by = state.members.members.get(&said.author);
+        said.part == Part::Comment
+            && !said.withdrawn
+            && by.is_some_and(|by| by.role == MemberRole::Operator)
+    });
+    let said: Vec<_> = people.map(|said| format!("- {}", cut(&said.text, 1024))).collect();
+    if !said.is_empty() {
+        texts.push(format!("People say about this task:\n\n{}", cut(&said.join("\n"), 4096)));
+    }
+    for help in epoch.help.iter().filter_map(|help| help.helper()) {
+        if help.help == HelpForm::Advice {
+            let text = cut(&help.text, 2048);
+            texts.push(format!("You had asked other agents for help. Their advice:\n\n{text}"));
+        }
+    }
+    texts.into_iter().map(|text| message(Role::User, text)).collect()
+}
+
+/// What the stuck agent asks others.
+fn help_question(epoch: &Epoch) -> String {
+    let Some(help) = epoch.open_help() else { return HELP.to_owned() };
+    let plan = epoch.plan().map(|plan| plan_text(&plan.text)).unwrap_or_default();
+    let tried = cut(&help.tried.join("\n"), 4096);
+    let missing = cut(&help.missing, 4096);
+    format!(
+        "{HELP}\n\nIts plan:\n\n{plan}\n\nIts last commands:\n\n{tried}\n\nWhat it needs:\n\n\
+         {missing}"
+    )
+}
+
+/// The oldest question of somebody else that nobody answered.
+fn open_question(epoch: &Epoch, me: AuthorId) -> String {
+    let talk = &epoch.discussion;
+    let mut open = talk
+        .questions()
+        .filter(|(event, said)| said.author != me && talk.answers(event).next().is_none());
+    open.next().map(|(_, said)| cut(&said.text, 4096)).unwrap_or_default()
+}
+
 /// What people answered, or what became of the pull request.
 fn round_text(round: &Round) -> String {
     let message = cut(&round.message, 4 * 1024);
@@ -95,8 +187,8 @@ fn round_text(round: &Round) -> String {
 }
 
 fn step_question(epoch: &Epoch) -> String {
-    match stuck::repeats(&epoch.work.commands) {
-        (times @ stuck::TELL.., _) => format!(
+    match circles(epoch) {
+        times @ stuck::TELL.. => format!(
             "The same was done {times} times, with the same outcome. Do something else, or ask for \
              help.\n\n{STEP}"
         ),
@@ -109,8 +201,9 @@ fn message(role: Role, content: String) -> Message {
 }
 
 fn issue(state: &SwarmState, task: &Task) -> String {
+    let kind = Wants::of(task).kind.map_or(String::new(), |kind| format!(" ({})", kind.name()));
     let mut text =
-        format!("Issue {}: {}\n\n{}", task.name(), task.title, cut(&task.body, MAX_ISSUE));
+        format!("Issue {}{kind}: {}\n\n{}", task.name(), task.title, cut(&task.body, MAX_ISSUE));
     for issue in &task.depends_on {
         let work = state.task(&task.repository, *issue).and_then(Task::published);
         if let Some(work) = work {
@@ -127,16 +220,21 @@ fn plan_question(epoch: &Epoch) -> String {
     let Some(plan) = epoch.plan() else {
         return PLAN.to_owned();
     };
+    let refused = epoch.approval(&Subject::Plan.hash(&plan.event.0));
+    let refused = refused.and_then(|approval| approval.verdict.as_ref());
     let mut text =
         format!("{PLAN}\n\nYour last plan:\n\n{}\n\nObjections:\n", plan_text(&plan.text));
     for objection in plan.objections() {
         text.push_str(&format!("- {}\n", objection.reason));
     }
+    if let Some(refused) = refused.filter(|verdict| !verdict.approved) {
+        text.push_str(&format!("- {}\n", refused.reason));
+    }
     text.push_str("\nRevise the plan so that it answers every objection.");
     text
 }
 
-fn plan_text(plan: &PlanText) -> String {
+pub(super) fn plan_text(plan: &PlanText) -> String {
     let mut text = plan.summary.clone();
     let lists = [
         ("Steps", &plan.steps),
@@ -203,6 +301,29 @@ pub(super) fn commit_message(task: &Task, epoch: &Epoch) -> String {
         task.name(),
         epoch.number
     )
+}
+
+/// The message of the commit that a helper gets.
+pub(super) fn wip_message(task: &Task, epoch: &Epoch) -> String {
+    let title = cut(task.title.trim(), 60);
+    let name = task.name();
+    format!("Unfinished: {title}\n\nIssue: {name}\nEpoch: {}\n", epoch.number)
+}
+
+/// What people are shown of a change that they are to approve.
+pub(super) fn change(task: &Task, epoch: &Epoch, made: &Committed) -> String {
+    let summary = epoch.work.done.as_ref().map_or("", |(_, summary)| summary.as_str());
+    let (files, added, removed) = made.changed;
+    let mut text = format!(
+        "Commit {} for {}: {files} files, {added} lines added, {removed} removed.\n\n{}\n",
+        made.commit,
+        task.name(),
+        cut(summary, 2048)
+    );
+    for file in made.files.iter().take(100) {
+        text.push_str(&format!("\n- {file}"));
+    }
+    text
 }
 
 /// The text of the pull request.

@@ -1,9 +1,11 @@
 //! The end of an owned task: commit, fenced push, pull request, reports, questions to people.
 
 use super::effect::{Effect, Key, Target, What};
+use super::local::Committed;
 use super::prompt;
+use super::rules::Gate;
 use super::{Agent, Turn};
-use crate::kernel::event::kinds::{Escalated, TaskFinished};
+use crate::kernel::event::kinds::{Escalated, PublishIntended, Subject, TaskFinished, cut};
 use crate::kernel::event::{ClaimStatus, Draft, TaskId};
 use crate::kernel::fold::{Epoch, Publish, Task, Win};
 
@@ -18,9 +20,44 @@ impl Agent {
         let Some(sandbox) = &epoch.work.sandbox else {
             return;
         };
+        if let Some(made) = self.local.committed.get(&task.id).cloned() {
+            return self.decide_to_publish(turn, task, epoch, &made);
+        }
         let key = Key { task: task.id, what: What::Commit };
         let (base, message) = (sandbox.base.clone(), prompt::commit_message(task, epoch));
         self.ask_for(turn, key.clone(), Effect::Commit { key, base, message });
+    }
+
+    /// The commit is made: it is published, unless people must approve it first.
+    fn decide_to_publish(
+        &mut self,
+        turn: &mut Turn<'_>,
+        task: &Task,
+        epoch: &Epoch,
+        made: &Committed,
+    ) {
+        let (commit, changed) = (made.commit.clone(), made.changed);
+        let name = commit.to_string();
+        let rule = self.config.approvals.change(&made.files, changed);
+        let text = prompt::change(task, epoch, made);
+        let asked = (Subject::Change, name.as_bytes(), text.as_str());
+        let number = epoch.number;
+        let draft = match self.gate(turn, task, epoch, asked, rule) {
+            Gate::Waiting => return,
+            Gate::Refused(verdict) => {
+                let reason = "people refused the change".to_owned();
+                let question = cut(&verdict.reason, 4096);
+                let escalated = Escalated { epoch: number, reason, question };
+                Draft::about(task.id, escalated).because([verdict.event])
+            }
+            Gate::Open => {
+                let branch = format!("bzzz/issue-{}", task.issue);
+                let intended = PublishIntended { epoch: number, branch, commit, changed };
+                let because = epoch.work.done.as_ref().map(|(event, _)| *event);
+                Draft::about(task.id, intended).because(because)
+            }
+        };
+        turn.drafts.push(draft);
     }
 
     /// Pushes branch and claim as one, once no other push of the claim is under way.
@@ -55,7 +92,7 @@ impl Agent {
         let Some(publish) = &epoch.publish else {
             return;
         };
-        if self.local.sandboxes.contains(&task.id) {
+        if self.local.sandboxes.contains_key(&task.id) {
             self.close_sandbox(turn, task.id);
         }
         if epoch.pull.is_none() {
@@ -82,7 +119,7 @@ impl Agent {
         if win.status != ClaimStatus::Escalated {
             return self.move_claim(turn, task, epoch, win, ClaimStatus::Escalated);
         }
-        if self.local.sandboxes.contains(&task.id) {
+        if self.local.sandboxes.contains_key(&task.id) {
             self.close_sandbox(turn, task.id);
         }
         self.finish(turn, task, epoch, "escalated");
@@ -92,7 +129,7 @@ impl Agent {
     fn finish(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch, outcome: &'static str) {
         self.report(turn, task, epoch, outcome);
         let told = epoch.reported.contains(&format!("board:{outcome}"));
-        if told && !self.local.sandboxes.contains(&task.id) {
+        if told && !self.local.sandboxes.contains_key(&task.id) {
             self.local.forget(task.id);
             let (number, outcome) = (epoch.number, outcome.to_owned());
             turn.drafts.push(Draft::about(task.id, TaskFinished { epoch: number, outcome }));

@@ -1,8 +1,11 @@
 //! What was read outside becomes events: issues, claim refs, consent.
 
 use super::input::{Input, IssueRead, RefRead};
+use super::references::references;
 use super::{Agent, Now};
-use crate::kernel::event::kinds::{ClaimLost, ClaimSeen, RepositoryConsent, TaskSeen, cut};
+use crate::kernel::event::kinds::{
+    ClaimLost, ClaimSeen, DependencyDetected, RepositoryConsent, Source, TaskSeen, cut,
+};
 use crate::kernel::event::{Claim, ClaimStatus, Draft, TaskId};
 use crate::kernel::fold::{Consent, SwarmState};
 
@@ -85,6 +88,49 @@ impl Agent {
         (!told)
             .then(|| Draft::about(task, ClaimSeen { holder, epoch, commit: read.commit, status }))
     }
+}
+
+impl Agent {
+    /// The issues of other repositories that an issue says it depends on, as far as this node is
+    /// configured for them and has not said so before.
+    pub(super) fn stated(
+        &self,
+        state: &SwarmState,
+        repository: &str,
+        issue: &IssueRead,
+    ) -> Vec<Draft> {
+        let id = TaskId::of(repository, issue.number);
+        let known = state.tasks.get(&id);
+        let mut drafts = Vec::new();
+        for reference in references(&issue.body) {
+            let Some(place) = &reference.repository else { continue };
+            let mut names = self.config.repositories.iter();
+            let found = names.find(|(name, (url, _))| is_at(place, name, url));
+            let Some((other, _)) = found.filter(|(name, _)| *name != repository) else { continue };
+            let said =
+                known.and_then(|known| known.detected.get(&TaskId::of(other, reference.number)));
+            if !said.is_some_and(|said| said.by.contains(&self.me)) {
+                let found = DependencyDetected {
+                    repository: other.clone(),
+                    issue: reference.number,
+                    source: Source::Stated,
+                    confidence: 100,
+                    evidence: vec![format!("the issue names {place}#{}", reference.number)],
+                };
+                drafts.push(Draft::about(id, found));
+            }
+        }
+        drafts
+    }
+}
+
+/// Whether `OWNER/NAME`, in small letters, is this repository: by its name, or by the end of its
+/// URL.
+fn is_at(place: &str, name: &str, url: &str) -> bool {
+    let url = url.to_ascii_lowercase();
+    let url = url.trim_end_matches('/').trim_end_matches(".git");
+    let ends = url.strip_suffix(place).is_some_and(|before| before.ends_with(['/', ':']));
+    ends || name.eq_ignore_ascii_case(place)
 }
 
 /// What is to be said of an issue, if it reads otherwise than before.

@@ -2,12 +2,14 @@
 
 use super::answer::{self, StepAnswer};
 use super::effect::{Effect, Key, What};
+use super::help::circles;
 use super::plans::{Asked, give_up};
+use super::rules::Gate;
 use super::stuck;
 use super::{Agent, Turn};
 use crate::kernel::event::kinds::{
-    ClaimLost, CommandFinished, CommandIntended, CommandStatus, Escalated, Purpose, TaskFinished,
-    WorkDone, cut,
+    ClaimLost, CommandFinished, CommandIntended, CommandStatus, Escalated, Purpose, Subject,
+    TaskFinished, WorkDone, cut,
 };
 use crate::kernel::event::{ClaimStatus, Draft};
 use crate::kernel::fold::{Command, Dependencies, Epoch, SwarmState, Task, Win};
@@ -31,6 +33,9 @@ impl Agent {
         if epoch.escalation.is_some() {
             return self.after_escalation(turn, task, epoch, win);
         }
+        if let Some(helper) = epoch.successor() {
+            return self.hand_over(turn, task, epoch, win, helper);
+        }
         if win.status == ClaimStatus::Released {
             return self.after_release(turn, task, epoch);
         }
@@ -53,12 +58,19 @@ impl Agent {
     /// Plan, sandbox, steps and commit, one after the other.
     fn go_through(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch, win: &Win) {
         let planned = epoch.plan().is_some_and(|plan| plan.adopted.is_some());
+        if let Some(bounded) = self.bound(task, epoch) {
+            return turn.drafts.push(bounded);
+        }
         if let Some(over) = self.over_budget(epoch, win, turn.now) {
             let question = "Should more be spent on this task, and how?".to_owned();
             let escalated = Escalated { epoch: epoch.number, reason: over, question };
             turn.drafts.push(Draft::about(task.id, escalated));
+        } else if let Some(help) = epoch.open_help() {
+            self.await_help(turn, task, epoch, help);
         } else if !planned {
             self.plan(turn, task, epoch);
+        } else if self.holds(turn, task, epoch, win) {
+            // It is decided with the owner of another task who goes first.
         } else if !self.has_sandbox(epoch, task) {
             self.open_sandbox(turn, task, epoch, win);
         } else if epoch.work.done.is_some() {
@@ -69,9 +81,9 @@ impl Agent {
     }
 
     /// Whether the sandbox of this attempt is one of this process.
-    fn has_sandbox(&self, epoch: &Epoch, task: &Task) -> bool {
+    pub(super) fn has_sandbox(&self, epoch: &Epoch, task: &Task) -> bool {
         let ours = epoch.work.sandbox.as_ref().is_some_and(|s| s.process == self.process);
-        ours && self.local.sandboxes.contains(&task.id)
+        ours && self.local.sandboxes.contains_key(&task.id)
     }
 
     fn open_sandbox(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch, win: &Win) {
@@ -86,7 +98,8 @@ impl Agent {
         let Dependencies::Ready(base) = turn.state.dependencies(task) else {
             return;
         };
-        let base = epoch.rounds.last().and_then(|round| round.base.clone()).or(base);
+        let resumed = epoch.rounds.last().and_then(|round| round.base.clone());
+        let base = resumed.or_else(|| task.handed_to(epoch.number)?.base.clone()).or(base);
         let key = Key { task: task.id, what: What::Open };
         let effect = Effect::OpenSandbox { key: key.clone(), epoch: epoch.number, base };
         self.ask_for(turn, key, effect);
@@ -99,7 +112,7 @@ impl Agent {
 
     fn after_release(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch) {
         self.report(turn, task, epoch, "released");
-        if self.local.sandboxes.contains(&task.id) {
+        if self.local.sandboxes.contains_key(&task.id) {
             return self.close_sandbox(turn, task.id);
         }
         self.local.leave_alone(task.id, turn.now.mono_ms, self.config.lease_ms);
@@ -121,10 +134,10 @@ impl Agent {
         }
         if let Some(command) = epoch.work.setup.get(epoch.work.commands.len()) {
             let reasoning = "the repository's own settings ask for it".to_owned();
-            let intended = self.command(epoch, reasoning, command.clone());
+            let intended = self.command(task, epoch, reasoning, command.clone());
             return turn.drafts.push(Draft::about(task.id, intended));
         }
-        if let (stuck::GIVE_UP.., _) = stuck::repeats(&epoch.work.commands) {
+        if circles(epoch) >= stuck::GIVE_UP {
             let reason = "the work goes round in circles".to_owned();
             let command = epoch.work.commands.last().map_or("", |command| command.text.as_str());
             let question = format!(
@@ -132,8 +145,8 @@ impl Agent {
                                     as: {}. What should be done instead?",
                 cut(command, 1024)
             );
-            let escalated = Escalated { epoch: epoch.number, reason, question };
-            return turn.drafts.push(Draft::about(task.id, escalated));
+            let draft = self.need_help(turn, task, epoch, reason, question);
+            return turn.drafts.push(draft);
         }
         let answer = match self.ask(turn, task, epoch, Purpose::Step) {
             Asked::Underway => return,
@@ -146,14 +159,24 @@ impl Agent {
         let draft = match answer::step(&answer.text) {
             Err(reason) => self.refuse(task, epoch, Purpose::Step, answer, &reason),
             Ok(StepAnswer::Command { reasoning, command }) => {
-                Draft::about(task.id, self.command(epoch, reasoning, command))
+                let rule = self.config.approvals.command(&command);
+                let asked = (Subject::Command, command.as_bytes(), command.as_str());
+                match self.gate(turn, task, epoch, asked, rule) {
+                    Gate::Waiting => return,
+                    Gate::Refused(verdict) => {
+                        let why = format!("people refused this command: {}", verdict.reason);
+                        self.refuse(task, epoch, Purpose::Step, answer, &why)
+                    }
+                    Gate::Open => {
+                        Draft::about(task.id, self.command(task, epoch, reasoning, command))
+                    }
+                }
             }
             Ok(StepAnswer::Done { summary }) => {
                 Draft::about(task.id, WorkDone { epoch: number, summary })
             }
             Ok(StepAnswer::Help { reasoning, question }) => {
-                let reason = cut(&reasoning, 2048);
-                Draft::about(task.id, Escalated { epoch: number, reason, question })
+                self.need_help(turn, task, epoch, cut(&reasoning, 2048), question)
             }
         };
         turn.drafts.push(draft.because([answer.event]));
@@ -161,14 +184,21 @@ impl Agent {
 }
 
 impl Agent {
-    /// The next command of an attempt.
-    fn command(&self, epoch: &Epoch, reasoning: String, command: String) -> CommandIntended {
+    /// The next command of an attempt. Its limit is that of the sandbox.
+    fn command(
+        &self,
+        task: &Task,
+        epoch: &Epoch,
+        reasoning: String,
+        command: String,
+    ) -> CommandIntended {
+        let limit = self.local.sandboxes.get(&task.id).copied();
         CommandIntended {
             epoch: epoch.number,
             step: u32::try_from(epoch.work.commands.len()).unwrap_or(u32::MAX),
             reasoning,
             command,
-            seconds: self.config.command_seconds,
+            seconds: limit.unwrap_or(self.config.command_seconds),
         }
     }
 

@@ -152,6 +152,13 @@ impl Members {
         member.is_some_and(|member| member.stands_to().is_none() && member.role == Role::Agent)
     }
 
+    /// Whether a person takes part: a member with the role Operator.
+    #[must_use]
+    pub fn has_operator(&self) -> bool {
+        let mut members = self.members.values();
+        members.any(|member| member.stands_to().is_none() && member.role == Role::Operator)
+    }
+
     pub(super) fn authorize(&self, event: &Event) -> Result<(), Reason> {
         match event.payload().ok_or(Reason::Malformed)? {
             Payload::SwarmFounded(founding) => {

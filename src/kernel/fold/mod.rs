@@ -13,10 +13,12 @@ mod members;
 mod order;
 mod refusal;
 mod repositories;
+mod sessions;
 mod state;
 mod task;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 pub use agents::Agent;
 pub use changes::Changes;
@@ -26,9 +28,12 @@ pub use members::{Member, Members, Resolved};
 pub use order::{Aggregate, Place};
 pub use refusal::{MAX_REFUSALS, Reason, Refusal, Refusals};
 pub use repositories::{Consent, Repository};
+pub use sessions::{Joined, MAX_HOPS, Opening, Said, Session};
 pub use state::{Dependencies, FOLD_VERSION, SwarmState};
 pub use task::{
-    Acknowledged, Answer, Ask, Command, DAY_MS, Epoch, Escalation, Intent, IntentResult,
-    MAX_FEEDBACK, OUTPUT_EXCERPT, PeoplesAnswer, Plan, Publish, Pull, Review, Round, Sandbox,
-    Spent, Task, TaskStatus, Win, Work,
+    Acknowledged, Answer, Approval, Approved, Ask, Command, DAY_MS, Detected, Discussion, Epoch,
+    Escalation, Handed, Help, Intent, IntentResult, Limits, MAX_FEEDBACK, MAX_MESSAGE,
+    MAX_OBJECTIONS, Message, OUTPUT_EXCERPT, Offer, Part, PeoplesAnswer, Plan, Publish, Pull,
+    Review, Round, Sandbox, Spent, Task, TaskStatus, Win, Work,
 };
+pub use waiting::{Order, Wait};

@@ -57,6 +57,8 @@ pub enum Aggregate {
     Task(TaskId),
     /// The payloads that were erased.
     Erasures,
+    /// One session about the order of two tasks.
+    Session(TaskId),
 }
 
 impl Aggregate {
@@ -76,6 +78,7 @@ impl Aggregate {
             8 => Some(Self::Erasures),
             10 => Some(Self::Agent(event.author)),
             11 | 13 => Some(Self::Repositories),
+            90..=94 => event.header.task.map(Self::Session),
             kind if KINDS.iter().any(|(number, _)| *number == kind) => {
                 event.header.task.map(Self::Task)
             }
@@ -92,6 +95,7 @@ impl Aggregate {
             Self::Repositories => (2, &[0; 32]),
             Self::Task(task) => (3, &task.0),
             Self::Erasures => (4, &[0; 32]),
+            Self::Session(session) => (5, &session.0),
         };
         let mut hasher = blake3::Hasher::new_derive_key("bzzz v1 group");
         hasher.update(&[tag]);

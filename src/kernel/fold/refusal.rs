@@ -36,8 +36,8 @@ pub enum Reason {
     /// The author does not own the task in that epoch.
     #[error("the author does not own the task in that epoch")]
     NotTheOwner,
-    /// The owner reviews its own plan.
-    #[error("an owner does not review its own plan")]
+    /// The owner reviews its own plan, or helps itself.
+    #[error("an owner neither reviews its own plan nor helps itself")]
     OwnPlan,
     /// It was said already.
     #[error("it was said before")]
@@ -60,6 +60,39 @@ pub enum Reason {
     /// A signature in the event does not verify.
     #[error("a signature in it does not verify")]
     Signature,
+    /// As many members as may take part in the discussion do already.
+    #[error("the discussion has as many participants as it may have")]
+    Participants,
+    /// The chain of answers is too long.
+    #[error("the chain of answers is too long")]
+    Depth,
+    /// The author said as many messages as one author may.
+    #[error("the author said as much as one author may in this discussion")]
+    AuthorMessages,
+    /// The discussion has as many messages as it may have.
+    #[error("the discussion has as many messages as it may have")]
+    Messages,
+    /// The text is too long, or all texts together are.
+    #[error("the text is too long, or all texts of the discussion are")]
+    Bytes,
+    /// The discussion has lasted as long as it may.
+    #[error("the discussion has lasted as long as it may")]
+    Lifetime,
+    /// The chain of answers went from repository to repository too often.
+    #[error("the chain of answers went from one repository to another too often")]
+    Hops,
+    /// The author objected as often as one member may under one claim.
+    #[error("the author objected as often as one member may")]
+    Objections,
+    /// Only the author of what it is about may say it.
+    #[error("it is about something that another author said")]
+    NotTheAuthor,
+    /// The approval is bound to something else than what was asked for.
+    #[error("the approval is for something else")]
+    Approval,
+    /// It comes before its time.
+    #[error("it comes before its time")]
+    Early,
 }
 
 /// One refused event.

@@ -8,10 +8,11 @@ use serde::Serialize;
 use super::agents::Agent;
 use super::changes::Changes;
 use super::erasures::Erasures;
-use super::members::Members;
+use super::members::{Member, Members};
 use super::order::Aggregate;
 use super::refusal::{Reason, Refusal, Refusals};
 use super::repositories::{self, Repository};
+use super::sessions::Session;
 use super::task::Task;
 use crate::kernel::event::kinds::{Payload, Role};
 use crate::kernel::event::{Body, Event, TaskId};
@@ -19,7 +20,7 @@ use crate::kernel::identity::{AuthorId, SwarmId};
 use crate::kernel::log::Hash;
 
 /// The version of the fold: it changes whenever one set of events may lead to another state.
-pub const FOLD_VERSION: u32 = 4;
+pub const FOLD_VERSION: u32 = 5;
 
 /// The state of a swarm.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
@@ -40,6 +41,8 @@ pub struct SwarmState {
     pub tasks: BTreeMap<TaskId, Task>,
     /// The payloads that were erased.
     pub erasures: Erasures,
+    /// The sessions about the order of tasks.
+    pub sessions: BTreeMap<TaskId, Session>,
     /// No part of the state: what changed of late.
     #[serde(skip)]
     changes: Changes,
@@ -58,6 +61,7 @@ impl SwarmState {
             repository_refusals: Refusals::default(),
             tasks: BTreeMap::new(),
             erasures: Erasures::default(),
+            sessions: BTreeMap::new(),
             changes: Changes::default(),
         }
     }
@@ -97,7 +101,7 @@ impl SwarmState {
                 Some(work) => base = base.or(Some((work.branch.clone(), work.commit.clone()))),
             }
         }
-        Dependencies::Ready(base)
+        Dependencies::Ready(base.or_else(|| self.ordered_base(task)))
     }
 
     /// Authorises an event, then applies it to its aggregate. What was refused is kept there. An
@@ -174,15 +178,25 @@ impl SwarmState {
                 known.ok_or(Reason::Dangling)?.consent(event, read)?;
             }
             (Aggregate::Task(id), payload) => {
-                let role = self.members.members.get(&event.author).map(|member| &member.role);
-                if !role.is_some_and(|role| may_say(role, payload)) {
-                    return Err(Reason::Role);
-                }
-                self.tasks.entry(id).or_insert_with(|| Task::new(id)).fold(event, payload)?;
+                let person = self.speaks(event, payload)?;
+                let task = self.tasks.entry(id).or_insert_with(|| Task::new(id));
+                task.fold(event, payload, person)?;
+            }
+            (Aggregate::Session(id), payload) => {
+                self.speaks(event, payload)?;
+                let session = self.sessions.entry(id).or_insert_with(|| Session::new(id));
+                session.fold(event, payload)?;
             }
             _ => return Err(Reason::Content),
         }
         Ok(())
+    }
+
+    /// Whether the author's role allows it to say this; gives whether it speaks for people.
+    fn speaks(&self, event: &Event, payload: &Payload) -> Result<bool, Reason> {
+        let member = self.members.members.get(&event.author);
+        let member = member.filter(|member| may_say(member, payload)).ok_or(Reason::Role)?;
+        Ok(member.role == Role::Operator)
     }
 
     fn refuse(&mut self, aggregate: Aggregate, refusal: Refusal) {
@@ -196,6 +210,10 @@ impl SwarmState {
             }
             Aggregate::Repositories => self.repository_refusals.push(refusal),
             Aggregate::Erasures => self.erasures.refusals.push(refusal),
+            Aggregate::Session(id) => {
+                let session = self.sessions.entry(id).or_insert_with(|| Session::new(id));
+                session.refusals.push(refusal);
+            }
         }
     }
 
@@ -220,18 +238,26 @@ impl SwarmState {
             }
             Aggregate::Task(id) => drop(self.tasks.remove(&id)),
             Aggregate::Erasures => self.erasures = Erasures::default(),
+            Aggregate::Session(id) => drop(self.sessions.remove(&id)),
         }
     }
 }
 
-/// Whether a role allows to say this of a task.
-fn may_say(role: &Role, payload: &Payload) -> bool {
-    match role {
-        Role::Agent => true,
-        Role::Operator => {
-            matches!(payload, Payload::EscalationAcknowledged(_) | Payload::EscalationAnswered(_))
-        }
-        Role::Replica => false,
+/// Whether a member may say this of a task or in a session.
+fn may_say(member: &Member, payload: &Payload) -> bool {
+    match (&member.role, payload) {
+        (Role::Replica, _) => false,
+        (role, Payload::ApprovalGiven(_)) => *role == Role::Operator || member.administrator,
+        (Role::Agent, _) => true,
+        (Role::Operator, payload) => matches!(
+            payload,
+            Payload::EscalationAcknowledged(_)
+                | Payload::EscalationAnswered(_)
+                | Payload::PlanReviewed(_)
+                | Payload::Withdrawn(_)
+                | Payload::MessageSaid(_)
+                | Payload::CoordinationSaid(_)
+        ),
     }
 }
 

@@ -88,6 +88,8 @@ pub(super) const SECTIONS: &[&Section] = &[
     &Net::SECTION,
     &Api::SECTION,
     &Agent::SECTION,
+    &Discussion::SECTION,
+    &Approvals::SECTION,
     &Budget::SECTION,
     &Sandbox::SECTION,
     &Reasoner::SECTION,
@@ -227,7 +229,8 @@ section! {
     agent: Agent {
         /// Whether to take tasks. A node that takes none still keeps and serves the logs of all.
         work: bool = flag(true);
-        /// What this node is good at, for others to read, such as "rust" or "docs".
+        /// What this node can do, such as "rust" or "gpu". A task that requires something else is
+        /// left to others.
         capabilities: Vec<String> = list(Form::Word, 0, &[]);
         /// An issue is a task only if it carries one of these labels.
         labels: Vec<String> = list(Form::Line, 1, &["bzzz-task"]);
@@ -248,6 +251,62 @@ section! {
         /// How often work is taken up again because checks failed or changes were requested.
         /// Then people are asked.
         max_rounds: u32 = integer(0, 32, 3);
+    }
+}
+
+section! {
+    /// How this node thinks together with others before and while it works (docs/discussion.md).
+    /// Whatever stands here, the limits of the fold hold for everybody.
+    discussion: Discussion {
+        /// How many other nodes are chosen to review a plan of this node, and waited for.
+        reviewers: u32 = integer(0, 16, 3);
+        /// How many other nodes are chosen to help this node, and waited for.
+        helpers: u32 = integer(0, 16, 3);
+        /// Whether to help other nodes that are stuck.
+        help: bool = flag(true);
+        /// How often other nodes are asked for help in a task before people are; 0 to ask people
+        /// at once.
+        max_help: u32 = integer(0, 8, 2);
+        /// How long offers of help are awaited.
+        help_seconds: u64 = integer(1, 86_400, 30);
+        /// How long a question to the people of the swarm is open before it goes to others.
+        question_seconds: u64 = integer(1, 604_800, 600);
+        /// From which confidence on two plans that touch the same are put in an order, in percent:
+        /// 90 is a file that both name, 65 two names that both use. 101 for never.
+        order_percent: u32 = integer(1, 101, 60);
+        /// How long the owner of the other task is waited for.
+        order_seconds: u64 = integer(1, 86_400, 30);
+        /// How many members may take part in the discussion of a task of this node.
+        participants: u32 = integer(1, 16, 16);
+        /// How long a chain of answers may be.
+        depth: u32 = integer(1, 8, 8);
+        /// How many messages one author may say.
+        messages_of_author: u32 = integer(1, 32, 32);
+        /// How many messages all authors may say together.
+        messages: u32 = integer(1, 256, 256);
+        /// How much text all messages together may have.
+        text_kib: u64 = integer(1, 256, 256);
+        /// For how long messages are taken after the claim was won or the work resumed.
+        lifetime_seconds: u64 = integer(1, 604_800, 604_800);
+    }
+}
+
+section! {
+    /// What people must approve before this node does it. An approval is bound to the exact plan,
+    /// command or commit. In patterns, `*` stands for anything and `?` for one character.
+    approvals: Approvals {
+        /// Every plan.
+        plans: bool = flag(false);
+        /// The plan of this node's first task in a repository.
+        first_task: bool = flag(false);
+        /// Commands that match one of these patterns, such as "*npm publish*".
+        commands: Vec<String> = list(Form::Line, 0, &[]);
+        /// Changes of files whose paths match one of these patterns, such as ".github/*".
+        files: Vec<String> = list(Form::Line, 0, &[]);
+        /// Changes of more lines than this, added and removed together; 0 for any number.
+        lines: u32 = integer(0, 1_000_000, 0);
+        /// How long an approval is awaited before people outside of the swarm are asked.
+        wait_seconds: u64 = integer(1, 604_800, 3_600);
     }
 }
 

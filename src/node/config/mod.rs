@@ -32,8 +32,8 @@ use self::table::{Section, Values};
 pub use self::check::{MAX_PROBLEMS, MAX_REPOSITORIES};
 pub use self::form::{MAX_ITEMS, MAX_TEXT};
 pub use self::keys::{
-    Agent, Api, Budget, Hive, LogFormat, N8n, Net, Node, Reasoner, ReasonerKind, Repository,
-    Sandbox, SandboxKind, Store, StoreKind, Unlisted,
+    Agent, Api, Approvals, Budget, Discussion, Hive, LogFormat, N8n, Net, Node, Reasoner,
+    ReasonerKind, Repository, Sandbox, SandboxKind, Store, StoreKind, Unlisted,
 };
 pub use self::problem::{ConfigError, Origin, Place, Problem};
 pub use self::table::{Value, literal};
@@ -59,6 +59,10 @@ pub struct Config {
     pub api: Api,
     /// `[agent]`
     pub agent: Agent,
+    /// `[discussion]`
+    pub discussion: Discussion,
+    /// `[approvals]`
+    pub approvals: Approvals,
     /// `[budget]`
     pub budget: Budget,
     /// `[sandbox]`
@@ -239,6 +243,8 @@ fn build(home: PathBuf, checker: &Checker<'_>) -> Config {
         net: Net::build(section(Net::SECTION)),
         api: Api::build(section(Api::SECTION)),
         agent: Agent::build(section(Agent::SECTION)),
+        discussion: Discussion::build(section(Discussion::SECTION)),
+        approvals: Approvals::build(section(Approvals::SECTION)),
         budget: Budget::build(section(Budget::SECTION)),
         sandbox: Sandbox::build(section(Sandbox::SECTION)),
         reasoner: Reasoner::build(section(Reasoner::SECTION)),

@@ -1,6 +1,8 @@
 //! What the nodes do: they append, replicate, and carry out what their agents decide.
 
-use bzzz::kernel::agent::{self, AgentConfig, Budget, DayBudget, Effect};
+use bzzz::kernel::agent::{
+    self, AgentConfig, ApprovalRules, Budget, DayBudget, Effect, TalkConfig,
+};
 use bzzz::kernel::event::Draft;
 use bzzz::kernel::event::kinds::ForkProven;
 use bzzz::kernel::fold::SwarmState;
@@ -315,6 +317,8 @@ pub(super) fn agent_config() -> AgentConfig {
         people: true,
         acknowledge_ms: 30_000,
         max_raises: MAX_RAISES,
+        talk: TalkConfig::default(),
+        approvals: ApprovalRules::default(),
         repositories: [(REPOSITORY.to_owned(), repository)].into(),
     }
 }

@@ -2,6 +2,8 @@
 
 mod agent;
 mod claim;
+mod coordination;
+mod discussion;
 mod evidence;
 mod plan;
 mod publish;
@@ -14,6 +16,14 @@ pub use agent::{AgentStarted, RepositoryConsent, RepositorySeen, TaskSeen};
 pub use claim::{
     ClaimDropped, ClaimExpired, ClaimFailed, ClaimIntended, ClaimLost, ClaimMoved, ClaimSeen,
     ClaimWon,
+};
+pub use coordination::{
+    CoordinationEscalated, CoordinationJoined, CoordinationOpened, CoordinationResolved,
+    CoordinationSaid, DependencyDetected, Side, Source,
+};
+pub use discussion::{
+    Act, ApprovalGiven, ApprovalRequested, DiscussionBounded, HandedOver, HelpAccepted, HelpForm,
+    HelpOffered, HelpRequested, MessageSaid, Subject, Withdrawn,
 };
 pub use evidence::{
     ForkProven, ForkResolved, HeadsWitnessed, KeyRotated, MAX_WITNESSED, PayloadErased,
@@ -115,6 +125,7 @@ kinds! {
     30 PlanProposed,
     31 PlanReviewed,
     32 PlanAdopted,
+    33 Withdrawn,
     40 SandboxOpened,
     41 SandboxFailed,
     42 ModelAsked,
@@ -141,6 +152,20 @@ kinds! {
     69 EscalationRaised,
     70 EscalationAcknowledged,
     71 EscalationAnswered,
+    80 MessageSaid,
+    81 HelpRequested,
+    82 HelpOffered,
+    83 HelpAccepted,
+    84 HandedOver,
+    85 DependencyDetected,
+    86 ApprovalRequested,
+    87 ApprovalGiven,
+    88 DiscussionBounded,
+    90 CoordinationOpened,
+    91 CoordinationJoined,
+    92 CoordinationSaid,
+    93 CoordinationResolved,
+    94 CoordinationEscalated,
 }
 
 /// Derives what every payload needs.

@@ -11,7 +11,7 @@ choice! {
         Replica,
         /// Take tasks, work on them and review the plans of others.
         Agent,
-        /// Answer questions on behalf of people, and take no tasks.
+        /// Take part in discussions on behalf of people: object, answer, approve. It takes no tasks.
         Operator,
     }
 }

@@ -18,6 +18,10 @@ choice! {
         Review,
         /// The next step of the work.
         Step,
+        /// Whether and how it can help somebody else.
+        Help,
+        /// An answer to a question about its own plan.
+        Answer,
     }
 }
 

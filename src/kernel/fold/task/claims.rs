@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bincode::{Decode, Encode};
 use serde::Serialize;
 
+use super::discussion::Discussion;
 use super::ending::{Escalation, Round};
+use super::help::{Approval, Handed, Help};
 use super::plans::Plan;
 use super::publish::{Publish, Pull};
 use super::work::{Ask, Spent, Work};
@@ -117,6 +119,14 @@ pub struct Epoch {
     pub reported: BTreeSet<String>,
     /// What came of it, once the owner's part is over.
     pub finished: Option<String>,
+    /// What members say about the task.
+    pub discussion: Discussion,
+    /// What help the owner asked for.
+    pub help: Vec<Help>,
+    /// To whom the task was handed over.
+    pub handed: Option<Handed>,
+    /// What people were to approve.
+    pub approvals: Vec<Approval>,
 }
 
 impl Epoch {
@@ -139,6 +149,10 @@ impl Epoch {
             usage: BTreeMap::new(),
             reported: BTreeSet::new(),
             finished: None,
+            discussion: Discussion::default(),
+            help: Vec::new(),
+            handed: None,
+            approvals: Vec::new(),
         }
     }
 
@@ -167,7 +181,12 @@ impl Epoch {
         }
     }
 
-    pub(super) fn fold(&mut self, event: &Event, payload: &Payload) -> Result<(), Reason> {
+    pub(super) fn fold(
+        &mut self,
+        event: &Event,
+        payload: &Payload,
+        person: bool,
+    ) -> Result<(), Reason> {
         let author = &event.author;
         match payload {
             Payload::ClaimWon(won) => self.won(event, won),
@@ -181,8 +200,17 @@ impl Epoch {
             Payload::ClaimMoved(moved) => self.moved(event, moved),
             Payload::ClaimDropped(dropped) => self.dropped(event, dropped),
             Payload::PlanProposed(_) | Payload::PlanReviewed(_) | Payload::PlanAdopted(_) => {
-                self.fold_plan(event, payload)
+                self.fold_plan(event, payload, person)
             }
+            Payload::MessageSaid(said) => self.said(event, said, person),
+            Payload::Withdrawn(withdrawn) => self.withdrawn(event, withdrawn, person),
+            Payload::DiscussionBounded(named) => self.bounded(event, named),
+            Payload::HelpRequested(requested) => self.help_requested(event, requested),
+            Payload::HelpOffered(offered) => self.help_offered(event, offered, person),
+            Payload::HelpAccepted(accepted) => self.help_accepted(event, accepted),
+            Payload::HandedOver(handed) => self.handed_over(event, handed),
+            Payload::ApprovalRequested(requested) => self.approval_requested(event, requested),
+            Payload::ApprovalGiven(given) => self.approval_given(event, given),
             Payload::PublishIntended(_)
             | Payload::Published(_)
             | Payload::PublishRefused(_)

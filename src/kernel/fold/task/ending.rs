@@ -127,6 +127,9 @@ impl Epoch {
             acknowledged: None,
             answer: None,
         });
+        if let Some(help) = self.help.last_mut() {
+            help.closed = true;
+        }
         self.answered(&event.author, Purpose::Step);
         self.answered(&event.author, Purpose::Plan);
         Ok(())

@@ -1,29 +1,37 @@
 //! One task: what is known of its issue, and what happened in each epoch of its claim.
 
 mod claims;
+mod discussion;
 mod ending;
+mod help;
 mod plans;
 mod publish;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bincode::{Decode, Encode};
 use serde::Serialize;
 
 pub use claims::{Epoch, Intent, IntentResult, Win};
+pub use discussion::{Discussion, Limits, MAX_MESSAGE, MAX_OBJECTIONS, Message, Part};
 pub use ending::{Acknowledged, Escalation, PeoplesAnswer, Round};
+pub use help::{Approval, Approved, Handed, Help, Offer};
 pub use plans::{Plan, Review};
 pub use publish::{MAX_FEEDBACK, Publish, Pull};
 pub use work::{Answer, Ask, Command, DAY_MS, OUTPUT_EXCERPT, Sandbox, Spent, Work};
 
 use super::refusal::{Reason, Refusals};
-use crate::kernel::event::kinds::{Payload, PullState, TaskSeen};
+use crate::kernel::event::kinds::{DependencyDetected, Payload, PullState, Source, TaskSeen};
 use crate::kernel::event::{ClaimStatus, Event, Hlc, MAX_REPOSITORY_NAME, TaskId};
 use crate::kernel::identity::AuthorId;
 
 /// The most epochs that a task may have.
 pub(crate) const MAX_EPOCHS: usize = 1024;
+
+/// The most tasks that one task is found to depend on, and the most nodes that find one such.
+pub(crate) const MAX_DETECTED: usize = 64;
+pub(crate) const MAX_DETECTORS: usize = 256;
 
 /// A task.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
@@ -54,6 +62,25 @@ pub struct Task {
     pub refusals: Refusals,
     /// How many events are about the task, the refused ones not counted.
     pub events: u64,
+    /// On which tasks it depends, as nodes found.
+    pub detected: BTreeMap<TaskId, Detected>,
+}
+
+/// A dependency that nodes found.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct Detected {
+    /// The repository of the other task.
+    pub repository: String,
+    /// Its issue.
+    pub issue: u64,
+    /// How it was found.
+    pub source: Source,
+    /// In percent.
+    pub confidence: u32,
+    /// What speaks for it.
+    pub evidence: Vec<String>,
+    /// Who found it.
+    pub by: BTreeSet<AuthorId>,
 }
 
 /// Where a task stands.
@@ -92,6 +119,7 @@ impl Task {
             epochs: BTreeMap::new(),
             refusals: Refusals::default(),
             events: 0,
+            detected: BTreeMap::new(),
         }
     }
 
@@ -112,6 +140,13 @@ impl Task {
     pub fn owner(&self) -> Option<(AuthorId, u64)> {
         let epoch = self.current().filter(|epoch| epoch.is_active())?;
         Some((epoch.winner.as_ref()?.author, epoch.number))
+    }
+
+    /// How the task was handed over to this epoch, if it was: by the owner of the one before.
+    #[must_use]
+    pub fn handed_to(&self, epoch: u64) -> Option<&Handed> {
+        let mut before = self.epochs.range(..epoch).rev().map(|(_, before)| before);
+        before.find(|before| before.winner.is_some())?.handed.as_ref()
     }
 
     /// The work that was published.
@@ -148,8 +183,14 @@ impl Task {
     }
 
     /// Authorises an event, then applies it.
-    pub(super) fn fold(&mut self, event: &Event, payload: &Payload) -> Result<(), Reason> {
+    pub(super) fn fold(
+        &mut self,
+        event: &Event,
+        payload: &Payload,
+        person: bool,
+    ) -> Result<(), Reason> {
         match payload {
+            Payload::DependencyDetected(detected) => self.detected(event, detected)?,
             Payload::TaskSeen(seen) => self.seen(event, seen)?,
             Payload::ClaimIntended(intended) => {
                 let full = self.epochs.len() >= MAX_EPOCHS;
@@ -162,7 +203,7 @@ impl Task {
             _ => {
                 let number = epoch_of(payload).ok_or(Reason::Content)?;
                 let epoch = self.epochs.get_mut(&number).ok_or(Reason::Dangling)?;
-                epoch.fold(event, payload)?;
+                epoch.fold(event, payload, person)?;
             }
         }
         self.events += 1;
@@ -191,6 +232,36 @@ impl Task {
             self.over = current.number;
         }
         self.seen_at = Some(event.header.clock);
+        Ok(())
+    }
+
+    fn detected(&mut self, event: &Event, detected: &DependencyDetected) -> Result<(), Reason> {
+        let other = TaskId::of(&detected.repository, detected.issue);
+        let fits = detected.repository.len() <= MAX_REPOSITORY_NAME
+            && detected.confidence <= 100
+            && detected.evidence.len() <= 16
+            && other != self.id;
+        if !fits {
+            return Err(Reason::Content);
+        }
+        let DependencyDetected { repository, issue, source, confidence, evidence } =
+            detected.clone();
+        let Some(known) = self.detected.get_mut(&other) else {
+            if self.detected.len() >= MAX_DETECTED {
+                return Err(Reason::Limit);
+            }
+            let by = [event.author].into();
+            let found = Detected { repository, issue, source, confidence, evidence, by };
+            self.detected.insert(other, found);
+            return Ok(());
+        };
+        if known.by.len() >= MAX_DETECTORS && !known.by.contains(&event.author) {
+            return Err(Reason::Limit);
+        }
+        known.by.insert(event.author);
+        if confidence > known.confidence {
+            (known.source, known.confidence, known.evidence) = (source, confidence, evidence);
+        }
         Ok(())
     }
 
@@ -245,6 +316,15 @@ fn epoch_of(payload: &Payload) -> Option<u64> {
         Payload::EscalationRaised(p) => p.epoch,
         Payload::EscalationAcknowledged(p) => p.epoch,
         Payload::EscalationAnswered(p) => p.epoch,
+        Payload::Withdrawn(p) => p.epoch,
+        Payload::MessageSaid(p) => p.epoch,
+        Payload::HelpRequested(p) => p.epoch,
+        Payload::HelpOffered(p) => p.epoch,
+        Payload::HelpAccepted(p) => p.epoch,
+        Payload::HandedOver(p) => p.epoch,
+        Payload::ApprovalRequested(p) => p.epoch,
+        Payload::ApprovalGiven(p) => p.epoch,
+        Payload::DiscussionBounded(p) => p.epoch,
         Payload::SwarmFounded(_)
         | Payload::MemberAdmitted(_)
         | Payload::MemberRevoked(_)
@@ -258,6 +338,12 @@ fn epoch_of(payload: &Payload) -> Option<u64> {
         | Payload::RepositorySeen(_)
         | Payload::RepositoryConsent(_)
         | Payload::TaskSeen(_)
-        | Payload::ClaimIntended(_) => return None,
+        | Payload::ClaimIntended(_)
+        | Payload::DependencyDetected(_)
+        | Payload::CoordinationOpened(_)
+        | Payload::CoordinationJoined(_)
+        | Payload::CoordinationSaid(_)
+        | Payload::CoordinationResolved(_)
+        | Payload::CoordinationEscalated(_) => return None,
     })
 }

@@ -4,6 +4,7 @@ use bincode::{Decode, Encode};
 use serde::Serialize;
 
 use super::claims::Epoch;
+use super::discussion::{MAX_OBJECTIONS, Part};
 use crate::kernel::event::kinds::{
     Payload, PlanAdopted, PlanProposed, PlanReviewed, PlanText, Purpose, Verdict,
 };
@@ -45,20 +46,28 @@ pub struct Review {
     pub verdict: Verdict,
     /// Why.
     pub reason: String,
+    /// Whether its author took it back.
+    pub withdrawn: bool,
 }
 
 impl Plan {
-    /// The blocking objections.
+    /// The blocking objections that stand.
     pub fn objections(&self) -> impl Iterator<Item = &Review> {
-        self.reviews.iter().filter(|review| review.verdict == Verdict::Object)
+        let stands = |review: &&Review| review.verdict == Verdict::Object && !review.withdrawn;
+        self.reviews.iter().filter(stands)
     }
 }
 
 impl Epoch {
-    pub(super) fn fold_plan(&mut self, event: &Event, payload: &Payload) -> Result<(), Reason> {
+    pub(super) fn fold_plan(
+        &mut self,
+        event: &Event,
+        payload: &Payload,
+        person: bool,
+    ) -> Result<(), Reason> {
         match payload {
             Payload::PlanProposed(proposed) => self.proposed(event, proposed),
-            Payload::PlanReviewed(reviewed) => self.reviewed(event, reviewed),
+            Payload::PlanReviewed(reviewed) => self.reviewed(event, reviewed, person),
             Payload::PlanAdopted(adopted) => self.adopted(event, adopted),
             _ => Err(Reason::Content),
         }
@@ -84,13 +93,19 @@ impl Epoch {
         Ok(())
     }
 
-    fn reviewed(&mut self, event: &Event, reviewed: &PlanReviewed) -> Result<(), Reason> {
+    fn reviewed(
+        &mut self,
+        event: &Event,
+        reviewed: &PlanReviewed,
+        person: bool,
+    ) -> Result<(), Reason> {
         if self.owned_by(&event.author).is_ok() {
             return Err(Reason::OwnPlan);
         }
         self.answered(&event.author, Purpose::Review);
-        let plan = self.plans.iter_mut().find(|plan| plan.event == reviewed.plan);
-        let plan = plan.ok_or(Reason::Dangling)?;
+        let at = self.plans.iter().position(|plan| plan.event == reviewed.plan);
+        let at = at.ok_or(Reason::Dangling)?;
+        let plan = &self.plans[at];
         if plan.reviews.iter().any(|review| review.author == event.author) {
             return Err(Reason::Repeated);
         }
@@ -100,12 +115,23 @@ impl Epoch {
         if plan.reviews.len() >= MAX_REVIEWS {
             return Err(Reason::Limit);
         }
-        plan.reviews.push(Review {
+        let objects = reviewed.verdict == Verdict::Object;
+        let before = self.discussion.objections.get(&event.author).copied().unwrap_or(0);
+        if objects && !person && before >= MAX_OBJECTIONS {
+            return Err(Reason::Objections);
+        }
+        self.admit(event, person, 1, &reviewed.reason)?;
+        if objects {
+            self.discussion.objections.insert(event.author, before + 1);
+        }
+        self.plans[at].reviews.push(Review {
             event: event.id,
             author: event.author,
             verdict: reviewed.verdict.clone(),
             reason: reviewed.reason.clone(),
+            withdrawn: false,
         });
+        self.message(event, reviewed.plan, 1, Part::Review);
         Ok(())
     }
 

@@ -179,7 +179,7 @@ impl Epoch {
 
     fn asked(&mut self, event: &Event, asked: &ModelAsked) -> Result<(), Reason> {
         let owns = self.owned_by(&event.author).is_ok();
-        if owns == (asked.purpose == Purpose::Review) {
+        if owns == matches!(asked.purpose, Purpose::Review | Purpose::Help) {
             return Err(if owns { Reason::OwnPlan } else { Reason::NotTheOwner });
         }
         if self.asks.len() >= MAX_ASKERS && !self.asks.contains_key(&event.author) {
@@ -212,7 +212,7 @@ impl Epoch {
         ask.answer = Some(Answer { event: event.id, text: answered.text.clone() });
         match ask.purpose {
             Purpose::Plan => ask.turns.0 += 1,
-            Purpose::Review => {}
+            Purpose::Review | Purpose::Help | Purpose::Answer => {}
             Purpose::Step => ask.turns.1 += 1,
         }
         let tokens = match (answered.tokens_in, answered.tokens_out) {
