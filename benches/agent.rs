@@ -1,10 +1,10 @@
 //! How long one decision of an agent takes, beside how many tasks that are over.
 //! `cargo bench --bench agent [-- --quick]`; needs none of the default features.
 //!
-//! Every task was claimed, worked on, published and merged, half of them by the agent itself, a task
-//! a minute. A node asks its agent for every change and four times a second, while it holds up the fold, so
-//! that a decision must not take longer than a millisecond. The first one of a process may: it gets
-//! to know all tasks.
+//! Every task was claimed, worked on, published and merged, half of them by the agent itself, one
+//! each minute. A node asks its agent for every change and four times a second, while it holds up
+//! the fold, so that a decision must not take longer than a millisecond. The first one of a process
+//! may: it gets to know all tasks.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]

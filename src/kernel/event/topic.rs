@@ -25,7 +25,7 @@ impl Topic {
         match header.kind {
             30..=39 | 64 | 69..=71 | 80..=89 => Self::MetaDiscussion,
             40..=63 | 65 => header.task.map_or(Self::Coordination, Self::Task),
-            // That the work ended or is taken up again (66 to 68) concerns those who listen no more.
+            // That the work ended or is taken up again (66 to 68) concerns who listens no more.
             _ => Self::Coordination,
         }
     }
