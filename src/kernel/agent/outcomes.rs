@@ -88,6 +88,13 @@ impl Agent {
                 };
                 vec![Draft::about(task, ClaimDropped { epoch: own.number, commit })]
             }
+            Outcome::Failed(_)
+                if key.what == What::Commit && failures > self.config.budget.retries =>
+            {
+                // Unfinished work that cannot be kept does not hold up its hand-off.
+                self.local.wip.insert(task, None);
+                Vec::new()
+            }
             outcome => self.work_outcome(state, key, outcome),
         }
     }
@@ -148,8 +155,8 @@ impl Agent {
                 let reason = own.finished.clone().unwrap_or_else(|| "over".to_owned());
                 Draft::about(task, SandboxClosed { epoch, reason })
             }
-            (Outcome::Committed { commit, .. }, _) if own.successor().is_some() => {
-                self.local.wip.insert(task, Some(commit));
+            (Outcome::Committed { commit, changed, files }, _) if own.successor().is_some() => {
+                self.local.wip.insert(task, Some(Committed { commit, changed, files }));
                 return Vec::new();
             }
             (Outcome::Unpublishable(_), _) if own.successor().is_some() => {

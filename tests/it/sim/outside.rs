@@ -258,6 +258,10 @@ fn answer(ask: EventId, request: &ModelRequest, trouble: Trouble, rng: &mut Rng)
             r#"{"reasoning":"tested","action":"done","summary":"done"}"#
         }
         Purpose::Step => r#"{"reasoning":"next","action":"command","command":"make test"}"#,
+        Purpose::Help if rng.percent(40) => r#"{"help":"advice","text":"read it again"}"#,
+        Purpose::Help if rng.percent(60) => r#"{"help":"take_over","text":"let me try"}"#,
+        Purpose::Help => r#"{"help":"none","text":"no idea"}"#,
+        Purpose::Answer => r#"{"text":"because it is simple"}"#,
     };
     Outcome::Answered {
         ask,
