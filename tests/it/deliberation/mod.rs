@@ -19,7 +19,7 @@ use bzzz::kernel::event::kinds::{
     CheckState, CommandStatus, MemberAdmitted, PullState, Purpose, ReviewState, Role, Stream,
 };
 use bzzz::kernel::event::{Claim, CommitId, Draft, EventId, Payload, TaskId};
-use bzzz::kernel::fold::{Epoch, SwarmState, Task};
+use bzzz::kernel::fold::{Epoch, SwarmState, Task, TaskStatus};
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use bzzz::kernel::log::Hash;
 use bzzz::store::memory::MemoryStore;
@@ -194,6 +194,20 @@ impl World {
         self.read(|state| state.task(repository, issue).cloned()).expect("it was read")
     }
 
+    fn is_so(&self, repository: &str, issue: u64, status: TaskStatus) -> bool {
+        self.read(|state| state.task(repository, issue).is_some_and(|t| t.status() == status))
+    }
+
+    fn is(&self, status: TaskStatus) -> bool {
+        self.is_so(REPOSITORY, 1, status)
+    }
+
+    /// How many plans were proposed under the present claim.
+    fn plans(&self) -> usize {
+        let plans = |task: &Task| task.current().map_or(0, |epoch| epoch.plans.len());
+        self.read(|state| state.task(REPOSITORY, 1).map_or(0, plans))
+    }
+
     fn task(&self) -> Task {
         self.task_of(REPOSITORY, 1)
     }
@@ -274,7 +288,8 @@ impl World {
             }
             self.run(1);
         }
-        panic!("{what} never came; the task: {:#?}", self.task());
+        let task = self.read(|state| state.task(REPOSITORY, 1).cloned());
+        panic!("{what} never came; the task: {task:#?}");
     }
 
     /// One input, and all that follows from it at once.
@@ -519,10 +534,7 @@ impl World {
     fn task_ended(&self) -> bool {
         let task = self.read(|state| state.task(REPOSITORY, 1).cloned());
         let Some(task) = task else { return false };
-        let over = matches!(
-            task.status(),
-            bzzz::kernel::fold::TaskStatus::Published | bzzz::kernel::fold::TaskStatus::Escalated
-        );
+        let over = matches!(task.status(), TaskStatus::Published | TaskStatus::Escalated);
         over && task.current().is_some_and(|epoch| epoch.finished.is_some())
     }
 }

@@ -53,7 +53,7 @@ fn the_later_of_two_plans_that_touch_the_same_waits_and_starts_from_the_first() 
     let waits = world.read(|state| state.waits(&two, None));
     assert!(matches!(&waits[..], [Wait::Order { issue: 1, .. }]), "{waits:?}");
     world.answer_slowly();
-    world.until("the second task", |world| world.task_of("r", 2).status() == TaskStatus::Published);
+    world.until("the second task", |world| world.is_so("r", 2, TaskStatus::Published));
     let first = world.task().published().cloned().unwrap();
     let base = Some((first.branch, first.commit));
     assert_eq!(world.nodes[1].bases, [base], "it starts from the first one's branch");
@@ -123,7 +123,7 @@ fn a_dependency_that_an_issue_states_across_repositories_holds_its_task_back() {
     assert!(task.epochs.is_empty(), "it waits");
     assert_eq!(world.task_of("r", 12).status(), TaskStatus::Claimed);
     world.answer_slowly();
-    world.until("the second", |world| world.task_of("s", 3).status() == TaskStatus::Published);
+    world.until("the second", |world| world.is_so("s", 3, TaskStatus::Published));
     let names = world.names(0);
     let published: Vec<_> = world.nodes[0].branches.iter().map(|(branch, _)| branch).collect();
     assert_eq!(published, ["bzzz/issue-12", "bzzz/issue-3"]);

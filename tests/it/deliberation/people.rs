@@ -40,7 +40,7 @@ fn a_question_of_the_model_goes_to_people_in_the_swarm_and_the_answer_to_the_mod
     world.run(100);
     assert!(world.epoch().escalation.is_none(), "people in the swarm have ten minutes");
     world.say(person, said(question(&world), Act::Answer, "The second file."));
-    world.until("the work", |world| world.task().status() == TaskStatus::Published);
+    world.until("the work", |world| world.is(TaskStatus::Published));
     let asked = world.prompts(0, Purpose::Plan);
     assert_eq!(asked.len(), 2);
     assert!(asked[1].contains("You had asked: Which of both files?"));
@@ -83,7 +83,7 @@ fn a_second_question_after_an_answer_leaves_the_swarm() {
     world.script(0, 1, Purpose::Plan, &[VAGUE, VAGUE]);
     world.until("a question", |world| question(world).is_some());
     world.say(person, said(question(&world), Act::Answer, "Hm."));
-    world.until("a question", |world| world.task().status() == TaskStatus::Escalated);
+    world.until("a question", |world| world.is(TaskStatus::Escalated));
     world.check();
 }
 
@@ -97,7 +97,7 @@ fn a_question_about_the_plan_is_answered_before_it_is_adopted() {
     // The question is there before the plan, so that the window cannot close before it.
     let asked = world.say(person, said(None, Act::Question, "What of the API?"));
     world.answer_slowly();
-    world.until("the work", |world| world.task().status() == TaskStatus::Published);
+    world.until("the work", |world| world.is(TaskStatus::Published));
     let prompts = world.prompts(0, Purpose::Answer);
     assert_eq!(prompts.len(), 1);
     assert!(prompts[0].contains("What of the API?"), "{}", prompts[0]);
@@ -122,7 +122,7 @@ fn a_question_too_deep_to_be_answered_holds_up_nothing() {
     let deep = world.say(1, said(parent, Act::Question, "Why?"));
     let shallow = world.say(1, said(None, Act::Question, "Why not?"));
     world.answer_slowly();
-    world.until("the work", |world| world.task().status() == TaskStatus::Published);
+    world.until("the work", |world| world.is(TaskStatus::Published));
     let talk = world.epoch().discussion;
     assert_eq!(talk.messages[&deep].depth, 8, "it was said");
     assert_eq!(talk.answers(&deep).count(), 0);
@@ -141,7 +141,7 @@ fn agents_get_so_many_answers_and_people_come_first() {
     }
     let theirs = world.say(person, said(None, Act::Question, "And the tests?"));
     world.answer_slowly();
-    world.until("the work", |world| world.task().status() == TaskStatus::Published);
+    world.until("the work", |world| world.is(TaskStatus::Published));
     let talk = world.epoch().discussion;
     assert_eq!(talk.answers(&theirs).count(), 1);
     assert!(world.prompts(0, Purpose::Answer)[0].contains("And the tests?"));
@@ -173,10 +173,10 @@ fn a_plan_that_people_refuse_is_revised() {
     let mut world = World::new(&[AgentConfig { approvals: rules, ..config() }]);
     let person = world.person();
     give(&mut world, person, false, "not the core");
-    world.until("a revision", |world| world.epoch().plans.len() == 2);
+    world.until("a revision", |world| world.plans() == 2);
     assert!(world.prompts(0, Purpose::Plan)[1].contains("not the core"));
     give(&mut world, person, true, "so be it");
-    world.until("the work", |world| world.task().status() == TaskStatus::Published);
+    world.until("the work", |world| world.is(TaskStatus::Published));
     world.check();
 }
 
@@ -209,7 +209,7 @@ fn a_command_waits_and_a_refusal_is_told_to_the_model() {
     let prompts = world.prompts(0, Purpose::Step);
     assert!(prompts.last().unwrap().contains("x is needed"));
     give(&mut world, person, true, "fine");
-    world.until("the work", |world| world.task().status() == TaskStatus::Published);
+    world.until("the work", |world| world.is(TaskStatus::Published));
     assert_eq!(world.nodes[0].commands, ["make", "rm x/a"]);
     world.check();
 }
@@ -245,7 +245,7 @@ fn the_first_level_of_a_question_is_for_people_in_the_swarm() {
     let mut world = World::new(&[config()]);
     let person = world.person();
     world.script(0, 1, Purpose::Step, &[STUCK]);
-    world.until("a question", |world| world.task().status() == TaskStatus::Escalated);
+    world.until("a question", |world| world.is(TaskStatus::Escalated));
     world.run(30);
     assert!(world.nodes[0].calls.is_empty(), "nobody outside is asked yet");
     assert!(!world.told(0, "hive").contains(&"escalated"));
@@ -257,9 +257,10 @@ fn the_first_level_of_a_question_is_for_people_in_the_swarm() {
     let levels: Vec<_> = world.nodes[0].calls.iter().map(|call| call.level).collect();
     assert_eq!(levels, [1, 2]);
     let escalation = world.epoch().escalation.unwrap().event;
+    world.nodes[0].script.clear();
     let (answer, by, channel) = ("The first.".to_owned(), "eve".to_owned(), "command".to_owned());
     world.say(person, EscalationAnswered { epoch: 1, escalation, answer, by, channel });
-    world.until("the work", |world| world.task().status() == TaskStatus::Published);
+    world.until("the work", |world| world.is(TaskStatus::Published));
     world.check();
 }
 
@@ -268,7 +269,7 @@ fn a_question_that_people_in_the_swarm_take_care_of_stays_there() {
     let mut world = World::new(&[config()]);
     let person = world.person();
     world.script(0, 1, Purpose::Step, &[STUCK]);
-    world.until("a question", |world| world.task().status() == TaskStatus::Escalated);
+    world.until("a question", |world| world.is(TaskStatus::Escalated));
     let escalation = world.epoch().escalation.unwrap().event;
     let (by, channel) = ("eve".to_owned(), "command".to_owned());
     world.say(person, EscalationAcknowledged { epoch: 1, escalation, by, channel });

@@ -6,11 +6,13 @@ use bzzz::kernel::fold::{Limits, TaskStatus};
 
 use super::{OBJECT, World, config, idle};
 
+const SUPPORT: &str = r#"{"verdict":"support","reason":"fine"}"#;
+
 #[test]
 fn a_blocking_objection_revises_the_plan() {
     let mut world = World::new(&[config(), idle()]);
     world.script(1, 1, Purpose::Review, &[OBJECT]);
-    world.until("the work", |world| world.task().status() == TaskStatus::Published);
+    world.until("the work", |world| world.is(TaskStatus::Published));
     let plans = world.epoch().plans;
     assert_eq!(plans.len(), 2);
     assert_eq!((plans[0].adopted, plans[0].reviews[0].verdict.clone()), (None, Verdict::Object));
@@ -40,7 +42,7 @@ fn an_objection_that_is_withdrawn_stands_no_more() {
     world.run(3);
     assert!(world.epoch().plans[0].adopted.is_some(), "it is adopted as it was");
     world.answer_slowly();
-    world.until("the work", |world| world.task().status() == TaskStatus::Published);
+    world.until("the work", |world| world.is(TaskStatus::Published));
     assert_eq!(world.epoch().plans.len(), 1);
     world.check();
 }
@@ -49,8 +51,8 @@ fn an_objection_that_is_withdrawn_stands_no_more() {
 fn so_many_revisions_and_then_people() {
     let mut world = World::new(&[config(), idle(), idle()]);
     world.script(1, 1, Purpose::Review, &[OBJECT, OBJECT]);
-    world.script(2, 1, Purpose::Review, &["{}", "{}", OBJECT]);
-    world.until("a question", |world| world.task().status() == TaskStatus::Escalated);
+    world.script(2, 1, Purpose::Review, &[SUPPORT, SUPPORT, OBJECT]);
+    world.until("a question", |world| world.is(TaskStatus::Escalated));
     let epoch = world.epoch();
     assert_eq!(epoch.plans.len(), 3, "the first one and two revisions");
     let asked = epoch.escalation.unwrap();
@@ -63,7 +65,7 @@ fn so_many_revisions_and_then_people() {
 fn who_objected_twice_can_only_advise() {
     let mut world = World::new(&[config(), idle()]);
     world.script(1, 1, Purpose::Review, &[OBJECT; 10]);
-    world.until("the work", |world| world.task().status() == TaskStatus::Published);
+    world.until("the work", |world| world.is(TaskStatus::Published));
     let plans = world.epoch().plans;
     let verdicts: Vec<_> = plans.iter().map(|plan| plan.reviews[0].verdict.clone()).collect();
     assert_eq!(verdicts, [Verdict::Object, Verdict::Object, Verdict::Advise]);
@@ -73,25 +75,18 @@ fn who_objected_twice_can_only_advise() {
 
 #[test]
 fn a_person_may_object_to_every_revision() {
-    let mut world = World::new(&[config()]);
+    // A node that is chosen and says nothing: the window stays open for people.
+    let mut world = World::new(&[config(), idle()]);
+    world.slow.insert((1, Purpose::Review as u32));
     let person = world.person();
-    let plan_window_ms = 60_000;
-    let configs = AgentConfig { plan_window_ms, ..config() };
-    assert_eq!(world.nodes[0].config.as_ref(), Some(&configs), "it waits for people so long");
     for revision in 0..3 {
-        world.slow.insert((0, Purpose::Step as u32));
-        let plans = revision + 1;
-        world.until("a plan", |w| {
-            w.read(|s| {
-                let task = s.task("r", 1).and_then(|task| task.current());
-                task.is_some_and(|epoch| epoch.plans.len() == plans)
-            })
-        });
+        world.until("a plan", |world| world.plans() == revision + 1);
         let plan = world.epoch().plans[revision].event;
         let (verdict, reason) = (Verdict::Object, "not like this".to_owned());
         world.say(person, PlanReviewed { epoch: 1, plan, verdict, reason });
     }
-    world.until("a question", |world| world.task().status() == TaskStatus::Escalated);
+    world.until("a question", |world| world.is(TaskStatus::Escalated));
+    assert_eq!(world.epoch().escalation.unwrap().question, "not like this");
     world.check();
 }
 
@@ -101,7 +96,7 @@ fn only_the_chosen_review_and_only_they_are_waited_for() {
     let first = AgentConfig { talk: talk.clone(), ..config() };
     let other = AgentConfig { talk, ..idle() };
     let mut world = World::new(&[first, other.clone(), other.clone(), other.clone(), other]);
-    world.until("the work", |world| world.task().status() == TaskStatus::Published);
+    world.until("the work", |world| world.is(TaskStatus::Published));
     assert!(world.now_ms < 20_000, "it waited for nobody else");
     let reviews = world.epoch().plans[0].reviews.len();
     assert_eq!(reviews, 2);
@@ -137,13 +132,13 @@ fn tighter_limits_are_said_once_and_hold() {
     let limits = Limits { participants: 1, messages: 1, ..Limits::WIDEST };
     let talk = TalkConfig { limits, ..TalkConfig::default() };
     let mut world = World::new(&[AgentConfig { talk, ..config() }, idle(), idle()]);
-    world.until("the work", |world| world.task().status() == TaskStatus::Published);
+    world.until("the work", |world| world.is(TaskStatus::Published));
     assert_eq!(world.count(0, "DiscussionBounded"), 1);
     assert_eq!(world.epoch().discussion.limits, limits);
     assert_eq!(world.epoch().discussion.said, 1, "one review, and nothing of the other node");
     world.check();
     // Limits that are not tighter are not worth an event.
     let mut world = World::new(&[config(), idle()]);
-    world.until("the work", |world| world.task().status() == TaskStatus::Published);
+    world.until("the work", |world| world.is(TaskStatus::Published));
     assert_eq!(world.count(0, "DiscussionBounded"), 0);
 }

@@ -128,7 +128,9 @@ impl World {
     pub(super) fn attack(&mut self, n: usize) {
         self.attacks -= 1;
         let (me, rng) = (self.nodes[n].id, &mut self.rng);
-        let Some(memory) = &self.nodes[n].memory else { return };
+        let Some(memory) = &self.nodes[n].memory else {
+            return;
+        };
         let drafts = memory.engine.read(|state| match state.members.may_act(&me) {
             true => attack::drafts(state, me, rng),
             false => Vec::new(),

@@ -89,7 +89,7 @@ fn run(seed: u64, play: Play, test: &'static str) -> (Hash, World) {
 }
 
 fn run_all(count: u64, play: Play, test: &'static str) {
-    let mut totals = std::collections::BTreeMap::new();
+    let mut totals = BTreeMap::new();
     for seed in chosen().unwrap_or(0..count) {
         let (_, world) = run(seed, play, test);
         for (what, count) in world.counts {
