@@ -285,8 +285,16 @@ fn handed(task: &Task, epoch: &Epoch, helper: &Offer, claim: CommitId) -> Draft 
     let (to, offer) = (helper.author, helper.event);
     let pushed = wip(task, epoch).filter(|intended| intended.refused.is_none());
     let base = pushed.map(|pushed| (pushed.branch.clone(), pushed.commit.clone()));
+    let base = base.or_else(|| begins_at(task, epoch));
     let epoch = epoch.number;
     Draft::about(task.id, HandedOver { epoch, to, offer, base, claim }).because([offer])
+}
+
+/// The work that an epoch goes on from: what was published before it was resumed, or what was handed
+/// over to it.
+pub(super) fn begins_at(task: &Task, epoch: &Epoch) -> Option<(String, CommitId)> {
+    let resumed = epoch.rounds.last().and_then(|round| round.base.clone());
+    resumed.or_else(|| task.handed_to(epoch.number)?.base.clone())
 }
 
 /// The unfinished work that is pushed with the claim.

@@ -7,6 +7,7 @@ use bzzz::kernel::fold::TaskStatus;
 
 use super::{ADVICE, DONE, MAKE, STUCK, TAKE_OVER, World, config, idle};
 
+const NO_HELP: &str = r#"{"help":"none","text":"no"}"#;
 const OTHER: &str = r#"{"reasoning":"next","action":"command","command":"test"}"#;
 
 /// It takes any task, but the first node is quicker.
@@ -62,9 +63,7 @@ fn helpers_that_are_silent_are_waited_for_so_long() {
     let mut world = World::new(&[config(), idle()]);
     world.slow.insert((1, Purpose::Help as u32));
     world.script(0, 1, Purpose::Step, &[STUCK]);
-    world.until("a request", |world| {
-        world.read(|s| s.task("r", 1).and_then(|t| t.current()).is_some_and(|e| !e.help.is_empty()))
-    });
+    world.until("a request", |world| world.asked_for_help(1));
     world.run(25);
     assert!(world.epoch().escalation.is_none());
     world.run(10);
@@ -178,6 +177,29 @@ fn a_crash_at_any_point_of_a_hand_off_loses_nothing_and_doubles_nothing() {
     }
     println!("{runs} crashes in a hand-off, {with_work} of them with the work so far");
     assert!(with_work * 2 > runs, "{with_work} of {runs}");
+}
+
+#[test]
+fn what_was_handed_over_is_handed_on_if_there_is_nothing_newer() {
+    let mut world = hand_off();
+    world.script(1, 1, Purpose::Step, &[OTHER, STUCK]);
+    world.script(2, 1, Purpose::Help, &[NO_HELP]);
+    world.slow.insert((2, Purpose::Help as u32));
+    world.until("the first hand-off", |world| world.asked_for_help(1));
+    world.answer_slowly();
+    world.slow.insert((2, Purpose::Help as u32));
+    world.script(2, 1, Purpose::Help, &[TAKE_OVER]);
+    world.until("the second request", |world| world.asked_for_help(2));
+    // Its sandbox is gone with it, and what it did in there.
+    world.crash(1);
+    world.answer_slowly();
+    world.until("the work", |world| world.is(TaskStatus::Published));
+    let task = world.task();
+    let base = |epoch: u64| task.epochs[&epoch].handed.as_ref().unwrap().base.clone();
+    assert_eq!(base(1).unwrap().0, "bzzz/wip-1-1");
+    assert_eq!(base(2), base(1));
+    assert_eq!(world.nodes[2].bases, [base(1)]);
+    world.check();
 }
 
 #[test]

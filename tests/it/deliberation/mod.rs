@@ -208,6 +208,12 @@ impl World {
         self.read(|state| state.task(REPOSITORY, 1).map_or(0, plans))
     }
 
+    /// Whether the owner asked for help in this epoch.
+    fn asked_for_help(&self, epoch: u64) -> bool {
+        let asked = |task: &Task| task.epochs.get(&epoch).is_some_and(|e| !e.help.is_empty());
+        self.read(|state| state.task(REPOSITORY, 1).is_some_and(asked))
+    }
+
     fn task(&self) -> Task {
         self.task_of(REPOSITORY, 1)
     }
