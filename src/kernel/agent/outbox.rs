@@ -39,9 +39,7 @@ impl Agent {
 
     /// The first status that Hive was not told yet.
     fn tell_hive(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch, outside: u32) {
-        let due = hive_statuses(epoch, outside);
-        let told = |status: &&str| epoch.reported.contains(&format!("hive:{status}"));
-        if let Some(status) = due.into_iter().flatten().find(|status| !told(status)) {
+        if let Some(status) = due_to_hive(epoch, outside) {
             self.tell(turn, task, epoch, Target::Hive, status);
         }
     }
@@ -142,6 +140,18 @@ pub(super) fn resume_from(epoch: &Epoch) -> Option<(String, CommitId)> {
 /// The report's name in events: a question of one level was sent.
 pub(super) fn asked_as(level: u32) -> String {
     format!("{}:asked-{level}", Target::People.name())
+}
+
+/// Whether there is something that Hive should have been told and was not, or will have to be told
+/// if a question is raised.
+pub(super) fn owes_hive(epoch: &Epoch) -> bool {
+    due_to_hive(epoch, 0).is_some()
+}
+
+/// The first status that Hive should have been told and was not.
+fn due_to_hive(epoch: &Epoch, outside: u32) -> Option<&'static str> {
+    let told = |status: &&str| epoch.reported.contains(&format!("hive:{status}"));
+    hive_statuses(epoch, outside).into_iter().flatten().find(|status| !told(status))
 }
 
 /// What Hive should have been told by now, in order; of questions, from a level on.

@@ -179,7 +179,7 @@ impl Agent {
         }
         let mut underway = 0;
         let state = turn.state;
-        for task in state.tasks.values() {
+        for task in self.live(state) {
             let Some(epoch) = task.current().filter(|_| task.status() == TaskStatus::Claimed)
             else {
                 continue;

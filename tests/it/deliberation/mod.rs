@@ -386,7 +386,8 @@ impl World {
                 let commit = base.as_ref().map_or_else(|| id(0), |(_, commit)| commit.clone());
                 self.nodes[n].bases.push(base);
                 let (sandbox, settings) = ("test".to_owned(), None);
-                (key, Outcome::Opened { sandbox, base: commit, settings })
+                let command_seconds = 60;
+                (key, Outcome::Opened { sandbox, base: commit, settings, command_seconds })
             }
             Effect::Run { key, command, text } => return self.ran(n, key, command, text),
             Effect::Commit { key, .. } => {
