@@ -15,6 +15,7 @@ mod cli;
 mod config;
 mod crash_resume;
 mod decisions;
+mod deliberation;
 mod erase;
 mod fold_laws;
 mod forks;
