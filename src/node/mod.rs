@@ -24,6 +24,8 @@ mod settings;
 mod status;
 mod stores;
 mod tasks;
+mod tell;
+mod topics;
 mod witness;
 mod work;
 mod workspace;

@@ -1,5 +1,6 @@
 //! `bzzz`: the node and its command line.
 
+mod answer;
 mod bundle;
 mod checkpoint;
 mod client;

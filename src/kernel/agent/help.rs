@@ -97,7 +97,7 @@ impl Agent {
         }
         let state = turn.state;
         let mut underway = 0;
-        for task in state.tasks.values().filter(|task| task.status() == TaskStatus::Claimed) {
+        for task in self.live(state).into_iter().filter(|t| t.status() == TaskStatus::Claimed) {
             let Some(epoch) = task.current() else { continue };
             let Some(help) =
                 epoch.open_help().filter(|help| self.may_help(turn, task, epoch, help))
@@ -123,11 +123,16 @@ impl Agent {
                     }
                 },
             };
-            let takes = offered.help == HelpForm::TakeOver && !self.has_room_for(state, task);
+            let refuses = offered.help == HelpForm::TakeOver && !self.has_room_for(turn, task);
+            let half_ms = self.config.talk.help_ms / 2;
+            if refuses && turn.now.wall_ms.saturating_add(half_ms) < help.deadline_ms {
+                // There may be room in time.
+                continue;
+            }
             let offered = HelpOffered {
                 epoch: epoch.number,
                 request: help.event,
-                help: if takes { HelpForm::None } else { offered.help },
+                help: if refuses { HelpForm::None } else { offered.help },
                 text: offered.text,
                 capabilities: self.config.capabilities.iter().take(64).cloned().collect(),
                 until_ms: help.deadline_ms.saturating_add(self.config.lease_ms),
@@ -148,11 +153,14 @@ impl Agent {
     }
 
     /// Whether this node could take the task now.
-    fn has_room_for(&self, state: &SwarmState, task: &Task) -> bool {
+    fn has_room_for(&self, turn: &Turn<'_>, task: &Task) -> bool {
+        let state = turn.state;
+        let live = self.live(state).into_iter();
+        let promised = live.filter(|task| self.promised(task, turn.now)).count();
         self.config.works
             && self.config.repositories.contains_key(&task.repository)
             && !self.refused(state, &task.repository)
-            && self.own(state).count() < self.config.max_tasks
+            && self.own(state).count() + promised < self.config.max_tasks
     }
 
     /// Hands the task to the helper: the work so far and the released claim go in one push; where
@@ -210,7 +218,7 @@ impl Agent {
             let draft = handed(task, number, helper, None, win.commit.clone());
             return turn.drafts.push(draft);
         }
-        if self.local.sandboxes.contains(&task.id) {
+        if self.local.sandboxes.contains_key(&task.id) {
             return self.close_sandbox(turn, task.id);
         }
         self.local.leave_alone(task.id, turn.now.mono_ms, self.config.lease_ms);

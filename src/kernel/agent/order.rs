@@ -37,7 +37,7 @@ impl Agent {
     /// The first older plan that this node's plan overlaps with, and is in no session with yet.
     fn find_overlap(&self, turn: &Turn<'_>, task: &Task, epoch: &Epoch) -> Option<Vec<Draft>> {
         let plan = epoch.plan().filter(|_| has_not_begun(epoch))?;
-        for other in turn.state.tasks.values().filter(|other| other.id != task.id) {
+        for other in self.live(turn.state).into_iter().filter(|other| other.id != task.id) {
             let active = other.current().filter(|epoch| epoch.is_active() && !has_ended(epoch));
             let Some(theirs) = active else { continue };
             let Some(older) = theirs.plan().filter(|older| older.at < plan.at) else { continue };

@@ -36,9 +36,7 @@ impl Agent {
 
     /// The first status that Hive was not told yet.
     fn tell_hive(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch) {
-        let due = hive_statuses(epoch);
-        let told = |status: &&str| epoch.reported.contains(&format!("hive:{status}"));
-        if let Some(status) = due.into_iter().flatten().find(|status| !told(status)) {
+        if let Some(status) = due_to_hive(epoch) {
             self.tell(turn, task, epoch, Target::Hive, status);
         }
     }
@@ -131,6 +129,17 @@ pub(super) fn resume_from(epoch: &Epoch) -> Option<(String, CommitId)> {
 /// The report's name in events: a question of one level was sent.
 pub(super) fn asked_as(level: u32) -> String {
     format!("{}:asked-{level}", Target::People.name())
+}
+
+/// Whether there is something that Hive should have been told and was not.
+pub(super) fn owes_hive(epoch: &Epoch) -> bool {
+    due_to_hive(epoch).is_some()
+}
+
+/// The first status that Hive should have been told and was not.
+fn due_to_hive(epoch: &Epoch) -> Option<&'static str> {
+    let told = |status: &&str| epoch.reported.contains(&format!("hive:{status}"));
+    hive_statuses(epoch).into_iter().flatten().find(|status| !told(status))
 }
 
 /// What Hive should have been told by now, in order.

@@ -62,6 +62,7 @@ impl Agent {
                 purpose,
                 repository: task.repository.clone(),
                 issue: task.issue,
+                epoch: epoch.number,
                 turn: ask.turn,
                 messages,
                 schema: schema(purpose),
@@ -175,7 +176,7 @@ impl Agent {
         }
         let mut underway = 0;
         let state = turn.state;
-        for task in state.tasks.values() {
+        for task in self.live(state) {
             let Some(epoch) = task.current().filter(|_| task.status() == TaskStatus::Claimed)
             else {
                 continue;

@@ -10,6 +10,7 @@ use super::effect::{Message, Role};
 use super::help::circles;
 use super::local::Committed;
 use super::stuck;
+use super::wants::Wants;
 use crate::kernel::event::kinds::{
     CommandStatus, HelpForm, PlanText, Purpose, Role as MemberRole, Subject, Verdict, cut,
 };
@@ -200,8 +201,9 @@ fn message(role: Role, content: String) -> Message {
 }
 
 fn issue(state: &SwarmState, task: &Task) -> String {
+    let kind = Wants::of(task).kind.map_or(String::new(), |kind| format!(" ({})", kind.name()));
     let mut text =
-        format!("Issue {}: {}\n\n{}", task.name(), task.title, cut(&task.body, MAX_ISSUE));
+        format!("Issue {}{kind}: {}\n\n{}", task.name(), task.title, cut(&task.body, MAX_ISSUE));
     for issue in &task.depends_on {
         let work = state.task(&task.repository, *issue).and_then(Task::published);
         if let Some(work) = work {

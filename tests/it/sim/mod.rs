@@ -36,23 +36,25 @@ mod rng;
 mod store;
 mod world;
 
+use bzzz::kernel::agent::Wants;
 use bzzz::kernel::fold::{SwarmState, Task, TaskStatus};
 use bzzz::kernel::log::Hash;
 
-use outside::REPOSITORY;
-use world::{Play, World};
+use outside::{REPOSITORY, WANTED};
+use world::{Play, SKILLS, World};
 
 /// The variable that names the one seed to run, or several as in `200..5000`.
 const SEED: &str = "BZZZ_SIM_SEED";
 
-/// Whether nothing is left to be done: the work is merged, people are asked, or the task waits
-/// for another that people are asked about.
+/// Whether nothing is left to be done: the work is merged, people are asked, nobody can do it, or
+/// the task waits for another that people are asked about.
 fn is_over(state: &SwarmState, task: &Task) -> bool {
     let finished = task.current().and_then(|epoch| epoch.finished.as_deref());
     let asked = task.current().and_then(|epoch| epoch.escalation.as_ref());
     match task.status() {
         TaskStatus::Merged => finished == Some("merged"),
         TaskStatus::Escalated => asked.is_some_and(|asked| asked.level == acts::MAX_RAISES),
+        TaskStatus::Open if !Wants::of(task).missing(&SKILLS.map(str::to_owned)).is_empty() => true,
         _ => task.depends_on.iter().any(|issue| {
             let other = state.task(REPOSITORY, *issue);
             other.is_some_and(|other| other.status() == TaskStatus::Escalated)
@@ -156,9 +158,40 @@ fn swarms_finish_their_tasks_whatever_happens() {
     run_all(200, Play::Agents, "swarms_finish_their_tasks_whatever_happens");
 }
 
+/// Whatever befalls them, each node takes what it is capable of, and the urgent before the rest.
+#[test]
+fn nodes_take_what_they_can_and_the_urgent_first() {
+    let (mut crashes, mut shared) = (0, std::collections::BTreeSet::new());
+    for seed in chosen().unwrap_or(0..100) {
+        let test = "nodes_take_what_they_can_and_the_urgent_first";
+        let (_, world) = run(seed, Play::Skills, test);
+        let _named = Named(seed, test);
+        crashes += world.counts.get("crashes").copied().unwrap_or(0);
+        for (n, skill) in SKILLS.into_iter().enumerate() {
+            let wins = world.outside.wins.iter().filter(|(_, by)| *by == world.nodes[n].id);
+            let issues: Vec<u64> = wins.map(|(issue, _)| *issue).collect();
+            let own: &[u64] = if skill == "rust" { &[1, 3, 5, 7] } else { &[2, 4, 6] };
+            assert!(own.iter().all(|issue| issues.contains(issue)), "{skill}: {issues:?}");
+            assert!(issues.iter().all(|i| own.contains(i) || *i == 8), "{skill}: {issues:?}");
+            let urgency: Vec<u8> =
+                issues.iter().map(|issue| WANTED[*issue as usize - 1].2).collect();
+            assert!(urgency.is_sorted_by(|a, b| a >= b), "{skill}: {issues:?}");
+            if issues.contains(&8) {
+                shared.insert(skill);
+            }
+        }
+        let nobodys = world.nodes[0].engine().read(|state| state.task(REPOSITORY, 9).cloned());
+        assert!(nobodys.is_some_and(|task| task.epochs.is_empty()), "nobody can do the last");
+    }
+    if chosen().is_none() {
+        assert!(crashes > 0, "no node crashed in any run");
+        assert_eq!(shared.len(), 2, "what anybody can do is always done by the same");
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    for play in [Play::Logs, Play::Agents] {
+    for play in [Play::Logs, Play::Agents, Play::Skills] {
         let traces = [7, 7, 8].map(|seed| run(seed, play, "the_same_seed_gives_the_same_run").0);
         assert_eq!(traces[0], traces[1]);
         assert_ne!(traces[0], traces[2]);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bzzz::kernel::agent::{self, Effect};
+use bzzz::kernel::agent::{self, AgentConfig, Effect};
 use bzzz::kernel::fold::SwarmState;
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use bzzz::kernel::log::{Hash, Range};
@@ -23,7 +23,12 @@ pub(super) enum Play {
     Logs,
     /// Agents take the tasks of a board.
     Agents,
+    /// Two agents of different capabilities share tasks; the outside gives no trouble.
+    Skills,
 }
+
+/// What the two nodes of [`Play::Skills`] can do, each one thing.
+pub(super) const SKILLS: [&str; 2] = ["rust", "docker"];
 
 /// Faults end at the latest at this time, in milliseconds; then the swarm must come to an end.
 const CALM_MS: u64 = 90_000;
@@ -77,8 +82,11 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, play: Play) -> Self {
         let mut rng = Rng::new(seed);
-        let count = rng.range(3..6);
-        let has_evil = rng.percent(40);
+        let (count, has_evil) = (rng.range(3..6), rng.percent(40));
+        let (count, has_evil) = match play {
+            Play::Skills => (SKILLS.len() as u64, false),
+            Play::Logs | Play::Agents => (count, has_evil),
+        };
         let mut world = Self {
             now_ms: 0,
             events: 0,
@@ -87,7 +95,11 @@ impl World {
             swarm: SwarmId([0; 32]),
             nodes: Vec::new(),
             net: Network::default(),
-            outside: Outside::new(if play == Play::Agents { 4 } else { 0 }),
+            outside: match play {
+                Play::Logs => Outside::new(0),
+                Play::Agents => Outside::new(4),
+                Play::Skills => Outside::wanted(),
+            },
             trouble: Trouble {
                 refused: rng.range(0..8),
                 unanswered: rng.range(0..8),
@@ -102,6 +114,9 @@ impl World {
             counts: BTreeMap::new(),
             rng,
         };
+        if play == Play::Skills {
+            world.trouble = Trouble::default();
+        }
         world.net.weather = Weather {
             lost: world.rng.range(0..12),
             twice: world.rng.range(0..12),
@@ -121,7 +136,11 @@ impl World {
         seed[..8].copy_from_slice(&self.rng.next().to_le_bytes());
         let key = SecretKey::from_seed(&seed);
         let id = key.author();
-        let works = self.play == Play::Agents && !is_evil;
+        let works = self.play != Play::Logs && !is_evil;
+        let capabilities = match self.play {
+            Play::Skills => vec![SKILLS[self.nodes.len()].to_owned()],
+            Play::Logs | Play::Agents => Vec::new(),
+        };
         // Some clocks are further ahead than others put up with: their events are held back.
         let ahead = self.rng.percent(15);
         let node = Node {
@@ -132,7 +151,7 @@ impl World {
             life: 0,
             memory: None,
             acknowledged: BTreeMap::new(),
-            agent_config: works.then(agent_config),
+            agent_config: works.then(|| AgentConfig { capabilities, ..agent_config() }),
             is_evil,
             is_revoked: false,
         };
