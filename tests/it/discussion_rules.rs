@@ -58,12 +58,12 @@ fn times<const N: usize>(count: usize, steps: [Step; N]) -> Vec<Before> {
 
 /// So many other agents say it, each once.
 fn guests(count: u16, step: Step) -> Vec<Before> {
-    (0..count).map(|n| Before::Says(Step { who: Guest(n), ..step })).collect()
+    (0..count).map(|n| Before::Says(step.by(Guest(n)))).collect()
 }
 
 /// So many other operators say it, each once.
 fn people(count: u16, step: Step) -> Vec<Before> {
-    (0..count).map(|n| Before::Says(Step { who: People(n), ..step })).collect()
+    (0..count).map(|n| Before::Says(step.by(People(n)))).collect()
 }
 
 /// Each is said below the one before.
@@ -611,7 +611,7 @@ fn said(state: &SwarmState) -> impl PartialEq + std::fmt::Debug {
     });
     let of_session = state.sessions.get(&session()).map(|session| {
         let talk = (session.messages.clone(), session.authors.clone(), session.bytes);
-        let ends = (session.resolved.clone(), session.escalated.clone());
+        let ends = (session.resolved, session.escalated.clone());
         (session.opening.clone(), session.joined.clone(), talk, ends)
     });
     let detected = state.tasks.get(&task()).map(|task| task.detected.clone());

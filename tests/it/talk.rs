@@ -19,7 +19,7 @@ use bzzz::kernel::log::Hash;
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Who {
+pub(crate) enum Who {
     /// It founded the swarm, and is an agent as well.
     Administrator,
     /// The agent that owns the task.
@@ -37,7 +37,7 @@ pub enum Who {
 }
 
 impl Who {
-    pub fn key(self) -> SecretKey {
+    pub(crate) fn key(self) -> SecretKey {
         let one_of_many = |group: u8, n: u16| {
             let mut seed = [group; 32];
             seed[..2].copy_from_slice(&n.to_le_bytes());
@@ -54,7 +54,7 @@ impl Who {
         })
     }
 
-    pub fn role(self) -> Role {
+    pub(crate) fn role(self) -> Role {
         match self {
             Self::Person | Self::People(_) => Role::Operator,
             Self::Replica => Role::Replica,
@@ -69,7 +69,7 @@ impl Who {
 
 /// What was said before, by its sort. A review and an offer are messages too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sort {
+pub(crate) enum Sort {
     Intent,
     Plan,
     Review,
@@ -89,7 +89,7 @@ pub enum Sort {
 
 /// Which one of those before is meant.
 #[derive(Clone, Copy, Debug)]
-pub enum Which {
+pub(crate) enum Which {
     First(Sort),
     Last(Sort),
     /// Something that nobody said.
@@ -98,7 +98,7 @@ pub enum Which {
 
 /// What is said.
 #[derive(Clone, Copy, Debug)]
-pub enum What {
+pub(crate) enum What {
     Intends,
     Wins,
     Plans,
@@ -133,7 +133,7 @@ pub enum What {
 
 /// How a payload is wrong, beyond what it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     None,
     /// A claim or a base that is no commit, or a ref that is too long.
     Claim,
@@ -153,9 +153,9 @@ pub enum Fault {
 
 /// One thing that somebody says.
 #[derive(Clone, Copy, Debug)]
-pub struct Step {
-    pub who: Who,
-    pub what: What,
+pub(crate) struct Step {
+    pub(crate) who: Who,
+    pub(crate) what: What,
     of: Option<Which>,
     bytes: usize,
     count: usize,
@@ -166,7 +166,7 @@ pub struct Step {
 macro_rules! sayings {
     ($($name:ident($($arg:ident: $type:ty),*) => $what:expr;)*) => {
         impl Who {
-            $(pub fn $name(self $(, $arg: $type)*) -> Step { self.says($what) })*
+            $(pub(crate) fn $name(self $(, $arg: $type)*) -> Step { self.says($what) })*
         }
     };
 }
@@ -206,36 +206,41 @@ sayings! {
 
 impl Step {
     /// About this one, or below it.
-    pub fn of(self, which: Which) -> Self {
+    pub(crate) fn of(self, which: Which) -> Self {
         Self { of: Some(which), ..self }
     }
 
     /// Below the last of a sort.
-    pub fn below(self, sort: Sort) -> Self {
+    pub(crate) fn below(self, sort: Sort) -> Self {
         self.of(Which::Last(sort))
     }
 
+    /// Said by somebody else.
+    pub(crate) fn by(self, who: Who) -> Self {
+        Self { who, ..self }
+    }
+
     /// With a text of so many bytes.
-    pub fn bytes(self, bytes: usize) -> Self {
+    pub(crate) fn bytes(self, bytes: usize) -> Self {
         Self { bytes, ..self }
     }
 
     /// With so many texts in its list.
-    pub fn count(self, count: usize) -> Self {
+    pub(crate) fn count(self, count: usize) -> Self {
         Self { count, ..self }
     }
 
-    pub fn epoch(self, epoch: u64) -> Self {
+    pub(crate) fn epoch(self, epoch: u64) -> Self {
         Self { epoch, ..self }
     }
 
-    pub fn with(self, fault: Fault) -> Self {
+    pub(crate) fn with(self, fault: Fault) -> Self {
         Self { fault, ..self }
     }
 }
 
 /// The task that is spoken of.
-pub fn task() -> TaskId {
+pub(crate) fn task() -> TaskId {
     TaskId::of("r", 1)
 }
 
@@ -248,7 +253,7 @@ fn sides() -> Vec<Side> {
 }
 
 /// The session that is spoken of.
-pub fn session() -> TaskId {
+pub(crate) fn session() -> TaskId {
     CoordinationOpened::session(&sides())
 }
 
@@ -264,7 +269,7 @@ fn no_commit() -> CommitId {
 
 /// What was said so far, and the next event's payload.
 #[derive(Default)]
-pub struct Talk {
+pub(crate) struct Talk {
     said: BTreeMap<Sort, Vec<EventId>>,
     /// What people are to approve has a number, so that each request is of something else.
     leaves: u64,
@@ -287,7 +292,7 @@ impl Talk {
     }
 
     /// Keeps the event that a step became.
-    pub fn note(&mut self, step: &Step, event: EventId) {
+    pub(crate) fn note(&mut self, step: &Step, event: EventId) {
         let mut sorts = vec![match step.what {
             What::Intends => Sort::Intent,
             What::Plans => Sort::Plan,
@@ -315,7 +320,7 @@ impl Talk {
     }
 
     /// The event that a step becomes at this time, in milliseconds since 1970.
-    pub fn draft(&self, step: &Step, now_ms: u64) -> Draft {
+    pub(crate) fn draft(&self, step: &Step, now_ms: u64) -> Draft {
         let of_session = matches!(
             step.what,
             What::Opens(..) | What::Joins(_) | What::Confers(_) | What::Resolves(_) | What::GivesUp
@@ -359,16 +364,7 @@ impl Talk {
                 MessageSaid { epoch, parent, act, text, deadline_ms: 0 }.into()
             }
             What::Withdraws => Withdrawn { epoch, message: of(Sort::Message), reason: text }.into(),
-            What::Bounds(l) => DiscussionBounded {
-                epoch,
-                participants: l.participants,
-                depth: l.depth,
-                per_author: l.per_author,
-                messages: l.messages,
-                bytes: l.bytes,
-                lifetime_ms: l.lifetime_ms,
-            }
-            .into(),
+            What::Bounds(limits) => bounded(epoch, limits).into(),
             What::AsksHelp => {
                 HelpRequested { epoch, tried: list, missing: text, deadline_ms: 0 }.into()
             }
@@ -467,6 +463,11 @@ impl Talk {
     }
 }
 
+fn bounded(epoch: u64, limits: Limits) -> DiscussionBounded {
+    let Limits { participants, depth, per_author, messages, bytes, lifetime_ms } = limits;
+    DiscussionBounded { epoch, participants, depth, per_author, messages, bytes, lifetime_ms }
+}
+
 /// The sides of a session as an opening names them.
 fn faulty_sides(fault: Fault) -> Vec<Side> {
     let mut sides = sides();
@@ -489,7 +490,7 @@ fn faulty_sides(fault: Fault) -> Vec<Side> {
 
 /// One step of a random discussion, of three numbers: every kind comes up, mostly from somebody who
 /// may say it and about something that is there.
-pub fn random(who: u8, what: u8, chance: u8) -> Step {
+pub(crate) fn random(who: u8, what: u8, chance: u8) -> Step {
     use HelpForm::{Advice, TakeOver};
     use Sort::{Message, Offer, Plan, Request, Review, Said};
     use Who::{Administrator, Agent, Guest, Owner, Person};
