@@ -6,6 +6,7 @@ mod checkpoint;
 mod client;
 mod configure;
 mod context;
+mod discuss;
 mod doctor;
 mod erase;
 mod error;
@@ -22,6 +23,7 @@ mod status;
 mod store;
 mod task;
 mod up;
+mod watch;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -77,7 +79,10 @@ enum Command {
     Peers,
     #[command(subcommand)]
     Task(task::TaskCommand),
+    #[command(subcommand)]
+    Discuss(discuss::DiscussCommand),
     Log(log::LogArgs),
+    Watch(watch::WatchArgs),
     #[command(subcommand)]
     Member(member::MemberCommand),
     Erase(erase::EraseArgs),
@@ -123,7 +128,9 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Status => status::run(context),
         Command::Peers => status::peers(context),
         Command::Task(command) => task::run(context, command),
+        Command::Discuss(command) => discuss::run(context, command),
         Command::Log(args) => log::run(context, args),
+        Command::Watch(args) => watch::run(context, args),
         Command::Member(command) => member::run(context, command),
         Command::Erase(args) => erase::run(context, args),
         Command::Export(args) => bundle::run_export(context, args),
