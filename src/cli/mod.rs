@@ -4,6 +4,7 @@
 //! of this crate.
 
 pub mod exit;
+pub mod explain;
 #[cfg(feature = "node")]
 pub mod node;
 pub mod replay;

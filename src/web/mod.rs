@@ -16,6 +16,7 @@
 //! | `GET /api/v1/status` | the node, its peers, its logs with their roots, the state's digest |
 //! | `GET /api/v1/tasks?repository&status` | [`TaskSummary`] of each |
 //! | `GET /api/v1/tasks/{task}` | [`TaskView`]; the task as `repository#issue` or id |
+//! | `GET /api/v1/tasks/{task}/explanation` | [`explain::Explained`]: who has it and why, what it waits for |
 //! | `GET /api/v1/events?limit&author&task` | the last events, [`EventView`] each |
 //! | `GET /api/v1/events?after=N` | those that came behind number N: `{run, last, events}` |
 //! | `GET /api/v1/watch?after&run&task&wait` | [`Watched`]: waits up to `wait` seconds for events |
@@ -40,6 +41,7 @@ mod answers;
 mod api;
 mod callback;
 mod event;
+pub mod explain;
 mod find;
 mod guard;
 mod listener;
@@ -70,6 +72,7 @@ use tokio::sync::{Semaphore, watch as told};
 use self::listener::Bounded;
 use self::recent::Recent;
 use crate::engine::Engine;
+use crate::kernel::agent::AgentConfig;
 
 pub use self::answers::{MAX_ANSWER, MAX_BY};
 pub use self::callback::{Callback, MAX_SKEW_S, SIGNATURE, TIMESTAMP};
@@ -114,6 +117,8 @@ pub struct Shared {
     pub callback: Callback,
     /// Takes secrets out of a text before it becomes an event.
     pub mask: Box<dyn Fn(String) -> String + Send + Sync>,
+    /// How the node's agent works, to say why it does not take a task.
+    pub agent: AgentConfig,
 }
 
 /// What the handlers share.
@@ -171,6 +176,7 @@ fn router(site: Arc<Site>) -> Router {
         .route("/api/v1/tasks/{task}", get(api::task))
         .route("/api/v1/tasks/{task}/discussion", post(say::in_task).layer(longer))
         .route("/api/v1/sessions/{session}", post(say::in_session).layer(longer))
+        .route("/api/v1/tasks/{task}/explanation", get(explain::explanation))
         .route("/api/v1/open", get(api::open))
         .route("/api/v1/events", get(api::events))
         .route("/api/v1/watch", get(watch::watch))

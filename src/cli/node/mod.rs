@@ -10,6 +10,7 @@ mod discuss;
 mod doctor;
 mod erase;
 mod error;
+mod explain;
 mod fork;
 mod fsck;
 mod init;
@@ -81,6 +82,7 @@ enum Command {
     Task(task::TaskCommand),
     #[command(subcommand)]
     Discuss(discuss::DiscussCommand),
+    Explain(explain::ExplainArgs),
     Log(log::LogArgs),
     Watch(watch::WatchArgs),
     #[command(subcommand)]
@@ -129,6 +131,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Peers => status::peers(context),
         Command::Task(command) => task::run(context, command),
         Command::Discuss(command) => discuss::run(context, command),
+        Command::Explain(args) => explain::run(context, args),
         Command::Log(args) => log::run(context, args),
         Command::Watch(args) => watch::run(context, args),
         Command::Member(command) => member::run(context, command),

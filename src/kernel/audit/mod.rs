@@ -15,6 +15,7 @@ mod claims;
 mod compare;
 mod erased;
 mod examine;
+mod explain;
 mod export;
 mod file;
 mod input;
@@ -38,6 +39,9 @@ pub use bundle::{
 };
 pub use compare::Rest;
 pub use examine::{Examined, examine};
+pub use explain::{
+    EpochStory, Explanation, Free, MAX_TOLD, MAX_TRIES, Try, WaitKind, Waiting, Who, Won, explain,
+};
 pub use export::{ExportError, export};
 pub use file::{
     EVENT_MAGIC, HEADS_MAGIC, HeadsProof, MAX_PROOF_FILE, PROOF_FORMAT, Proof, ProofFile,
