@@ -13,6 +13,7 @@ mod causes;
 mod checkpoints;
 mod claims;
 mod compare;
+mod discussion;
 mod erased;
 mod examine;
 mod export;
@@ -37,6 +38,7 @@ pub use bundle::{
     BUNDLE_FORMAT, BUNDLE_MAGIC, BundleError, BundleReader, HEADER_BYTES, MAX_MANIFEST_BYTES, Part,
 };
 pub use compare::Rest;
+pub use discussion::{Entry, Outcome, Telling, Transcript, What, discussion};
 pub use examine::{Examined, examine};
 pub use export::{ExportError, export};
 pub use file::{
