@@ -13,6 +13,7 @@ mod causes;
 mod checkpoints;
 mod claims;
 mod compare;
+mod discussion;
 mod erased;
 mod examine;
 mod explain;
@@ -38,6 +39,7 @@ pub use bundle::{
     BUNDLE_FORMAT, BUNDLE_MAGIC, BundleError, BundleReader, HEADER_BYTES, MAX_MANIFEST_BYTES, Part,
 };
 pub use compare::Rest;
+pub use discussion::{Entry, Outcome, Telling, Transcript, What, discussion};
 pub use examine::{Examined, examine};
 pub use explain::{
     EpochStory, Explanation, Free, MAX_TOLD, MAX_TRIES, Try, WaitKind, Waiting, Who, Won, explain,
