@@ -252,14 +252,16 @@ impl Agent {
         }
     }
 
-    /// Whether a task that was handed over is this node's to take: it is the helper, or the helper
-    /// let a lease go by.
+    /// Whether a task that was handed over is this node's to take: it is the helper, or a lease
+    /// went by. The ref may say that the claim is released before its owner has said to whom, and
+    /// what it pushed: even the helper waits for that.
     fn may_succeed(&self, task: &Task, now: Now) -> bool {
         let Some(last) = task.current() else { return true };
-        let Some(handed) = &last.handed else { return true };
+        let first = last.handed.as_ref().is_some_and(|handed| handed.to == self.me);
+        let free = last.handed.is_none() && last.successor().is_none();
         let watched = self.local.refs.get(&task.id);
         let since = watched.map_or(now.mono_ms, |watched| watched.since_ms);
-        handed.to == self.me || now.mono_ms.saturating_sub(since) >= self.config.lease_ms
+        first || free || now.mono_ms.saturating_sub(since) >= self.config.lease_ms
     }
 
     fn is_mine(&self, epoch: &Epoch) -> bool {

@@ -71,7 +71,7 @@ pub(super) struct Local {
     /// files, lines added and removed, and which files.
     pub(super) committed: BTreeMap<TaskId, Committed>,
     /// The commit of unfinished work that is to be handed over; none if there is nothing in it.
-    pub(super) wip: BTreeMap<TaskId, Option<CommitId>>,
+    pub(super) wip: BTreeMap<TaskId, Option<Committed>>,
     /// The number of the next part of a command's output.
     pub(super) parts: BTreeMap<TaskId, u32>,
 }

@@ -130,9 +130,11 @@ impl Agent {
             return false;
         }
         let state = turn.state;
+        // Only what it opened itself holds it up: that it also ends, at the latest in time.
         let behind = |session: &&Session| {
             let second = session.sides().map(|(_, second)| second);
-            second.is_some_and(|side| side.task() == task.id && side.epoch == epoch.number)
+            session.opening.as_ref().is_some_and(|opening| opening.by == self.me)
+                && second.is_some_and(|side| side.task() == task.id && side.epoch == epoch.number)
         };
         let mut orders = state.sessions.values().filter(behind).map(|s| state.order(s));
         if orders.any(|order| order == Order::Open) {

@@ -36,4 +36,5 @@ pub use task::{
     MAX_OBJECTIONS, Message, OUTPUT_EXCERPT, Offer, Part, PeoplesAnswer, Plan, Publish, Pull,
     Review, Round, Sandbox, Spent, Task, TaskStatus, Win, Work,
 };
+pub(crate) use task::{MAX_APPROVALS, MAX_HELP, MAX_OFFERS, MAX_PLANS, MAX_REVIEWS};
 pub use waiting::{Order, Wait};
