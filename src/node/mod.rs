@@ -25,6 +25,7 @@ mod status;
 mod stores;
 mod tasks;
 mod tell;
+mod topics;
 mod witness;
 mod work;
 mod workspace;

@@ -31,7 +31,7 @@ impl Agent {
     pub(super) fn claim(&mut self, turn: &mut Turn<'_>) {
         let state = turn.state;
         let mut busy = self.own(state).count();
-        for task in state.tasks.values() {
+        for task in self.live(state) {
             for (event, epoch, intent) in self.pending(task) {
                 busy += 1;
                 if self.too_late(turn, task, event, epoch, intent) {
@@ -48,7 +48,7 @@ impl Agent {
         }
         // What this node said it would take over comes first, and room is kept for it.
         let promised: Vec<_> =
-            state.tasks.values().filter(|task| self.promised(task, turn.now)).collect();
+            self.live(state).into_iter().filter(|t| self.promised(t, turn.now)).collect();
         let room = self.config.max_tasks.saturating_sub(busy);
         if room > promised.len() {
             turn.drafts.extend(self.intend(state, turn.now, turn.entropy));
@@ -143,7 +143,7 @@ impl Agent {
     /// Chooses one of the most urgent tasks that are free and within this node's capabilities, at
     /// random so that nodes rarely choose the same.
     fn intend(&self, state: &SwarmState, now: Now, entropy: u64) -> Vec<Draft> {
-        let free = state.tasks.values().filter_map(|task| {
+        let free = self.live(state).into_iter().filter_map(|task| {
             let (free, wants) = (self.is_free(state, task, now)?, Wants::of(task));
             let able = wants.missing(&self.config.capabilities).is_empty();
             able.then_some((wants.priority, task, free))
@@ -252,14 +252,16 @@ impl Agent {
         }
     }
 
-    /// Whether a task that was handed over is this node's to take: it is the helper, or the helper
-    /// let a lease go by.
+    /// Whether a task that was handed over is this node's to take: it is the helper, or a lease
+    /// went by. The ref may say that the claim is released before its owner has said to whom, and
+    /// what it pushed: even the helper waits for that.
     fn may_succeed(&self, task: &Task, now: Now) -> bool {
         let Some(last) = task.current() else { return true };
-        let Some(handed) = &last.handed else { return true };
+        let first = last.handed.as_ref().is_some_and(|handed| handed.to == self.me);
+        let free = last.handed.is_none() && last.successor().is_none();
         let watched = self.local.refs.get(&task.id);
         let since = watched.map_or(now.mono_ms, |watched| watched.since_ms);
-        handed.to == self.me || now.mono_ms.saturating_sub(since) >= self.config.lease_ms
+        first || free || now.mono_ms.saturating_sub(since) >= self.config.lease_ms
     }
 
     fn is_mine(&self, epoch: &Epoch) -> bool {

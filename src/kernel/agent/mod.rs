@@ -13,6 +13,7 @@ mod effect;
 mod fit;
 mod help;
 mod input;
+mod live;
 mod local;
 mod order;
 mod outbox;
@@ -113,6 +114,7 @@ impl Agent {
         now: Now,
         entropy: u64,
     ) -> Vec<Effect> {
+        self.follow(state);
         let mut turn = Turn { state, now, entropy, drafts: Vec::new(), effects: Vec::new() };
         turn.drafts = self.take_in(state, input, now);
         if turn.drafts.is_empty() {
@@ -129,7 +131,7 @@ impl Agent {
     /// The tasks that this node owns, and in which epoch, as far as it knows.
     fn own<'a>(&self, state: &'a SwarmState) -> impl Iterator<Item = (&'a Task, &'a Epoch)> {
         let me = self.me;
-        state.tasks.values().flat_map(move |task| {
+        self.live(state).into_iter().flat_map(move |task| {
             task.epochs.values().filter_map(move |epoch| {
                 let mine = epoch.winner.as_ref().is_some_and(|win| win.author == me);
                 (mine && epoch.is_active()).then_some((task, epoch))
@@ -138,13 +140,13 @@ impl Agent {
     }
 
     /// The tasks of which this node won the newest epoch and has not lost it since, whether its
-    /// part in them is over or not.
+    /// part in them is over or not; but not those for which nothing is left to do (see `live`).
     fn held<'a>(
         &self,
         state: &'a SwarmState,
     ) -> impl Iterator<Item = (&'a Task, &'a Epoch, &'a Win)> + use<'a> {
         let me = self.me;
-        state.tasks.values().filter_map(move |task| {
+        self.live(state).into_iter().filter_map(move |task| {
             let epoch = task.current()?;
             let win = epoch.winner.as_ref()?;
             (win.author == me && win.lost_at.is_none()).then_some((task, epoch, win))

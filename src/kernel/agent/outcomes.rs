@@ -88,6 +88,13 @@ impl Agent {
                 };
                 vec![Draft::about(task, ClaimDropped { epoch: own.number, commit })]
             }
+            Outcome::Failed(_)
+                if key.what == What::Commit && failures > self.config.budget.retries =>
+            {
+                // Unfinished work that cannot be kept does not hold up its hand-off.
+                self.local.wip.insert(task, None);
+                Vec::new()
+            }
             outcome => self.work_outcome(state, key, outcome),
         }
     }
@@ -158,15 +165,16 @@ impl Agent {
             Outcome::Done if key.what == What::Close => {
                 self.local.sandboxes.remove(&task);
             }
-            Outcome::Committed { commit, .. } if handed => {
-                self.local.wip.insert(task, Some(commit.clone()));
-            }
             Outcome::Unpublishable(_) if handed => {
                 self.local.wip.insert(task, None);
             }
             Outcome::Committed { commit, changed, files } => {
                 let (commit, changed, files) = (commit.clone(), *changed, files.clone());
-                self.local.committed.insert(task, Committed { commit, changed, files });
+                let made = Committed { commit, changed, files };
+                match handed {
+                    true => drop(self.local.wip.insert(task, Some(made))),
+                    false => drop(self.local.committed.insert(task, made)),
+                }
             }
             _ => {}
         }

@@ -10,6 +10,7 @@ use super::effect::{Message, Role};
 use super::help::circles;
 use super::local::Committed;
 use super::stuck;
+use super::talk::open_question;
 use super::wants::Wants;
 use crate::kernel::event::kinds::{
     CommandStatus, HelpForm, PlanText, Purpose, Role as MemberRole, Subject, Verdict, cut,
@@ -35,13 +36,13 @@ without an answer from people.";
 
 const PLAN: &str = "\
 Say your plan as {\"summary\": one sentence, \"steps\": [..], \"files\": [..], \"tests\": [..], \
-\"risks\": [..]}; or, only if nobody could plan it without an answer from people, {\"question\": \
-what you must know}.";
+\"risks\": [..]}. Only if nobody could plan it without an answer from people, leave the steps empty \
+and add \"question\": what you must know.";
 
 const HELP: &str = "\
-Another agent works on this issue and is stuck. Say whether you can help as {\"help\": \"advice\" | \
-\"take_over\" | \"none\", \"text\": your advice in a few sentences, or why}. Choose \"take_over\" \
-only if you could do the whole work better.";
+Another agent works on this issue and is stuck. Say whether you can help as {\"help\": \
+\"advice\" | \"take_over\" | \"none\", \"text\": your advice in a few sentences, or why}. Choose \
+\"take_over\" only if you could do the whole work better.";
 
 const ANSWER: &str = "\
 Somebody asks the question below about your plan. Say your answer as {\"text\": one to three \
@@ -73,7 +74,9 @@ pub(super) fn messages(
         Purpose::Answer => {
             let plan = epoch.plan().map(|plan| plan_text(&plan.text)).unwrap_or_default();
             messages.push(message(Role::User, format!("Your plan:\n\n{plan}")));
-            format!("{ANSWER}\n\n{}", open_question(epoch, me))
+            let asked = open_question(state, epoch, &me);
+            let asked = asked.map(|(_, said)| cut(&said.text, 4096)).unwrap_or_default();
+            format!("{ANSWER}\n\n{asked}")
         }
         Purpose::Review => {
             let plan = epoch.plan().map(|plan| plan_text(&plan.text)).unwrap_or_default();
@@ -164,15 +167,6 @@ fn help_question(epoch: &Epoch) -> String {
         "{HELP}\n\nIts plan:\n\n{plan}\n\nIts last commands:\n\n{tried}\n\nWhat it needs:\n\n\
          {missing}"
     )
-}
-
-/// The oldest question of somebody else that nobody answered.
-fn open_question(epoch: &Epoch, me: AuthorId) -> String {
-    let talk = &epoch.discussion;
-    let mut open = talk
-        .questions()
-        .filter(|(event, said)| said.author != me && talk.answers(event).next().is_none());
-    open.next().map(|(_, said)| cut(&said.text, 4096)).unwrap_or_default()
 }
 
 /// What people answered, or what became of the pull request.

@@ -2,7 +2,7 @@
 
 use super::answer::{self, StepAnswer};
 use super::effect::{Effect, Key, What};
-use super::help::circles;
+use super::help::{begins_at, circles};
 use super::plans::{Asked, give_up};
 use super::rules::Gate;
 use super::stuck;
@@ -98,8 +98,7 @@ impl Agent {
         let Dependencies::Ready(base) = turn.state.dependencies(task) else {
             return;
         };
-        let resumed = epoch.rounds.last().and_then(|round| round.base.clone());
-        let base = resumed.or_else(|| task.handed_to(epoch.number)?.base.clone()).or(base);
+        let base = begins_at(task, epoch).or(base);
         let key = Key { task: task.id, what: What::Open };
         let effect = Effect::OpenSandbox { key: key.clone(), epoch: epoch.number, base };
         self.ask_for(turn, key, effect);

@@ -257,6 +257,10 @@ impl Masker {
                 });
                 Outcome::Opened { sandbox, base, settings, command_seconds }
             }
+            Outcome::Committed { commit, changed, files } => {
+                let files = files.into_iter().map(|file| self.text(file)).collect();
+                Outcome::Committed { commit, changed, files }
+            }
             Outcome::Unpublishable(why) => Outcome::Unpublishable(self.text(why)),
             Outcome::Failed(why) => Outcome::Failed(self.text(why)),
             other => other,

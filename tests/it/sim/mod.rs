@@ -11,6 +11,7 @@
 //!   writes that were not synced are lost; memory is lost; the node starts again later;
 //! - members: admitted late, and revoked behind or inside what they said;
 //! - clocks: wall clocks that are seconds apart, or so many minutes that events are held back;
+//! - members that attack the discussions of tasks, see [`attack`];
 //! - a malicious member: it changes bytes, swaps, drops and moves records, claims logs that are not
 //!   there, answers nothing or noise, and asks noise;
 //! - the outside: pushes that are refused, pushes whose answer is lost, boards that refuse,
@@ -27,6 +28,7 @@
 #![expect(clippy::panic, reason = "a test's helpers fail like the test")]
 
 mod acts;
+mod attack;
 mod evil;
 mod faults;
 mod net;
@@ -35,6 +37,8 @@ mod outside;
 mod rng;
 mod store;
 mod world;
+
+use std::collections::BTreeMap;
 
 use bzzz::kernel::agent::Wants;
 use bzzz::kernel::fold::{SwarmState, Task, TaskStatus};
@@ -87,7 +91,7 @@ fn run(seed: u64, play: Play, test: &'static str) -> (Hash, World) {
 }
 
 fn run_all(count: u64, play: Play, test: &'static str) {
-    let mut totals = std::collections::BTreeMap::new();
+    let mut totals = BTreeMap::new();
     for seed in chosen().unwrap_or(0..count) {
         let (_, world) = run(seed, play, test);
         for (what, count) in world.counts {
@@ -158,6 +162,54 @@ fn swarms_finish_their_tasks_whatever_happens() {
     run_all(200, Play::Agents, "swarms_finish_their_tasks_whatever_happens");
 }
 
+/// Members that flood, object, forge and meddle are refused with a reason, what the state holds of
+/// them is bounded, and every task still ends.
+#[test]
+fn attackers_of_discussions_hold_up_nothing() {
+    const TEST: &str = "attackers_of_discussions_hold_up_nothing";
+    let (mut totals, mut most) = (BTreeMap::new(), BTreeMap::new());
+    for seed in chosen().unwrap_or(0..100) {
+        let (_, world) = run(seed, Play::Attacks, TEST);
+        let attackers: Vec<_> =
+            world.nodes.iter().filter(|node| node.attacks).map(|node| node.id).collect();
+        world.nodes[0].engine().read(|state| {
+            for (what, count) in attack::check(state, &attackers) {
+                let held: &mut u64 = most.entry(what).or_default();
+                *held = count.max(*held);
+            }
+            for (what, count) in attack::refused(state, &attackers) {
+                *totals.entry(what).or_insert(0) += count;
+            }
+        });
+        for what in ["attacks", "words of attackers"] {
+            let count = world.counts.get(what).copied().unwrap_or(0);
+            *totals.entry(what.to_owned()).or_insert(0) += count;
+        }
+        let end = most.entry("most seconds to the end".to_owned()).or_default();
+        *end = (world.now_ms / 1000).max(*end);
+    }
+    println!("{TEST}: {totals:#?} {most:#?}");
+    if chosen().is_none() {
+        let reasons = [
+            "Role",
+            "Content",
+            "Dangling",
+            "NotTheOwner",
+            "Repeated",
+            "Ended",
+            "Depth",
+            "AuthorMessages",
+            "Bytes",
+            "Hops",
+            "NotTheAuthor",
+            "Objections",
+        ];
+        for reason in reasons {
+            assert!(totals.contains_key(&format!("refused: {reason}")), "nothing for {reason}");
+        }
+    }
+}
+
 /// Whatever befalls them, each node takes what it is capable of, and the urgent before the rest.
 #[test]
 fn nodes_take_what_they_can_and_the_urgent_first() {
@@ -191,7 +243,7 @@ fn nodes_take_what_they_can_and_the_urgent_first() {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    for play in [Play::Logs, Play::Agents, Play::Skills] {
+    for play in [Play::Logs, Play::Agents, Play::Attacks, Play::Skills] {
         let traces = [7, 7, 8].map(|seed| run(seed, play, "the_same_seed_gives_the_same_run").0);
         assert_eq!(traces[0], traces[1]);
         assert_ne!(traces[0], traces[2]);

@@ -23,6 +23,8 @@ pub(super) enum Play {
     Logs,
     /// Agents take the tasks of a board.
     Agents,
+    /// They do so among members that attack their discussions.
+    Attacks,
     /// Two agents of different capabilities share tasks; the outside gives no trouble.
     Skills,
 }
@@ -32,6 +34,11 @@ pub(super) const SKILLS: [&str; 2] = ["rust", "docker"];
 
 /// Faults end at the latest at this time, in milliseconds; then the swarm must come to an end.
 const CALM_MS: u64 = 90_000;
+
+/// How many members attack, how often each, and for how long: beyond the end of most tasks.
+const ATTACKERS: u64 = 2;
+const ATTACKS: u64 = 60;
+const ATTACKS_MS: u64 = 240_000;
 
 /// How long the swarm has for that, in milliseconds of virtual time.
 const PATIENCE_MS: u64 = 60 * 60 * 1000;
@@ -49,6 +56,7 @@ pub(super) enum Event {
     Chatter(usize),
     Admit(usize),
     Revoke(usize),
+    Attack(usize),
     Tick(usize, u64),
     Request { from: usize, to: usize, connection: u64, id: u64, bytes: Vec<u8> },
     Response { from: usize, to: usize, connection: u64, id: u64, result: Result<Vec<u8>, String> },
@@ -73,6 +81,8 @@ pub(super) struct World {
     /// How often in a hundred gossip arrives; in some runs never.
     pub(super) gossip: u64,
     pub(super) calm: bool,
+    /// The attacks that are still to come.
+    pub(super) attacks: u64,
     /// Tells all that happens, for whoever looks into one seed.
     pub(super) loud: bool,
     pub(super) trace: blake3::Hasher,
@@ -85,7 +95,7 @@ impl World {
         let (count, has_evil) = (rng.range(3..6), rng.percent(40));
         let (count, has_evil) = match play {
             Play::Skills => (SKILLS.len() as u64, false),
-            Play::Logs | Play::Agents => (count, has_evil),
+            Play::Logs | Play::Agents | Play::Attacks => (count, has_evil),
         };
         let mut world = Self {
             now_ms: 0,
@@ -97,7 +107,7 @@ impl World {
             net: Network::default(),
             outside: match play {
                 Play::Logs => Outside::new(0),
-                Play::Agents => Outside::new(4),
+                Play::Agents | Play::Attacks => Outside::new(4),
                 Play::Skills => Outside::wanted(),
             },
             trouble: Trouble {
@@ -109,6 +119,7 @@ impl World {
             },
             gossip: if rng.percent(30) { 0 } else { rng.range(20..100) },
             calm: false,
+            attacks: 0,
             loud: false,
             trace: blake3::Hasher::new(),
             counts: BTreeMap::new(),
@@ -127,6 +138,11 @@ impl World {
             let is_evil = has_evil && n + 1 == count;
             world.add_node(is_evil);
         }
+        for _ in 0..if play == Play::Attacks { ATTACKERS } else { 0 } {
+            world.add_node(false);
+            let attacker = world.nodes.last_mut().expect("it was just added");
+            (attacker.attacks, attacker.agent_config) = (true, None);
+        }
         world.plan_the_run();
         world
     }
@@ -139,7 +155,7 @@ impl World {
         let works = self.play != Play::Logs && !is_evil;
         let capabilities = match self.play {
             Play::Skills => vec![SKILLS[self.nodes.len()].to_owned()],
-            Play::Logs | Play::Agents => Vec::new(),
+            Play::Logs | Play::Agents | Play::Attacks => Vec::new(),
         };
         // Some clocks are further ahead than others put up with: their events are held back.
         let ahead = self.rng.percent(15);
@@ -153,6 +169,7 @@ impl World {
             acknowledged: BTreeMap::new(),
             agent_config: works.then(|| AgentConfig { capabilities, ..agent_config() }),
             is_evil,
+            attacks: false,
             is_revoked: false,
         };
         self.nodes.push(node);
@@ -173,6 +190,14 @@ impl World {
             for b in a + 1..count {
                 let at = self.rng.range(0..2_000);
                 self.later(at, Event::Dial(a, b));
+            }
+            if self.nodes[a].attacks {
+                self.later(15_000, Event::Chatter(a));
+                for _ in 0..ATTACKS {
+                    self.attacks += 1;
+                    let at = self.rng.range(0..ATTACKS_MS);
+                    self.later(at, Event::Attack(a));
+                }
             }
             let busy = self.play == Play::Logs || self.nodes[a].is_evil;
             for _ in 0..if busy { self.rng.range(5..25) } else { 0 } {
@@ -241,6 +266,7 @@ impl World {
             Event::Chatter(n) => format!("chatter {n}"),
             Event::Admit(n) => format!("admit {n}"),
             Event::Revoke(n) => format!("revoke {n}"),
+            Event::Attack(n) => format!("attack {n}"),
             Event::Tick(n, _) => format!("tick {n}"),
             Event::Request { from, to, bytes, .. } => {
                 format!("request {from} {to} {}", blake3::hash(bytes))
@@ -278,6 +304,7 @@ impl World {
             Event::Chatter(n) => self.chatter(n),
             Event::Admit(n) => self.admit(n),
             Event::Revoke(n) => self.revoke(n),
+            Event::Attack(n) => self.attack(n),
             Event::Tick(n, life) => {
                 if self.is_alive(n, life) {
                     self.later(TICK_MS, Event::Tick(n, life));
@@ -333,6 +360,9 @@ impl World {
     pub(super) fn unfinished(&mut self) -> Option<String> {
         if self.nodes[0].memory.is_none() {
             return Some("the founder is down".to_owned());
+        }
+        if self.attacks > 0 {
+            return Some("the attackers are not done".to_owned());
         }
         let present = self.nodes[0].engine().read(|state| state.members.present());
         for node in &mut self.nodes {
