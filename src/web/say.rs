@@ -373,7 +373,7 @@ fn act(say: Say) -> Act {
 fn pick(events: impl Iterator<Item = EventId>, text: &str, what: &str) -> Result<EventId, Refusal> {
     if text.len() < MIN_PREFIX || text.len() > 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(bad(format!(
-            "{:?} is no id: it should be 64 hexadecimal digits, or at least {MIN_PREFIX} of its first",
+            "{:?} is no id: it has 64 hexadecimal digits, of which {MIN_PREFIX} or more are named",
             text.chars().take(80).collect::<String>()
         )));
     }
