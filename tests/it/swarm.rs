@@ -128,8 +128,10 @@ fn three_nodes_take_the_samples_issues_to_pull_requests() {
             }
         }
     });
-    let branches = run(&bare, "git", &["branch", "--list", "bzzz/*"]);
+    let branches = run(&bare, "git", &["branch", "--list", "bzzz/issue-*"]);
     assert_eq!(branches.lines().count(), 5, "{branches}");
+    let unfinished = run(&bare, "git", &["branch", "--list", "bzzz/wip-4-1"]);
+    assert_eq!(unfinished.lines().count(), 1, "one was handed over with its work: {branches}");
     for node in nodes {
         runtime.block_on(node.stop());
     }
