@@ -119,8 +119,8 @@ pub(super) struct SupportArgs {
 
 /// Approve exactly what a task's owner asks for: a plan, a command or a change
 ///
-/// What is approved is shown with its hash; the approval is bound to that hash, and the node refuses
-/// it if something else is asked for by now.
+/// What is approved is shown with its hash; the approval is bound to that hash, and the node
+/// refuses it if something else is asked for by now.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  bzzz discuss approve 'sample#3'\n  \
                         bzzz discuss approve 'sample#3' --hash 5be1... --yes 'Looked at it.'")]
