@@ -95,7 +95,7 @@ impl World {
         let (count, has_evil) = (rng.range(3..6), rng.percent(40));
         let (count, has_evil) = match play {
             Play::Skills => (SKILLS.len() as u64, false),
-            Play::Logs | Play::Agents => (count, has_evil),
+            Play::Logs | Play::Agents | Play::Attacks => (count, has_evil),
         };
         let mut world = Self {
             now_ms: 0,
