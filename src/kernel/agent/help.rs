@@ -297,8 +297,8 @@ fn handed(task: &Task, epoch: &Epoch, helper: &Offer, claim: CommitId) -> Draft 
     Draft::about(task.id, HandedOver { epoch, to, offer, base, claim }).because([offer])
 }
 
-/// The work that an epoch goes on from: what was published before it was resumed, or what was handed
-/// over to it.
+/// The work that an epoch goes on from: what was published before it was resumed, or what was
+/// handed over to it.
 pub(super) fn begins_at(task: &Task, epoch: &Epoch) -> Option<(String, CommitId)> {
     let resumed = epoch.rounds.last().and_then(|round| round.base.clone());
     resumed.or_else(|| task.handed_to(epoch.number)?.base.clone())
