@@ -128,7 +128,7 @@ fn three_nodes_take_the_samples_issues_to_pull_requests() {
             }
         }
     });
-    let branches = run(&bare, "git", &["branch", "--list", "bzzz/*"]);
+    let branches = run(&bare, "git", &["branch", "--list", "bzzz/issue-*"]);
     assert_eq!(branches.lines().count(), 5, "{branches}");
     for node in nodes {
         runtime.block_on(node.stop());
