@@ -3,7 +3,9 @@
 //! The auditor's two programs are in `verify` and `replay`; they link the kernel and nothing else
 //! of this crate.
 
+pub mod discussion;
 pub mod exit;
+pub mod explain;
 #[cfg(feature = "node")]
 pub mod node;
 pub mod replay;

@@ -72,22 +72,12 @@ impl Names {
     /// The names of a state's members. Administrators have none but that of their nodes.
     #[must_use]
     pub fn of(state: &SwarmState) -> Self {
-        let mut names = BTreeMap::new();
-        for (author, member) in &state.members.members {
+        let named = state.members.members.iter().map(|(author, member)| {
             let agent = state.agents.get(author).filter(|_| member.administrator);
             let name = agent.map_or(&member.name, |agent| &agent.started.name);
-            names.insert(*author, clean(name).chars().take(NAME_WIDTH).collect::<String>());
-        }
-        let mut uses: BTreeMap<String, u32> = BTreeMap::new();
-        for name in names.values() {
-            *uses.entry(name.clone()).or_default() += 1;
-        }
-        for (author, name) in &mut names {
-            if name.trim().is_empty() || uses[name.as_str()] > 1 {
-                *name = format!("{name} {}", author.short()).trim().to_owned();
-            }
-        }
-        Self(names)
+            (*author, name.clone())
+        });
+        Self::from(named.collect::<BTreeMap<_, _>>())
     }
 
     /// The number of characters of the longest name.
@@ -100,6 +90,26 @@ impl Names {
     #[must_use]
     pub fn name(&self, author: &AuthorId) -> String {
         self.0.get(author).cloned().unwrap_or_else(|| author.short())
+    }
+}
+
+impl From<BTreeMap<AuthorId, String>> for Names {
+    /// Of names as members chose them, which are untrusted.
+    fn from(chosen: BTreeMap<AuthorId, String>) -> Self {
+        let mut names = BTreeMap::new();
+        for (author, name) in chosen {
+            names.insert(author, clean(&name).chars().take(NAME_WIDTH).collect::<String>());
+        }
+        let mut uses: BTreeMap<String, u32> = BTreeMap::new();
+        for name in names.values() {
+            *uses.entry(name.clone()).or_default() += 1;
+        }
+        for (author, name) in &mut names {
+            if name.trim().is_empty() || uses[name.as_str()] > 1 {
+                *name = format!("{name} {}", author.short()).trim().to_owned();
+            }
+        }
+        Self(names)
     }
 }
 

@@ -35,7 +35,7 @@ pub use issues::{NewIssue, add_issue};
 pub use key::{KeyError, KeyFile, Passphrase, Unlocked};
 pub use outside::{OutsideError, doctor};
 pub use rotate::Rotated;
-pub use run::{Node, NodeError, StatusSource};
+pub use run::{Node, NodeError, StatusSource, agent_settings};
 pub use services::PeoplesKeys;
 pub use status::{LogStatus, NodeStatus, PeerStatus};
 pub use work::Crash;

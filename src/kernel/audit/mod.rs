@@ -13,8 +13,10 @@ mod causes;
 mod checkpoints;
 mod claims;
 mod compare;
+mod discussion;
 mod erased;
 mod examine;
+mod explain;
 mod export;
 mod file;
 mod input;
@@ -37,7 +39,11 @@ pub use bundle::{
     BUNDLE_FORMAT, BUNDLE_MAGIC, BundleError, BundleReader, HEADER_BYTES, MAX_MANIFEST_BYTES, Part,
 };
 pub use compare::Rest;
+pub use discussion::{Entry, Outcome, Telling, Transcript, What, discussion};
 pub use examine::{Examined, examine};
+pub use explain::{
+    EpochStory, Explanation, Free, MAX_TOLD, MAX_TRIES, Try, WaitKind, Waiting, Who, Won, explain,
+};
 pub use export::{ExportError, export};
 pub use file::{
     EVENT_MAGIC, HEADS_MAGIC, HeadsProof, MAX_PROOF_FILE, PROOF_FORMAT, Proof, ProofFile,

@@ -1,0 +1,1 @@
+//! What the events tell beyond the state.
