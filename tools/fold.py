@@ -6,92 +6,18 @@ Written from the page alone. `fold(events, swarm)` takes verified events in any 
 
 from dataclasses import dataclass, field
 
+import discussion as talk
 import verify as v
+from sessions import Session
+from state import (
+    AGENT, CONTENT, DANGLING, ENDED, HELP, LIMIT, NOT_AN_ADMINISTRATOR, NOT_THE_FOUNDING, NOT_THE_OWNER,
+    OBJECT, OBJECTION, OBJECTIONS, OPERATOR, OWN_PLAN, PLAN, PROOF, PROTECTED, PUBLISHED, PULL_OPEN, REPEATED,
+    REVIEW, ROLE, SIGNATURE, STEP, Refusals, Refused, demand, flag, is_commit, keys, listed, mapped, option,
+    raw, same, size, text, u32,
+)
 from verify import derive, u64
 
-VERSION = 4
-MALFORMED, ROLE, NOT_AN_ADMINISTRATOR, NOT_THE_FOUNDING, CONTENT, DANGLING = range(6)
-NOT_THE_OWNER, OWN_PLAN, REPEATED, ENDED, OBJECTION, LIMIT, PROOF = range(6, 13)
-PROTECTED, SIGNATURE = 13, 14
-PLAN, REVIEW, STEP = range(3)
-AGENT, OPERATOR, OBJECT, PUBLISHED = 1, 2, 2, 2
-PULL_OPEN = 0
-
-
-class Refused(Exception):
-    """An event changes nothing, for this reason."""
-
-
-def demand(reason, holds):
-    if not holds:
-        raise Refused(reason)
-
-
-# Encoding.
-
-
-def u32(number):
-    return number.to_bytes(4, "little")
-
-
-def flag(value):
-    return b"\1" if value else b"\0"
-
-
-def text(value):
-    data = value.encode()
-    return u64(len(data)) + data
-
-
-def raw(data):
-    return u64(len(data)) + data
-
-
-def option(value, encode):
-    return b"\0" if value is None else b"\1" + encode(value)
-
-
-def listed(values, encode):
-    return u64(len(values)) + b"".join(map(encode, values))
-
-
-def mapped(values, key, encode):
-    """By rising key; a text's order is that of its UTF-8."""
-    order = sorted(values, key=lambda k: k.encode() if isinstance(k, str) else k)
-    return u64(len(values)) + b"".join(key(k) + encode(values[k]) for k in order)
-
-
-def keys(values, key):
-    return mapped(dict.fromkeys(values), key, lambda _: b"")
-
-
-def same(data):
-    return data
-
-
-def is_commit(value):
-    return len(value) in (40, 64) and all(digit in "0123456789abcdef" for digit in value)
-
-
-@dataclass
-class Refusals:
-    first: list = field(default_factory=list)
-    count: int = 0
-
-    def add(self, event, reason):
-        if len(self.first) < 256:
-            self.first.append((event.id, event.author, event.seq, reason))
-        self.count += 1
-
-    def forget(self, author, start):
-        """Takes out those that are listed of an author from an index on."""
-        kept = [one for one in self.first if one[1] != author or one[2] < start]
-        self.count -= len(self.first) - len(kept)
-        self.first = kept
-
-    def bytes(self):
-        one = lambda r: r[0] + r[1] + u64(r[2]) + u32(r[3])
-        return listed(self.first, one) + u64(self.count)
+VERSION = 5
 
 
 @dataclass
@@ -336,6 +262,15 @@ class Ask:
 
 
 @dataclass
+class Review:
+    event: bytes
+    author: bytes
+    verdict: int
+    reason: str
+    withdrawn: bool = False
+
+
+@dataclass
 class Plan:
     event: bytes
     at: int
@@ -347,7 +282,8 @@ class Plan:
     def bytes(self):
         summary, *lists = self.text
         content = text(summary) + b"".join(listed(one, lambda t: text(t[0])) for one in lists)
-        reviews = listed(self.reviews, lambda r: r[0] + r[1] + u32(r[2]) + text(r[3]))
+        review = lambda r: r.event + r.author + u32(r.verdict) + text(r.reason) + flag(r.withdrawn)
+        reviews = listed(self.reviews, review)
         numbers = u64(self.at) + u64(self.deadline_ms)
         return self.event + numbers + content + reviews + option(self.adopted, same)
 
@@ -469,7 +405,7 @@ class Round:
 
 
 @dataclass
-class Epoch:
+class Epoch(talk.Rules):
     number: int
     intents: dict = field(default_factory=dict)
     winner: Win | None = None
@@ -487,6 +423,10 @@ class Epoch:
     usage: dict = field(default_factory=dict)
     reported: set = field(default_factory=set)
     finished: str | None = None
+    discussion: talk.Discussion = field(default_factory=talk.Discussion)
+    help: list = field(default_factory=list)
+    handed: talk.Handed | None = None
+    approvals: list = field(default_factory=list)
 
     def bytes(self):
         parts = u64(self.number) + mapped(self.intents, same, Intent.bytes)
@@ -498,7 +438,10 @@ class Epoch:
         parts += option(self.pull, Pull.bytes) + option(self.escalation, Escalation.bytes)
         parts += listed(self.rounds, Round.bytes)
         parts += mapped(self.usage, same, lambda days: mapped(days, u64, numbers))
-        return parts + keys(self.reported, text) + option(self.finished, text)
+        parts += keys(self.reported, text) + option(self.finished, text)
+        parts += self.discussion.bytes() + listed(self.help, talk.Help.bytes)
+        parts += option(self.handed, talk.Handed.bytes)
+        return parts + listed(self.approvals, talk.Approval.bytes)
 
     def owned_by(self, author):
         return self.winner is not None and self.winner.author == author
@@ -513,11 +456,12 @@ class Epoch:
         demand(DANGLING, found is not None and found.author == event.author)
         return found
 
-    def fold(self, event, fields):
+    def fold(self, event, fields, person):
         kind = event.kind
         if kind in OF_OWNERS:
             demand(NOT_THE_OWNER, self.owned_by(event.author))
-        getattr(self, f"fold_{kind}")(event, *fields)
+        more = [person] if kind in talk.ADMITTED else []
+        getattr(self, f"fold_{kind}")(event, *fields, *more)
 
     # Claims.
 
@@ -570,30 +514,38 @@ class Epoch:
         self.plans.append(Plan(event.id, event.clock, deadline, plan))
         self.answered(event.author, PLAN)
 
-    def fold_31(self, event, _, plan, verdict, reason):
-        demand(OWN_PLAN, not self.owned_by(event.author))
-        self.answered(event.author, REVIEW)
+    def fold_31(self, event, _, plan, verdict, reason, person):
+        author, objects = event.author, verdict[0] == OBJECT
+        demand(OWN_PLAN, not self.owned_by(author))
+        self.answered(author, REVIEW)
         found = next((one for one in self.plans if one.event == plan), None)
         demand(DANGLING, found is not None)
-        demand(REPEATED, all(author != event.author for _, author, _, _ in found.reviews))
+        demand(REPEATED, all(one.author != author for one in found.reviews))
         demand(ENDED, found.adopted is None)
         demand(LIMIT, len(found.reviews) < 64)
-        found.reviews.append((event.id, event.author, verdict[0], reason))
+        before = self.discussion.objections.get(author, 0)
+        demand(OBJECTIONS, not objects or person or before < 2)
+        self.admit(event, 1, reason, person)
+        found.reviews.append(Review(event.id, author, verdict[0], reason))
+        self.add(event, plan, 1, talk.REVIEW)
+        if objects:
+            self.discussion.objections[author] = before + 1
 
     def fold_32(self, event, _, plan, considered):
         demand(DANGLING, bool(self.plans) and self.plans[-1].event == plan)
         found = self.plans[-1]
         demand(REPEATED, found.adopted is None)
-        objections = [review[0] for review in found.reviews if review[2] == OBJECT]
-        demand(OBJECTION, not any([review] in considered for review in objections))
+        stand = [one for one in found.reviews if one.verdict == OBJECT and not one.withdrawn]
+        demand(OBJECTION, not any([one.event] in considered for one in stand))
         found.adopted = event.id
 
     # Models.
 
     def fold_42(self, event, _, purpose, turn, *__):
         owns = self.owned_by(event.author)
-        demand(OWN_PLAN, not owns or purpose[0] != REVIEW)
-        demand(NOT_THE_OWNER, owns or purpose[0] == REVIEW)
+        for_others = purpose[0] in (REVIEW, HELP)
+        demand(OWN_PLAN, not owns or not for_others)
+        demand(NOT_THE_OWNER, owns or for_others)
         before = self.asks.get(event.author)
         demand(LIMIT, before is not None or len(self.asks) < 256)
         ask = Ask(event.id, purpose[0], turn)
@@ -741,6 +693,8 @@ class Epoch:
         self.escalation = Escalation(event.id, event.clock, reason, question, event.clock)
         self.answered(event.author, STEP)
         self.answered(event.author, PLAN)
+        if self.help:
+            self.help[-1].closed = True
 
     def open_question(self, escalation):
         found = self.escalation
@@ -793,11 +747,26 @@ class Epoch:
         self.asks = {}
 
 
-OF_OWNERS = {23, 27, 30, 32, 40, 41, *range(46, 51), 52, 53, *range(60, 70)}
-# What operators may say of a task, too.
-OF_PEOPLE = {70, 71}
+OF_OWNERS = {23, 27, 30, 32, 40, 41, *range(46, 51), 52, 53, *range(60, 70), 81, 83, 84, 86, 88}
+# What operators may say of a task or in a session, too.
+OF_PEOPLE = {31, 33, 70, 71, 80, 92}
+SESSIONS = range(90, 95)
 # Where the epoch stands among the fields.
 EPOCH_AT = {21: 1, 24: 1, 25: 1, 26: 1, 43: 1, 44: 1, 45: 1}
+
+
+@dataclass
+class Detected:
+    repository: str
+    issue: int
+    source: int
+    confidence: int
+    evidence: list
+    by: set = field(default_factory=set)
+
+    def bytes(self):
+        parts = text(self.repository) + u64(self.issue) + u32(self.source) + u32(self.confidence)
+        return parts + listed(self.evidence, lambda one: text(one[0])) + keys(self.by, same)
 
 
 @dataclass
@@ -815,6 +784,7 @@ class Task:
     epochs: dict = field(default_factory=dict)
     refusals: Refusals = field(default_factory=Refusals)
     events: int = 0
+    detected: dict = field(default_factory=dict)
 
     def bytes(self):
         parts = self.id + text(self.repository) + u64(self.issue) + text(self.title)
@@ -822,9 +792,24 @@ class Task:
         parts += listed(self.depends_on, lambda issue: u64(issue[0])) + flag(self.open)
         parts += option(self.seen_at, u64) + u64(self.over)
         parts += mapped(self.epochs, u64, Epoch.bytes)
-        return parts + self.refusals.bytes() + u64(self.events)
+        parts += self.refusals.bytes() + u64(self.events)
+        return parts + mapped(self.detected, same, Detected.bytes)
 
-    def fold(self, event, fields):
+    def detect(self, event, repository, issue, source, confidence, evidence):
+        other = derive("task", u64(issue), repository.encode())
+        fits = size(repository) <= 128 and confidence <= 100 and len(evidence) <= 16
+        demand(CONTENT, fits and other != self.id)
+        found = self.detected.get(other)
+        demand(LIMIT, found is not None or len(self.detected) < 64)
+        if found is None:
+            found = Detected(repository, issue, source[0], confidence, evidence)
+            self.detected[other] = found
+        demand(LIMIT, event.author in found.by or len(found.by) < 256)
+        found.by.add(event.author)
+        if confidence > found.confidence:
+            found.source, found.confidence, found.evidence = source[0], confidence, evidence
+
+    def fold(self, event, fields, person):
         if event.kind == 12:
             repository, issue, title, _, labels, depends_on, _ = fields
             name = repository.encode()
@@ -846,10 +831,12 @@ class Task:
             previous = previous[0] if previous and is_commit(previous[0]) else None
             found = Intent(event.author, event.clock, process, lease, previous)
             epoch.intents[event.id] = found
+        elif event.kind == 85:
+            self.detect(event, *fields)
         else:
             number = fields[EPOCH_AT.get(event.kind, 0)]
             demand(DANGLING, number in self.epochs)
-            self.epochs[number].fold(event, fields)
+            self.epochs[number].fold(event, fields, person)
         self.events += 1
 
 
@@ -863,6 +850,7 @@ class State:
     repository_refusals: Refusals = field(default_factory=Refusals)
     tasks: dict = field(default_factory=dict)
     erasures: Erasures = field(default_factory=Erasures)
+    sessions: dict = field(default_factory=dict)
 
     def bytes(self):
         def repository(found):
@@ -877,7 +865,8 @@ class State:
         parts = self.swarm + self.members.bytes() + mapped(self.agents, same, Agent.bytes)
         parts += mapped(self.agent_refusals, same, Refusals.bytes)
         parts += mapped(self.repositories, text, repository) + self.repository_refusals.bytes()
-        return parts + mapped(self.tasks, same, Task.bytes) + self.erasures.bytes()
+        parts += mapped(self.tasks, same, Task.bytes) + self.erasures.bytes()
+        return parts + mapped(self.sessions, same, Session.bytes)
 
     def digest(self):
         return derive("state", u32(VERSION), self.bytes())
@@ -886,7 +875,8 @@ class State:
         """An event of another aggregate than members and erasures."""
         if not self.members.stands(event.author, event.seq) or self.erasures.of(event):
             return
-        refusals = lambda: self.task(event.task).refusals
+        about = self.session if event.kind in SESSIONS else self.task
+        refusals = lambda: about(event.task).refusals
         try:
             if event.kind == 10:
                 refusals = lambda: self.agent_refusals.setdefault(event.author, Refusals())
@@ -902,9 +892,13 @@ class State:
                 refusals = lambda: self.repository_refusals
                 self.consent(event, *fields)
             else:
-                role = self.members.members[event.author].role
-                demand(ROLE, role == AGENT or role == OPERATOR and event.kind in OF_PEOPLE)
-                self.task(event.task).fold(event, fields)
+                member = self.members.members[event.author]
+                person = member.role == OPERATOR
+                right = member.role == AGENT or person and event.kind in OF_PEOPLE
+                if event.kind == 87:
+                    right = person or member.administrator
+                demand(ROLE, right)
+                about(event.task).fold(event, fields, person)
         except Refused as refused:
             refusals().add(event, refused.args[0])
 
@@ -921,6 +915,9 @@ class State:
 
     def task(self, task):
         return self.tasks.setdefault(task, Task(task))
+
+    def session(self, session):
+        return self.sessions.setdefault(session, Session(session))
 
     def repository(self, event, name, url, branch):
         found = self.repositories.get(name)

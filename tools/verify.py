@@ -345,7 +345,8 @@ def payload_types():
     key, hash_, id_, text, u32, u64_ = "key", "key", "key", "text", "u32", "u64"
     epoch, commit, flag, raw = "u64", "text", "flag", "bytes"
     texts, plan = ("list", text), [text] + 4 * [("list", text)]
-    role, verdict, purpose = (("choice",) + n * ((),) for n in (3, 3, 3))
+    role, verdict, purpose = (("choice",) + n * ((),) for n in (3, 3, 5))
+    act, help_, source, subject = (("choice",) + n * ((),) for n in (3, 3, 2, 3))
     stream, status = (("choice",) + n * ((),) for n in (2, 4))
     pull, checks, reviews = (("choice",) + n * ((),) for n in (3, 4, 4))
     ended = ("choice", ("i32",), (), (text,), (text,))
@@ -375,6 +376,7 @@ def payload_types():
         30: [epoch, u32, *plan, u64_],
         31: [epoch, id_, verdict, text],
         32: [epoch, id_, ("list", id_)],
+        33: [epoch, id_, text],
         40: [epoch, u64_, text, commit],
         41: [epoch, text],
         42: [epoch, purpose, u32, hash_, text],
@@ -401,6 +403,20 @@ def payload_types():
         69: [epoch, id_, u32],
         70: [epoch, id_, text, text],
         71: [epoch, id_, text, text, text],
+        80: [epoch, ("option", id_), act, text, u64_],
+        81: [epoch, texts, text, u64_],
+        82: [epoch, id_, help_, text, texts, u64_],
+        83: [epoch, id_],
+        84: [epoch, key, id_, ("option", text, commit), commit],
+        85: [text, u64_, source, u32, texts],
+        86: [epoch, subject, hash_, text, text, u64_],
+        87: [epoch, id_, hash_, flag, text],
+        88: [epoch, u32, u32, u32, u32, u64_, u64_],
+        90: [("list", text, u64_, u64_), u32, text, texts, u64_],
+        91: [id_, flag, text],
+        92: [id_, u32, act, text],
+        93: [id_, u32, ("list", id_)],
+        94: [id_, text],
     }
 
 

@@ -5,6 +5,7 @@
 
 pub mod discussion;
 pub mod exit;
+pub mod explain;
 #[cfg(feature = "node")]
 pub mod node;
 pub mod replay;

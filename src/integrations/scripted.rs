@@ -2,10 +2,11 @@
 //!
 //! The file is JSON:
 //! `{ "issues": { "7": { "plan": [...], "steps": [...], "review": [...], "help": [...],
-//! "answers": [...] } } }`. The question's turn selects from the list of its purpose. An entry is the answer itself, any JSON value, or
-//! `{ "answer": ..., "delay_ms": 300 }`, which takes its time. Where a list has ended or an issue
-//! is unknown, a step asks for help, a plan is to ask for help, a review supports, and no help is
-//! offered to others.
+//! "answers": [...], "later": { ... } } } }`; `later` holds such lists for the second epoch and
+//! those after it, if they are others. The question's turn selects from the list of its purpose. An
+//! entry is the answer itself, any JSON value, or `{ "answer": ..., "delay_ms": 300 }`, which takes
+//! its time. Where a list has ended or an issue is unknown, a step asks for help, a plan is to ask
+//! for help, a review supports, and no help is offered to others.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -49,6 +50,7 @@ struct RawLists {
     help: Vec<Value>,
     #[serde(default)]
     answers: Vec<Value>,
+    later: Option<Box<RawLists>>,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,8 @@ struct Lists {
     review: Vec<Entry>,
     help: Vec<Entry>,
     answers: Vec<Entry>,
+    /// From the second epoch on.
+    later: Option<Box<Lists>>,
 }
 
 #[derive(Debug)]
@@ -98,6 +102,10 @@ impl Scripted {
 
     pub(super) async fn ask(&self, request: &ModelRequest) -> Result<ModelAnswer, ReasonerError> {
         let lists = self.issues.get(&request.issue);
+        let lists = lists.map(|lists| match &lists.later {
+            Some(later) if request.epoch > 1 => later,
+            _ => lists,
+        });
         let list = lists.map(|lists| match request.purpose {
             Purpose::Plan => &lists.plan,
             Purpose::Step => &lists.steps,
@@ -131,7 +139,12 @@ impl Lists {
             };
             entries.map(entry).collect::<Result<Vec<Entry>, String>>()
         };
+        let later = match raw.later {
+            Some(later) => Some(Box::new(Lists::new(&format!("{number}.later"), *later)?)),
+            None => None,
+        };
         Ok(Lists {
+            later,
             plan: list("plan", raw.plan)?,
             steps: list("steps", raw.steps)?,
             review: list("review", raw.review)?,
@@ -210,6 +223,7 @@ mod tests {
             purpose,
             repository: "r".to_owned(),
             issue,
+            epoch: 1,
             turn,
             messages: Vec::new(),
             schema: Value::Null,
@@ -236,6 +250,19 @@ mod tests {
         assert!(ask(Purpose::Step, 8, 0).await.contains(r#""action":"help""#));
         assert!(ask(Purpose::Review, 7, 0).await.contains(r#""verdict":"support""#));
         assert!(ask(Purpose::Plan, 8, 0).await.contains(r#""steps":["ask for help"]"#));
+    }
+
+    #[tokio::test]
+    async fn a_later_epoch_has_lists_of_its_own() {
+        let script =
+            load(r#"{"issues": {"7": {"steps": ["a"], "later": {"steps": ["b"]}}}}"#).unwrap();
+        let ask = async |epoch| {
+            let request = ModelRequest { epoch, ..request(Purpose::Step, 7, 0) };
+            script.ask(&request).await.unwrap().text
+        };
+        assert_eq!([ask(1).await, ask(2).await, ask(3).await], [r#""a""#, r#""b""#, r#""b""#]);
+        let error = load(r#"{"issues": {"7": {"later": {"steps": [{"delay_ms": 1}]}}}}"#);
+        assert!(error.unwrap_err().to_string().contains("issues.7.later.steps[0]"));
     }
 
     #[test]

@@ -262,7 +262,8 @@ async fn prepare(
         None => "process, without isolation".to_owned(),
     };
     let workspace = Workspace { handle, dir: dir.clone(), closed: watch::Sender::new(false) };
-    Ok((workspace, Outcome::Opened { sandbox, base, settings: granted.settings }))
+    let (settings, command_seconds) = (granted.settings, granted.limits.command_seconds);
+    Ok((workspace, Outcome::Opened { sandbox, base, settings, command_seconds }))
 }
 
 async fn run(hands: &Arc<Hands>, task: TaskId, command: EventId, text: &str) -> Outcome {

@@ -1,5 +1,6 @@
 //! Drives the kernel's sync machine with what the network and the engine bring, and carries out
-//! what it asks for. Gossip goes out for what this node appends, and what comes in is a hint.
+//! what it asks for. Gossip goes out for what this node appends, each event on its own topic, and
+//! what comes in is a hint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,21 +10,15 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::{debug, error, info, warn};
 
 use super::clock;
+use super::topics::{NEWS, Topics};
 use super::workspace::told;
 use crate::engine::{Engine, EngineError, IngestError, Stop};
-use crate::kernel::event::SignedEvent;
-use crate::kernel::event::kinds::Payload;
+use crate::kernel::event::{SignedEvent, Topic};
 use crate::kernel::fold::Member;
 use crate::kernel::identity::AuthorId;
 use crate::kernel::log::{ForkProof, MAX_LENGTH, Range};
 use crate::kernel::sync::{self, Input, Introduced, Lag, Output, Response, Sync};
 use crate::net::{self, Handle, PeerKey, ResponseHandle, Verdict};
-
-/// What nodes say about tasks and claims.
-const COORDINATION: &str = "bzzz/coordination/v1";
-
-/// What nodes say about plans.
-const META_DISCUSSION: &str = "antennae/meta-discussion/v1";
 
 /// How often the machine is told the time.
 const TICK: Duration = Duration::from_millis(250);
@@ -52,6 +47,7 @@ pub(super) struct Replicator {
     /// most for each member.
     heirs: BTreeMap<AuthorId, (AuthorId, u64)>,
     published: u64,
+    topics: Topics,
     listening: Arc<Mutex<Vec<String>>>,
     /// The node's own log is not compared with a peer's yet.
     waiting: bool,
@@ -83,6 +79,7 @@ impl Replicator {
             candidates: BTreeSet::new(),
             heirs: BTreeMap::new(),
             published,
+            topics: Topics::default(),
             listening,
             waiting: true,
             wait_ms,
@@ -96,11 +93,7 @@ impl Replicator {
         changed: Arc<Notify>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), EngineError> {
-        for topic in [COORDINATION, META_DISCUSSION] {
-            if let Err(error) = self.net.subscribe(topic).await {
-                warn!(topic, %error, "could not subscribe");
-            }
-        }
+        self.choose_topics().await;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
@@ -163,25 +156,44 @@ impl Replicator {
         let me = self.engine.me();
         let own = lengths.get(&me).copied().unwrap_or(0);
         if own > self.published {
+            let from = self.published.max(own.saturating_sub(NEWS));
             self.published = own;
-            self.gossip(me, own - 1).await?;
+            self.gossip(me, from).await?;
+        }
+        self.choose_topics().await;
+        Ok(())
+    }
+
+    /// Gossips the newest event of each topic from an index of this node's own log on.
+    async fn gossip(&self, me: AuthorId, from: u64) -> Result<(), EngineError> {
+        let limit = usize::try_from(NEWS).unwrap_or(usize::MAX);
+        let events = self.engine.events(me, from, limit)?;
+        let newest: BTreeMap<Topic, u64> =
+            events.iter().map(|event| (Topic::of(&event.header), event.header.seq)).collect();
+        for (topic, index) in newest {
+            let Some(signed) = self.engine.signed_event(&me, index)? else { continue };
+            let topic = topic.to_string();
+            if let Err(error) = self.net.publish(&topic, signed.to_bytes()).await {
+                debug!(topic, %error, "could not gossip");
+            }
         }
         Ok(())
     }
 
-    async fn gossip(&self, me: AuthorId, index: u64) -> Result<(), EngineError> {
-        let Some(signed) = self.engine.signed_event(&me, index)? else { return Ok(()) };
-        let event = self.engine.events(me, index, 1)?.pop();
-        let topic = match event.as_ref().and_then(|event| event.payload()) {
-            Some(Payload::PlanProposed(_) | Payload::PlanReviewed(_) | Payload::PlanAdopted(_)) => {
-                META_DISCUSSION
+    /// Joins and leaves the topics of tasks as they are claimed and end.
+    async fn choose_topics(&mut self) {
+        let topics = &mut self.topics;
+        let moves = self.engine.read(|state| topics.follow(state));
+        for topic in moves.leave {
+            if let Err(error) = self.net.unsubscribe(&topic.to_string()).await {
+                debug!(%topic, %error, "could not leave a topic");
             }
-            _ => COORDINATION,
-        };
-        if let Err(error) = self.net.publish(topic, signed.to_bytes()).await {
-            debug!(topic, %error, "could not gossip");
         }
-        Ok(())
+        for topic in moves.join {
+            if let Err(error) = self.net.subscribe(&topic.to_string()).await {
+                warn!(%topic, %error, "could not subscribe");
+            }
+        }
     }
 
     async fn network(&mut self, event: net::Event) {
@@ -226,8 +238,8 @@ impl Replicator {
                 let result = result.map_err(|error| error.to_string());
                 self.feed(Input::Response { peer, id, result }).await;
             }
-            net::Event::Gossip { peer, bytes, ticket, .. } => {
-                let verdict = self.heard(AuthorId(peer.0), &bytes).await;
+            net::Event::Gossip { peer, topic, bytes, ticket } => {
+                let verdict = self.heard(AuthorId(peer.0), &topic, &bytes).await;
                 let _ = self.net.verdict(ticket, verdict).await;
             }
         }
@@ -247,15 +259,18 @@ impl Replicator {
 
     /// A gossiped event: verified, taken in at once if it is the next of its log, otherwise a
     /// reason to ask.
-    async fn heard(&mut self, peer: AuthorId, bytes: &[u8]) -> Verdict {
+    async fn heard(&mut self, peer: AuthorId, topic: &str, bytes: &[u8]) -> Verdict {
         let Ok(signed) = SignedEvent::from_bytes(bytes) else { return Verdict::Reject };
-        let author = signed.head.author;
+        let (author, length) = (signed.head.author, signed.head.length);
         if !self.logs.contains_key(&author) || author == self.engine.me() {
             return Verdict::Ignore;
         }
-        let Ok(event) = signed.verify(&self.engine.swarm()) else { return Verdict::Reject };
-        let (from, length) = (event.header.seq, signed.head.length);
         let held = self.engine.lengths().get(&author).copied().unwrap_or(0);
+        if length < held {
+            return Verdict::Ignore;
+        }
+        let Ok(event) = signed.verify(&self.engine.swarm()) else { return Verdict::Reject };
+        let from = event.header.seq;
         if held == from && length == from + 1 {
             let range =
                 Range { author, from, records: vec![signed.record], heads: vec![signed.head] };
@@ -263,7 +278,9 @@ impl Replicator {
         } else if length > held {
             self.feed(Input::Heard { peer, author, length }).await;
         }
-        Verdict::Accept
+        let news =
+            Topic::of(&event.header).to_string() == topic && length.saturating_sub(from) <= NEWS;
+        if news { Verdict::Accept } else { Verdict::Ignore }
     }
 
     async fn feed(&mut self, input: Input) {

@@ -253,13 +253,23 @@ impl StatusSource {
 }
 
 fn agent_config(config: &Config, outside: &Outside) -> AgentConfig {
+    let mut agent = agent_settings(config);
+    for (name, (url, _)) in &mut agent.repositories {
+        let shown = outside.repositories.get(name);
+        *url = shown.map_or_else(String::new, |found| found.remote_shown());
+    }
+    agent
+}
+
+/// What a configuration says of the node's agent. The addresses of repositories are left out: a
+/// running node knows them without credentials.
+#[must_use]
+pub fn agent_settings(config: &Config) -> AgentConfig {
     let (agent, budget) = (&config.agent, &config.budget);
     let context = usize::try_from(config.reasoner.context_bytes).unwrap_or(usize::MAX);
-    let repositories = config.repositories.iter().map(|entry| {
-        let shown = outside.repositories.get(&entry.name);
-        let shown = shown.map_or_else(String::new, |found| found.remote_shown());
-        (entry.name.clone(), (shown, entry.branch.clone()))
-    });
+    let repositories = config.repositories.iter();
+    let repositories =
+        repositories.map(|entry| (entry.name.clone(), (String::new(), entry.branch.clone())));
     AgentConfig {
         works: agent.work && !config.repositories.is_empty(),
         review: agent.review && !config.repositories.is_empty(),

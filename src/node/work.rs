@@ -13,6 +13,7 @@ use super::clock;
 use super::home::Home;
 use super::mask::Masker;
 use super::outside::Outside;
+use super::tell::tell;
 use super::workspace::{Workspaces, told};
 use crate::engine::{Engine, EngineError};
 use crate::kernel::agent::{Agent, Effect, Input};
@@ -233,46 +234,5 @@ impl Worker {
         }
         self.effects.shutdown().await;
         debug!("the work loop has ended");
-    }
-}
-
-/// Says on the node's own log what it does, for whoever watches it.
-fn tell(hands: &Hands, draft: &Draft) {
-    let task = draft.task.and_then(|id| {
-        hands.engine.read(|state| state.tasks.get(&id).map(crate::kernel::fold::Task::name))
-    });
-    let task = task.unwrap_or_default();
-    match &draft.payload {
-        Payload::ClaimWon(won) => info!(task, epoch = won.epoch, "claimed"),
-        Payload::ClaimLost(lost) => info!(task, epoch = lost.epoch, "lost the claim"),
-        Payload::PlanProposed(plan) => {
-            info!(task, revision = plan.revision, summary = plan.plan.summary, "proposes a plan");
-        }
-        Payload::PlanReviewed(review) => {
-            info!(task, verdict = ?review.verdict, reason = review.reason, "reviewed a plan");
-        }
-        Payload::PlanAdopted(_) => info!(task, "adopted the plan"),
-        Payload::CommandIntended(command) => {
-            let first = command.command.lines().next().unwrap_or("");
-            info!(task, step = command.step, command = first, "runs");
-        }
-        Payload::CommandFinished(ended) => info!(task, status = ?ended.status, "command ended"),
-        Payload::Published(published) => {
-            info!(task, branch = published.branch, commit = published.commit.short(), "published");
-        }
-        Payload::PullRequestOpened(pull) => info!(task, number = pull.number, "pull request"),
-        Payload::Escalated(escalated) => {
-            info!(task, reason = escalated.reason, question = escalated.question, "needs help");
-        }
-        Payload::TaskFinished(finished) => info!(task, outcome = finished.outcome, "finished"),
-        Payload::ModelFailed(failed) => warn!(task, error = failed.error, "no answer"),
-        Payload::AnswerRefused(refused) => {
-            warn!(task, reason = refused.reason, "refused the model's answer");
-        }
-        Payload::SandboxFailed(failed) => warn!(task, error = failed.error, "no sandbox"),
-        Payload::SettingsRead(read) => {
-            info!(task, limits = read.limits, denied = ?read.denied, "the repository's settings");
-        }
-        payload => debug!(task, kind = payload.name(), "says"),
     }
 }

@@ -5,9 +5,8 @@ use std::sync::{Arc, PoisonError};
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
+use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -40,10 +39,30 @@ struct Acknowledging {
 }
 
 /// A request whose sender is known.
-struct Asked {
+pub(super) struct Asked {
     escalation: EventId,
     channel: Channel,
     body: Bytes,
+}
+
+impl FromRequest<Arc<Site>> for Asked {
+    type Rejection = Refusal;
+
+    /// Who asks is looked at before anything is told, whether there is such a question or not.
+    async fn from_request(request: Request, site: &Arc<Site>) -> Result<Self, Refusal> {
+        let (mut parts, body) = request.into_parts();
+        let id = Path::<String>::from_request_parts(&mut parts, site).await;
+        let Path(id) = id.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
+        let (headers, path) = (parts.headers.clone(), parts.uri.path().to_owned());
+        let body = Bytes::from_request(Request::from_parts(parts, body), site).await;
+        let body = body.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
+        let now_s = (site.shared.clock)() / 1_000;
+        let shown = Shown { headers: &headers, path: &path, body: &body, now_s };
+        let channel = site.shared.callback.check(&shown, &site.shared.token)?;
+        let wrong = || bad("an escalation's id has 64 hexadecimal digits");
+        let escalation = id.parse().map_err(|_| wrong())?;
+        Ok(Self { escalation, channel, body })
+    }
 }
 
 /// A question that a node waits on.
@@ -54,14 +73,7 @@ struct Open {
     asked: Escalation,
 }
 
-pub(super) async fn answer(
-    State(site): State<Arc<Site>>,
-    Path(id): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    given: Result<Bytes, BytesRejection>,
-) -> Answer {
-    let asked = checked(&site, &id, &uri, &headers, given)?;
+pub(super) async fn answer(State(site): State<Arc<Site>>, asked: Asked) -> Answer {
     let Answered { answer, by } = body(Ok(asked.body))?;
     let by = name(by)?;
     if answer.trim().is_empty() || answer.len() > MAX_ANSWER {
@@ -95,14 +107,7 @@ pub(super) async fn answer(
     .await
 }
 
-pub(super) async fn acknowledge(
-    State(site): State<Arc<Site>>,
-    Path(id): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    given: Result<Bytes, BytesRejection>,
-) -> Answer {
-    let asked = checked(&site, &id, &uri, &headers, given)?;
+pub(super) async fn acknowledge(State(site): State<Arc<Site>>, asked: Asked) -> Answer {
     let Acknowledging { by } = body(Ok(asked.body))?;
     let by = (site.shared.mask)(name(by)?);
     let (id, channel) = (asked.escalation, asked.channel.name());
@@ -136,22 +141,6 @@ pub(super) async fn acknowledge(
 
 fn bad(what: impl Into<String>) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, what)
-}
-
-/// Who asks is looked at before anything is told, whether there is such a question or not.
-fn checked(
-    site: &Site,
-    id: &str,
-    uri: &Uri,
-    headers: &HeaderMap,
-    given: Result<Bytes, BytesRejection>,
-) -> Result<Asked, Refusal> {
-    let body = given.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
-    let now_s = (site.shared.clock)() / 1_000;
-    let shown = Shown { headers, path: uri.path(), body: &body, now_s };
-    let channel = site.shared.callback.check(&shown, &site.shared.token)?;
-    let escalation = id.parse().map_err(|_| bad("an escalation's id has 64 hexadecimal digits"))?;
-    Ok(Asked { escalation, channel, body })
 }
 
 fn name(by: String) -> Result<String, Refusal> {

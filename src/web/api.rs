@@ -15,8 +15,9 @@ use tokio::task::spawn_blocking;
 use super::event::{Filter, names, views};
 use super::find::{FindError, find_event};
 use super::members::{self, MemberError};
-use super::{MAX_LISTED, Site, event, task};
+use super::{MAX_LISTED, Site, event, open, task};
 use crate::engine::{Engine, EngineError, EraseError};
+use crate::kernel::audit;
 use crate::kernel::audit::{LookupError, find_task};
 use crate::kernel::fold::SwarmState;
 use crate::kernel::identity::AuthorId;
@@ -30,17 +31,18 @@ const EVENTS: usize = 50;
 pub(super) struct Refusal {
     status: StatusCode,
     error: String,
-    /// Something more that programs may want to know.
-    more: Option<(&'static str, String)>,
+    /// More that programs may want to know.
+    more: Vec<(&'static str, String)>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, error: error.into(), more: None }
+        Self { status, error: error.into(), more: Vec::new() }
     }
 
-    pub(super) fn with(self, key: &'static str, value: &str) -> Self {
-        Self { more: Some((key, value.to_owned())), ..self }
+    pub(super) fn with(mut self, key: &'static str, value: &str) -> Self {
+        self.more.push((key, value.to_owned()));
+        self
     }
 
     fn bad(error: impl Into<String>) -> Self {
@@ -51,7 +53,7 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut body = json!({ "error": self.error });
-        if let Some((key, value)) = self.more {
+        for (key, value) in self.more {
             body[key] = json!(value);
         }
         let body = Json(body);
@@ -123,7 +125,7 @@ pub(super) type Answer = Result<Json<Value>, Refusal>;
 type Ask<T> = Result<Query<T>, QueryRejection>;
 
 /// What stands after the question mark.
-fn asked<T>(query: Ask<T>) -> Result<T, Refusal> {
+pub(super) fn asked<T>(query: Ask<T>) -> Result<T, Refusal> {
     match query {
         Ok(Query(query)) => Ok(query),
         Err(rejection) => Err(Refusal::bad(rejection.body_text())),
@@ -250,6 +252,38 @@ pub(super) async fn task(State(site): State<Arc<Site>>, Path(text): Path<String>
     .await
 }
 
+/// What was said about a task.
+pub(super) async fn discussion(State(site): State<Arc<Site>>, Path(text): Path<String>) -> Answer {
+    blocking(site, move |engine| {
+        let found = engine.read(|state| {
+            let task = state.tasks.get(&find_task(state, &text)?);
+            Ok::<_, LookupError>(task.map(|task| audit::discussion(state, task)))
+        });
+        Ok(Json(json!(found?)))
+    })
+    .await
+}
+
+/// What waits for somebody, in all tasks or in one.
+pub(super) async fn open(State(site): State<Arc<Site>>, query: Ask<OpenFilter>) -> Answer {
+    let filter = asked(query)?;
+    blocking(site, move |engine| {
+        let items = engine.read(|state| {
+            let task = filter.task.as_deref().map(|text| find_task(state, text)).transpose()?;
+            Ok::<_, LookupError>(
+                task.map_or_else(|| open::open(state), |t| open::open_in(state, t)),
+            )
+        });
+        Ok(Json(json!({ "open": items? })))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+pub(super) struct OpenFilter {
+    task: Option<String>,
+}
+
 #[derive(Deserialize)]
 pub(super) struct EventFilter {
     after: Option<u64>,
@@ -331,7 +365,7 @@ pub(super) async fn admit(
     let asked: Admission = body(given)?;
     let key = author(&asked.key)?;
     let role = members::role_of(asked.role.as_deref().unwrap_or("agent"))
-        .ok_or_else(|| Refusal::bad("a role is `agent` or `replica`"))?;
+        .ok_or_else(|| Refusal::bad("a role is `agent`, `operator` or `replica`"))?;
     let now = (site.shared.clock)();
     blocking(site, move |engine| {
         let name = members::role_name(&role);

@@ -23,7 +23,7 @@ pub struct MemberView {
     pub key: String,
     /// Its name; of an administrator, that of its node.
     pub name: String,
-    /// `agent` or `replica`.
+    /// `agent`, `operator` or `replica`.
     pub role: String,
     /// Whether it may admit and revoke.
     pub administrator: bool,

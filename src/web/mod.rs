@@ -16,8 +16,14 @@
 //! | `GET /api/v1/status` | the node, its peers, its logs with their roots, the state's digest |
 //! | `GET /api/v1/tasks?repository&status` | [`TaskSummary`] of each |
 //! | `GET /api/v1/tasks/{task}` | [`TaskView`]; the task as `repository#issue` or id |
+//! | `GET /api/v1/tasks/{task}/explanation` | [`explain::Explained`]: why it stands where it stands |
 //! | `GET /api/v1/events?limit&author&task` | the last events, [`EventView`] each |
 //! | `GET /api/v1/events?after=N` | those that came behind number N: `{run, last, events}` |
+//! | `GET /api/v1/watch?after&run&task&wait` | [`Watched`]: waits up to `wait` seconds for events |
+//! | `GET /api/v1/open?task` | what waits for somebody, [`OpenItem`] each |
+//! | `GET /api/v1/tasks/{task}/discussion` | what was said, as a tree: `kernel::audit::Transcript` |
+//! | `POST /api/v1/tasks/{task}/discussion` | says something as this node: [`Saying`] |
+//! | `POST /api/v1/sessions/{session}` | says something in a session: [`Saying`] |
 //! | `GET /api/v1/log/{author}?from&limit` | events of one log |
 //! | `GET /api/v1/members` | [`members::MemberView`] of each |
 //! | `POST /api/v1/members` | admits `{key, role, name}` |
@@ -36,13 +42,17 @@ mod answers;
 mod api;
 mod callback;
 mod event;
+pub mod explain;
 mod find;
 mod guard;
 mod listener;
 pub mod members;
 mod metrics;
+pub mod open;
 mod recent;
+mod say;
 pub mod task;
+mod watch;
 
 use std::io;
 use std::pin::Pin;
@@ -58,16 +68,21 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch as told};
 
 use self::listener::Bounded;
 use self::recent::Recent;
 use crate::engine::Engine;
+use crate::kernel::agent::AgentConfig;
 
 pub use self::answers::{MAX_ANSWER, MAX_BY};
 pub use self::callback::{Callback, MAX_SKEW_S, SIGNATURE, TIMESTAMP};
 pub use self::event::{EventView, Filter, events, events_from};
 pub use self::find::{FindError, find_event};
+pub use self::open::{OpenItem, OpenKind};
+pub use self::say::{MAX_REASON, Say, Saying};
 pub use self::task::{TaskSummary, TaskView};
+pub use self::watch::{MAX_WAIT_S, Watched};
 
 /// The longest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -103,6 +118,8 @@ pub struct Shared {
     pub callback: Callback,
     /// Takes secrets out of a text before it becomes an event.
     pub mask: Box<dyn Fn(String) -> String + Send + Sync>,
+    /// How the node's agent works, to say why it does not take a task.
+    pub agent: AgentConfig,
 }
 
 /// What the handlers share.
@@ -115,6 +132,10 @@ struct Site {
     refused: AtomicU64,
     /// Held while an answer to a question is looked at and appended.
     answering: Mutex<()>,
+    /// Who may still wait for events.
+    watchers: Arc<Semaphore>,
+    /// Whether the node stops.
+    stopping: told::Receiver<bool>,
 }
 
 /// Serves until `shutdown` is over.
@@ -126,8 +147,8 @@ pub async fn serve(
     shared: Shared,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let site = Arc::new(Site::new(shared)?);
-    let (told, mut stopping) = tokio::sync::watch::channel(false);
+    let (told, mut stopping) = told::channel(false);
+    let site = Arc::new(Site::new(shared, stopping.clone())?);
     let shutdown = async move {
         shutdown.await;
         told.send_replace(true);
@@ -146,6 +167,7 @@ pub async fn serve(
 }
 
 fn router(site: Arc<Site>) -> Router {
+    let longer = DefaultBodyLimit::max(say::MAX_BODY);
     Router::new()
         .route("/", get(page))
         .route("/health", get(api::health))
@@ -153,7 +175,15 @@ fn router(site: Arc<Site>) -> Router {
         .route("/api/v1/status", get(api::status))
         .route("/api/v1/tasks", get(api::tasks))
         .route("/api/v1/tasks/{task}", get(api::task))
+        .route(
+            "/api/v1/tasks/{task}/discussion",
+            get(api::discussion).post(say::in_task).layer(longer),
+        )
+        .route("/api/v1/sessions/{session}", post(say::in_session).layer(longer))
+        .route("/api/v1/tasks/{task}/explanation", get(explain::explanation))
+        .route("/api/v1/open", get(api::open))
         .route("/api/v1/events", get(api::events))
+        .route("/api/v1/watch", get(watch::watch))
         .route("/api/v1/log/{author}", get(api::log))
         .route("/api/v1/members", get(api::members).post(api::admit))
         .route("/api/v1/members/{key}/revoke", post(api::revoke))
@@ -174,7 +204,7 @@ async fn page(axum::extract::State(site): axum::extract::State<Arc<Site>>) -> Re
 }
 
 impl Site {
-    fn new(shared: Shared) -> io::Result<Self> {
+    fn new(shared: Shared, stopping: told::Receiver<bool>) -> io::Result<Self> {
         let recent = Arc::new(Recent::new((shared.clock)()));
         // First the subscription, then the past: nothing is lost between them.
         let sink = Arc::clone(&recent);
@@ -191,6 +221,7 @@ impl Site {
         );
         let (requests, refused) = (AtomicU64::new(0), AtomicU64::new(0));
         let answering = Mutex::default();
-        Ok(Self { shared, recent, page, policy, requests, refused, answering })
+        let watchers = Arc::new(Semaphore::new(watch::MAX_WATCHERS));
+        Ok(Self { shared, recent, page, policy, requests, refused, answering, watchers, stopping })
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::kernel::event::Event;
 
 /// How many events are kept.
@@ -12,6 +14,8 @@ pub(super) struct Recent {
     /// Tells one run of the node from the next, since numbers start anew.
     pub(super) run: u64,
     inner: Mutex<Inner>,
+    /// Changes with each new event.
+    news: watch::Sender<u64>,
 }
 
 struct Inner {
@@ -25,11 +29,19 @@ pub(super) struct Slice {
     /// What to ask for next.
     pub(super) last: u64,
     pub(super) events: Vec<Arc<Event>>,
+    /// How many were asked for and are not kept any more.
+    pub(super) missed: u64,
 }
 
 impl Recent {
     pub(super) fn new(run: u64) -> Self {
-        Self { run, inner: Mutex::new(Inner { next: 1, events: VecDeque::new() }) }
+        let inner = Mutex::new(Inner { next: 1, events: VecDeque::new() });
+        Self { run, inner, news: watch::Sender::new(0) }
+    }
+
+    /// What changes when there is something new.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
     pub(super) fn push(&self, events: &[Arc<Event>]) {
@@ -40,6 +52,7 @@ impl Recent {
         }
         let surplus = inner.events.len().saturating_sub(KEPT);
         inner.events.drain(..surplus);
+        self.news.send_replace(inner.next);
     }
 
     /// Puts the past before what came since.
@@ -60,6 +73,7 @@ impl Recent {
         let inner = self.lock();
         let first = inner.next - inner.events.len() as u64;
         let len = inner.events.len();
+        let missed = after.map_or(0, |after| first.saturating_sub(after.saturating_add(1)));
         let start = match after {
             Some(after) => {
                 let skip = after.saturating_add(1).saturating_sub(first);
@@ -69,7 +83,7 @@ impl Recent {
         };
         let events: Vec<_> = inner.events.iter().skip(start).take(limit).cloned().collect();
         let last = first + (start + events.len()) as u64 - 1;
-        Slice { last, events }
+        Slice { last, events, missed }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -116,7 +130,8 @@ mod tests {
         let many: Vec<_> = (0..KEPT as u64 + 40).map(|seq| Arc::new(event(seq))).collect();
         recent.push(&many);
         let all = recent.slice(Some(0), usize::MAX);
-        assert_eq!(all.events.len(), KEPT);
+        assert_eq!((all.events.len(), all.missed), (KEPT, 40));
+        assert_eq!(recent.slice(Some(40), usize::MAX).missed, 0);
         assert_eq!(all.events[0].header.seq, 40);
         assert_eq!(all.last, KEPT as u64 + 40);
     }

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::event::{command_status, name, names};
+use crate::kernel::agent::Wants;
 use crate::kernel::event::kinds::Verdict;
 use crate::kernel::event::{ClaimStatus, TaskId};
-use crate::kernel::fold::{Dependencies, Epoch, Plan, SwarmState, Task, TaskStatus, Win, Work};
+use crate::kernel::fold::{
+    Dependencies, Epoch, Escalation, Plan, Round, SwarmState, Task, TaskStatus, Win, Work,
+};
 use crate::kernel::identity::AuthorId;
 
 /// A task in a line.
@@ -23,8 +26,14 @@ pub struct TaskSummary {
     pub issue: u64,
     /// The issue's title.
     pub title: String,
-    /// `open`, `claimed`, `published`, `escalated` or `closed`.
+    /// `open`, `claimed`, `published`, `escalated`, `merged`, `rejected` or `closed`.
     pub status: String,
+    /// `low`, `normal`, `high` or `critical`.
+    pub priority: String,
+    /// What kind of work it is, such as `bug`, if a label says so.
+    pub kind: Option<String>,
+    /// What a node has to be capable of to take it.
+    pub requires: Vec<String>,
     /// The winner of the highest epoch.
     pub owner: Option<String>,
     /// Its name.
@@ -102,8 +111,10 @@ pub struct EpochView {
     pub publish: Option<PublishView>,
     /// The pull request's number and where people find it.
     pub pull: Option<(u64, String)>,
-    /// Why people are asked, and what.
-    pub escalation: Option<(String, String)>,
+    /// What people are asked.
+    pub escalation: Option<QuestionView>,
+    /// Why the work was taken up again, the oldest first.
+    pub rounds: Vec<RoundView>,
     /// What came of the epoch, once the owner's part is over.
     pub finished: Option<String>,
 }
@@ -208,6 +219,36 @@ pub struct PublishView {
     pub refused: Option<String>,
 }
 
+/// A question to people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionView {
+    /// The event that asks: `/api/escalations/{id}/answer` answers it.
+    pub id: String,
+    /// Why the owner cannot go on.
+    pub reason: String,
+    /// What it asks.
+    pub question: String,
+    /// When it was asked, in milliseconds since 1970.
+    pub asked_ms: u64,
+    /// How often it was raised again.
+    pub level: u32,
+    /// Who takes care of it.
+    pub acknowledged_by: Option<String>,
+    /// Who has answered it. The work goes on with the next step of its owner.
+    pub answered_by: Option<String>,
+}
+
+/// Why work was taken up again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundView {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Whether people answered; otherwise checks or reviewers of the pull request asked for it.
+    pub people: bool,
+    /// What they said.
+    pub message: String,
+}
+
 /// A refused event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusalView {
@@ -269,6 +310,7 @@ fn summary(state: &SwarmState, task: &Task, names: &BTreeMap<AuthorId, String>) 
     let epoch = task.current();
     let owner = epoch.and_then(|epoch| epoch.winner.as_ref()).map(|win| win.author);
     let published = task.published();
+    let wants = Wants::of(task);
     let pull = task.epochs.values().rev().find_map(|epoch| epoch.pull.as_ref());
     let waits_for = match state.dependencies(task) {
         Dependencies::Waiting(issue) => Some(issue),
@@ -281,6 +323,9 @@ fn summary(state: &SwarmState, task: &Task, names: &BTreeMap<AuthorId, String>) 
         issue: task.issue,
         title: task.title.clone(),
         status: status(task.status()).to_owned(),
+        priority: wants.priority.name().to_owned(),
+        kind: wants.kind.map(|kind| kind.name().to_owned()),
+        requires: wants.requires.into_iter().collect(),
         owner: owner.map(|owner| owner.to_string()),
         owner_name: owner.map(|owner| name(names, &owner)),
         owned: task.owner().is_some(),
@@ -324,9 +369,26 @@ fn epoch(epoch: &Epoch, names: &BTreeMap<AuthorId, String>) -> EpochView {
             refused: publish.refused.clone(),
         }),
         pull: epoch.pull.as_ref().map(|pull| (pull.number, pull.place.clone())),
-        escalation: epoch.escalation.as_ref().map(|e| (e.reason.clone(), e.question.clone())),
+        escalation: epoch.escalation.as_ref().map(question),
+        rounds: epoch.rounds.iter().map(round).collect(),
         finished: epoch.finished.clone(),
     }
+}
+
+fn question(asked: &Escalation) -> QuestionView {
+    QuestionView {
+        id: asked.event.to_string(),
+        reason: asked.reason.clone(),
+        question: asked.question.clone(),
+        asked_ms: asked.at.ms(),
+        level: asked.level,
+        acknowledged_by: asked.acknowledged.as_ref().map(|said| said.by.clone()),
+        answered_by: asked.answer.as_ref().map(|said| said.by.clone()),
+    }
+}
+
+fn round(round: &Round) -> RoundView {
+    RoundView { at_ms: round.at.ms(), people: round.people, message: round.message.clone() }
 }
 
 fn claim(win: &Win, names: &BTreeMap<AuthorId, String>) -> ClaimView {

@@ -3,19 +3,18 @@
 //! Every wait is for an event, with a limit that only a hang reaches.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-const BZZZ: &str = env!("CARGO_BIN_EXE_bzzz");
+use crate::running::{BZZZ, HANG, Up, failed, said, sample};
+
 const VERIFY: &str = env!("CARGO_BIN_EXE_bzzz-verify");
-const HANG: Duration = Duration::from_secs(240);
 const KEY: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
 
 #[test]
@@ -52,10 +51,7 @@ impl Place {
 
     /// Runs what has to succeed.
     fn said(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {error}");
-        String::from_utf8(output.stdout).unwrap()
+        said(self.run(args), args)
     }
 
     fn json(&self, args: &[&str]) -> Value {
@@ -64,24 +60,12 @@ impl Place {
 
     /// Runs what has to fail with status 1, and gives what it says.
     fn fails(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert_eq!(output.status.code(), Some(1), "{args:?}");
-        String::from_utf8(output.stderr).unwrap()
+        failed(self.run(args), args)
     }
 
     /// Founds a swarm whose node works on an empty board, in plain processes, by a script.
     fn found(&self) {
-        git(self.dir.path(), &["init", "-q", "--bare", "-b", "main", "sample.git"]);
-        git(self.dir.path(), &["clone", "-q", "sample.git", "tree"]);
-        let tree = self.path("tree");
-        fs::write(tree.join("README.md"), "A sample.\n").unwrap();
-        git(&tree, &["add", "."]);
-        let commit = ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"];
-        git(&tree, &commit);
-        git(&tree, &["push", "-q", "origin", "HEAD:main"]);
-        for name in ["issues", "pulls"] {
-            fs::create_dir_all(self.path("board").join(name)).unwrap();
-        }
+        sample(self.dir.path());
         fs::write(self.path("script.json"), r#"{ "issues": {} }"#).unwrap();
         let script = format!("reasoner.script={}", self.path("script.json").display());
         let repository = "name=sample,url=sample.git,board=board";
@@ -101,25 +85,7 @@ impl Place {
     }
 
     fn up(&self, args: &[&str]) -> Up {
-        let log = fs::File::create(self.path("up.log")).unwrap();
-        let mut command = self.command();
-        command.args(["up", "--json"]).args(args).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().unwrap();
-        let out = child.stdout.take().unwrap();
-        let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            let _ = BufReader::new(out).read_line(&mut line);
-            let _ = sender.send(line);
-        });
-        let mut up = Up { child, api: String::new() };
-        let line = receiver.recv_timeout(HANG).unwrap();
-        let log = || fs::read_to_string(self.path("up.log")).unwrap();
-        let ready: Value =
-            serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}: {}", log()));
-        let api = ready["api"].as_str().unwrap().trim_start_matches("http://");
-        up.api = api.trim_end_matches('/').to_owned();
-        up
+        Up::start(self.command(), args, &self.path("up.log"))
     }
 
     fn token(&self) -> String {
@@ -139,63 +105,6 @@ impl Place {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
-}
-
-/// A running node. It is killed when the test gives up.
-struct Up {
-    child: Child,
-    api: String,
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Up {
-    /// Tells it to stop; gives its status.
-    fn stop(mut self) -> Option<i32> {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(start.elapsed() < HANG, "it does not stop");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// A request as it goes over the wire; the status, the headers and the body of the answer.
-    fn ask(&self, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.api).unwrap();
-        stream.set_read_timeout(Some(HANG)).unwrap();
-        let host = format!("Host: {}", self.api);
-        let mut lines = vec![format!("{method} {path} HTTP/1.1"), "Connection: close".to_owned()];
-        if !headers.iter().any(|header| header.starts_with("Host:")) {
-            lines.push(host);
-        }
-        lines.extend(headers.iter().map(|header| (*header).to_owned()));
-        lines.push(format!("Content-Length: {}", body.len()));
-        let request = format!("{}\r\n\r\n{body}", lines.join("\r\n"));
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, answer)
-    }
-
-    fn get(&self, path: &str, headers: &[&str]) -> (u16, String) {
-        self.ask("GET", path, headers, "")
-    }
-}
-
-fn git(dir: &Path, args: &[&str]) {
-    let status = Command::new("git").args(args).current_dir(dir).status().unwrap();
-    assert!(status.success(), "git {args:?}");
 }
 
 #[test]
@@ -255,7 +164,7 @@ fn a_task_is_seen_and_told() {
 
     let shown = place.json(&["task", "show", "sample#1", "--json"]);
     assert_eq!(shown["by_epoch"][0]["claim"]["author_name"], "maple");
-    assert!(shown["by_epoch"][0]["escalation"].is_array(), "{shown:#}");
+    assert!(shown["by_epoch"][0]["escalation"]["question"].is_string(), "{shown:#}");
     let text = place.said(&["task", "show", task["id"].as_str().unwrap()]);
     for part in ["sample#1  Sort it", "escalated", "won by maple", "asks people", "Now."] {
         assert!(text.contains(part), "{part}: {text}");
@@ -299,6 +208,84 @@ fn a_task_is_seen_and_told() {
     assert_eq!(up.stop(), Some(0));
     // What was said by a running node is told without one as well.
     assert!(place.said(&["task", "show", "sample#1"]).contains("won by maple"));
+}
+
+/// Answers the first task.
+fn answer(text: &str) -> [&str; 6] {
+    ["task", "answer", "sample#1", text, "--by", "ann"]
+}
+
+#[test]
+fn people_answer_a_question_from_the_command_line() {
+    let place = Place::new();
+    place.found();
+    // The first step waits for a file of the test, the second asks.
+    let (flag, script) = (place.path("go"), place.path("script.json"));
+    let wait = format!("until test -e {}; do sleep 0.1; done", flag.display());
+    let command = serde_json::json!({ "reasoning": "r", "action": "command", "command": wait });
+    let help = serde_json::json!({ "reasoning": "r", "action": "help", "question": "Which way?" });
+    let plan = serde_json::json!({ "summary": "s", "steps": ["x"] });
+    let lists = serde_json::json!({ "plan": [plan], "steps": [command, help] });
+    let all = serde_json::json!({ "issues": { "1": lists } });
+    fs::write(&script, all.to_string()).unwrap();
+    fs::write(&flag, "").unwrap();
+    assert!(place.fails(&answer("x")).contains("No node runs"));
+
+    let up = place.up(&[]);
+    place.said(&["task", "add", "--title", "Sort it"]);
+    place.said(&["task", "add", "--title", "Train it", "--body", "Requires: gpu", "--label", "P1"]);
+    let list = ["task", "list", "--json"];
+    place.until(&list, |all| all["tasks"][0]["status"] == "escalated");
+    let show = ["task", "show", "sample#1", "--json"];
+    let first = place.json(&show)["by_epoch"][0]["escalation"]["id"].clone();
+
+    // Nobody has what the second wants.
+    let second = place.said(&["task", "show", "sample#2"]);
+    for part in ["status      open", "priority    high", "requires    gpu"] {
+        assert!(second.contains(part), "{part}: {second}");
+    }
+    let none = place.fails(&["task", "answer", "sample#2", "x"]);
+    assert!(none.contains("sample#2 asks nothing: it is open") && none.contains("Hint:"), "{none}");
+    assert!(place.fails(&["task", "ack", "sample#9"]).contains("No task is called"));
+    assert_eq!(place.run(&answer("")).status.code(), Some(2));
+    assert_eq!(place.run(&answer(" ")).status.code(), Some(2));
+    assert_eq!(place.run(&answer(&"x".repeat(8193))).status.code(), Some(2));
+    let nameless = place.fails(&["task", "ack", "sample#1", "--by", "a\nb"]);
+    assert!(nameless.contains("has to be a line"), "{nameless}");
+
+    let said = place.said(&["task", "ack", "sample#1", "--by", "ann"]);
+    assert_eq!(said, "ann takes care of sample#1.\n");
+    assert_eq!(place.json(&show)["by_epoch"][0]["escalation"]["acknowledged_by"], "ann");
+    fs::remove_file(&flag).unwrap();
+    assert_eq!(place.said(&answer("Take the second.")), "Answered sample#1 as ann.\n");
+    let rounds = |task: &Value| task["by_epoch"][0]["rounds"].as_array().unwrap().len();
+    let resumed = place.until(&show, |task| rounds(task) == 1);
+    assert_eq!(resumed["by_epoch"][0]["rounds"][0]["message"], "Take the second.");
+    let text = place.said(&["task", "show", "sample#1"]);
+    assert!(text.contains("people answered: Take the second."), "{text}");
+    let late = place.fails(&answer("Take the first."));
+    assert!(late.contains("was answered already") && late.contains("claimed"), "{late}");
+    let log = place.said(&["log", "--task", "sample#1", "--json", "-n", "200"]);
+    assert_eq!(log.matches("\"gist\":\"ann answered: ").count(), 1, "{log}");
+
+    // It asks again; this time the answer comes through a pipe.
+    fs::write(&flag, "").unwrap();
+    let again = |task: &Value| {
+        let id = &task["by_epoch"][0]["escalation"]["id"];
+        task["status"] == "escalated" && id.is_string() && *id != first
+    };
+    place.until(&show, again);
+    let mut child = place.command();
+    let child = child.args(answer("-")).arg("--json").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"Neither.\n").unwrap();
+    let said = child.wait_with_output().unwrap();
+    assert!(said.status.success());
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!((&said["task"], &said["answered_by"]), (&"sample#1".into(), &"ann".into()));
+    let resumed = place.until(&show, |task| rounds(task) == 2);
+    assert_eq!(resumed["by_epoch"][0]["rounds"][1]["message"], "Neither.");
+    assert_eq!(up.stop(), Some(0));
 }
 
 #[test]

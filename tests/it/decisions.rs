@@ -10,8 +10,8 @@ use bzzz::kernel::agent::{
     Now, Outcome, PullRead, Push, RefRead, Report, Settings, TalkConfig,
 };
 use bzzz::kernel::event::kinds::{
-    CheckState, CommandStatus, EscalationAcknowledged, EscalationAnswered, PullState, Purpose,
-    ReviewState, Stream,
+    CheckState, CommandStatus, EscalationAcknowledged, EscalationAnswered, Payload, PullState,
+    Purpose, ReviewState, Stream,
 };
 use bzzz::kernel::event::{Claim, ClaimStatus, CommitId, Draft, TaskId};
 use bzzz::kernel::fold::{Epoch, Task, TaskStatus};
@@ -71,6 +71,8 @@ struct World {
     /// What the model says next; then it is done.
     steps: VecDeque<&'static str>,
     settings: Option<Settings>,
+    /// The limit in the next sandbox.
+    command_seconds: u32,
     pull: PullRead,
     /// What was asked for, in order.
     commands: Vec<String>,
@@ -104,6 +106,7 @@ impl World {
             commits: 0,
             steps: steps.iter().copied().collect(),
             settings: None,
+            command_seconds: 60,
             pull: pull(PullState::Open, CheckState::None, ""),
             commands: Vec::new(),
             prompts: Vec::new(),
@@ -183,7 +186,8 @@ impl World {
                 let commit = base.as_ref().map_or_else(|| id(0), |(_, commit)| commit.clone());
                 self.bases.push(base);
                 let (sandbox, settings) = ("test".to_owned(), self.settings.clone());
-                (key, Outcome::Opened { sandbox, base: commit, settings })
+                let command_seconds = self.command_seconds;
+                (key, Outcome::Opened { sandbox, base: commit, settings, command_seconds })
             }
             Effect::Run { key, command, text } => {
                 self.commands.push(text);
@@ -254,6 +258,16 @@ impl World {
     fn commit(&mut self) -> CommitId {
         self.commits += 1;
         id(self.commits)
+    }
+
+    /// The limits that its commands were intended with.
+    fn seconds(&self) -> Vec<u32> {
+        let events = self.engine.task_events(TaskId::of(REPOSITORY, 1)).unwrap();
+        let seconds = events.iter().filter_map(|event| match event.payload() {
+            Some(Payload::CommandIntended(intended)) => Some(intended.seconds),
+            _ => None,
+        });
+        seconds.collect()
     }
 
     fn told(&self, target: &str) -> Vec<&'static str> {
@@ -370,6 +384,22 @@ fn set_up_commands_of_the_repository_come_first() {
     world.settings = Some(Settings { source, setup, limits, denied: Vec::new() });
     world.run(10);
     assert_eq!(world.commands, ["make deps", "make config", "make"]);
+}
+
+#[test]
+fn a_command_names_the_limit_that_applies() {
+    let mut world = World::new(config(), &[COMMAND, HELP, COMMAND]);
+    let (source, limits) = (".bzzz.toml".to_owned(), "command_seconds 7".to_owned());
+    let (setup, denied) = (vec!["make deps".to_owned()], Vec::new());
+    world.settings = Some(Settings { source, setup, limits, denied });
+    world.command_seconds = 7;
+    world.run(10);
+    assert_eq!(world.seconds(), [7, 7], "the set-up and the step; the node's own limit is 60");
+    // The next sandbox is made from files that say nothing.
+    (world.settings, world.command_seconds) = (None, 60);
+    world.answer("The first.");
+    world.run(10);
+    assert_eq!(world.seconds(), [7, 7, 60]);
 }
 
 #[test]

@@ -16,7 +16,15 @@ use bzzz::kernel::log::{Hash, LogStore, Range, ReadLimit, SignedHead, Tip};
 use bzzz::store::memory::MemoryStore;
 use proptest::prelude::*;
 
+use crate::talk::{Talk, Who, random};
+
 const NOW: u64 = 1_800_000_000_000;
+
+/// The founder's first events: the founding, and the admission of everybody.
+const ADMISSIONS: usize = 5;
+
+/// All logs of [`history`], one after the other.
+const IN_TURN: [usize; 5] = [0, 1, 2, 3, 4];
 
 const ONE: ReadLimit = ReadLimit { records: 1, bytes: usize::MAX };
 
@@ -100,13 +108,18 @@ fn win(engine: &Engine, task: TaskId, at: u64, commit: char) -> EventId {
     say(engine, at + 1, Draft::about(task, ClaimWon { intent, epoch: 1, commit }))
 }
 
-/// Three members that talk about two tasks, some of it nonsense, one of them revoked in the end.
-fn history() -> (SwarmId, Vec<(AuthorId, Vec<Range>)>) {
+/// Some of what a random discussion says: three numbers for each step.
+type Steps = [(u8, u8, u8)];
+
+/// Five members that talk about two tasks, some of it nonsense, one of them revoked in the end. Two
+/// of them, an agent and an operator, say nothing but what the random discussion lets them say.
+fn history(steps: &Steps) -> (SwarmId, Vec<(AuthorId, Vec<Range>)>) {
     let a = founder();
     let swarm = a.swarm();
     let others = [2, 3].map(|n| open(n, swarm, Arc::new(MemoryStore::new())));
     let [b, c] = &others;
-    for other in [b, c] {
+    let guests = [Who::Guest(0), Who::Person].map(|who| guest(&a, who));
+    for other in [b, c].into_iter().chain(&guests) {
         catch_up(other, &a, a.me());
         say(other, 5, Draft::general(started(other)));
     }
@@ -122,7 +135,7 @@ fn history() -> (SwarmId, Vec<(AuthorId, Vec<Range>)>) {
         let review = PlanReviewed { epoch: 1, plan: proposed, verdict, reason };
         say(reviewer, 31 + n, Draft::about(one, review));
     }
-    say(b, 33, Draft::about(one, plan(1)));
+    let revised = say(b, 33, Draft::about(one, plan(1)));
     say(b, 34, Draft::about(one, plan(1)));
     // Both say that they won; the ref told one of them otherwise.
     win(b, two, 40, 'b');
@@ -142,11 +155,12 @@ fn history() -> (SwarmId, Vec<(AuthorId, Vec<Range>)>) {
     erasures(&a, b, c);
     let (member, reason) = (c.me(), "left".to_owned());
     say(&a, 70, Draft::general(MemberRevoked { member, length: 5, reason }));
+    discuss(steps, [proposed, revised], [&a, b, c, &guests[0], &guests[1]]);
     // One goes on under another key; what the old one says then is void.
     let index = b.lengths()[&b.me()];
-    say(b, 80, Draft::general(KeyRotated::sign(&swarm, &b.me(), &key(7), index)));
-    say_behind(b, 2, 81, seen(4));
-    let ranges = [&a, b, c].map(|engine| {
+    say(b, 1080, Draft::general(KeyRotated::sign(&swarm, &b.me(), &key(7), index)));
+    say_behind(b, 2, 1081, seen(4));
+    let ranges = [&a, b, c, &guests[0], &guests[1]].map(|engine| {
         let mut ranges = Vec::new();
         let mut from = 0;
         while let Some(range) = Range::read(engine.store(), engine.me(), from, 1).unwrap() {
@@ -156,6 +170,34 @@ fn history() -> (SwarmId, Vec<(AuthorId, Vec<Range>)>) {
         (engine.me(), ranges)
     });
     (swarm, ranges.into())
+}
+
+/// The engine of another member.
+fn guest(administrator: &Engine, who: Who) -> Engine {
+    let (member, role, name) = (who.key().author(), who.role(), format!("{who:?}"));
+    say(administrator, 4, Draft::general(MemberAdmitted { member, role, name }));
+    let store = Arc::new(MemoryStore::new());
+    Engine::open(store, who.key(), administrator.swarm(), NOW).unwrap()
+}
+
+/// A random discussion of the first task, and a session about it: a step each millisecond. Now and
+/// then the administrator erases what was just said.
+fn discuss(steps: &Steps, plans: [EventId; 2], engines: [&Engine; 5]) {
+    let mut talk = Talk::default();
+    for plan in plans {
+        talk.note(&Who::Owner.plans(), plan);
+    }
+    for (n, (who, what, chance)) in steps.iter().enumerate() {
+        let (step, at) = (random(*who, *what, *chance), 100 + 2 * n as u64);
+        let author = step.who.key().author();
+        let engine = engines.iter().find(|engine| engine.me() == author).unwrap();
+        let event = say(engine, at, talk.draft(&step, NOW + at));
+        talk.note(&step, event);
+        if *chance > 240 {
+            let (seq, reason) = (engine.lengths()[&author] - 1, "so".to_owned());
+            say(engines[0], at + 1, Draft::general(PayloadErased { event, author, seq, reason }));
+        }
+    }
 }
 
 /// A member erases what it said, the administrator what others said, and some is refused: what is
@@ -206,7 +248,7 @@ fn started(engine: &Engine) -> AgentStarted {
 fn ingest(swarm: SwarmId, logs: &[(AuthorId, Vec<Range>)], choices: &[usize]) -> Engine {
     let engine = open(9, swarm, Arc::new(MemoryStore::new()));
     let mut next = vec![0; logs.len()];
-    for _ in 0..3 {
+    for _ in 0..ADMISSIONS {
         engine.ingest(logs[0].1[next[0]].clone(), NOW + 100_000).unwrap();
         next[0] += 1;
     }
@@ -227,7 +269,7 @@ fn fold_alone(swarm: SwarmId, logs: &[(AuthorId, Vec<Range>)], choices: &[usize]
     let (store, mut fold) = (MemoryStore::new(), Fold::new(swarm));
     let mut next = vec![0; logs.len()];
     let mut tips: Vec<Tip> = logs.iter().map(|(author, _)| Tip::empty(*author)).collect();
-    let first = [0, 0, 0].iter().chain(choices.iter().cycle());
+    let first = [0; ADMISSIONS].iter().chain(choices.iter().cycle());
     for log in first.map(|choice| choice % logs.len()) {
         if let Some(range) = logs[log].1.get(next[log]) {
             let append = tips[log].verify(&swarm, range.clone()).unwrap();
@@ -269,16 +311,26 @@ fn without_bytes(
     logs
 }
 
+/// The next log to take something in from, again and again; each comes up.
+fn choices() -> impl Strategy<Value = Vec<usize>> {
+    let some = prop::collection::vec(0usize..60, 1..40);
+    (some, Just(IN_TURN.to_vec()).prop_shuffle()).prop_map(|(some, all)| [some, all].concat())
+}
+
+fn steps() -> impl Strategy<Value = Vec<(u8, u8, u8)>> {
+    prop::collection::vec(any::<(u8, u8, u8)>(), 0..60)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn an_erased_payload_is_absent_with_or_without_its_bytes_in_any_order(
-        choices in prop::collection::vec(0usize..12, 1..40),
+        choices in choices(),
+        steps in steps(),
     ) {
-        prop_assume!((0..3).all(|log| choices.iter().any(|choice| choice % 3 == log)));
-        let (swarm, logs) = history();
-        let expected = ingest(swarm, &logs, &[0, 1, 2]).read(SwarmState::clone);
+        let (swarm, logs) = history(&steps);
+        let expected = ingest(swarm, &logs, &IN_TURN).read(SwarmState::clone);
         let erased = erased(&expected);
         let bare = without_bytes(&logs, &erased, &choices);
         prop_assert_eq!(&fold_alone(swarm, &logs, &choices), &expected);
@@ -288,10 +340,9 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_arrival_does_not_matter(choices in prop::collection::vec(0usize..3, 1..40)) {
-        prop_assume!((0..3).all(|log| choices.contains(&log)));
-        let (swarm, logs) = history();
-        let expected = ingest(swarm, &logs, &[0, 1, 2]).read(SwarmState::digest);
+    fn the_order_of_arrival_does_not_matter(choices in choices(), steps in steps()) {
+        let (swarm, logs) = history(&steps);
+        let expected = ingest(swarm, &logs, &IN_TURN).read(SwarmState::digest);
         let found = ingest(swarm, &logs, &choices).read(SwarmState::digest);
         prop_assert_eq!(expected, found);
     }
@@ -315,8 +366,8 @@ fn a_fold_that_goes_on_from_a_snapshot_or_starts_anew_is_the_same() {
 /// Not one bit of a snapshot is believed that a fold did not write, and no length in it.
 #[test]
 fn a_damaged_snapshot_is_not_read() {
-    let (swarm, logs) = history();
-    let engine = ingest(swarm, &logs, &[0, 1, 2]);
+    let (swarm, logs) = history(&[]);
+    let engine = ingest(swarm, &logs, &IN_TURN);
     let mut fold = Fold::new(swarm);
     let source = StoreSource(engine.store());
     for (author, ranges) in &logs {
@@ -343,8 +394,8 @@ fn a_damaged_snapshot_is_not_read() {
 
 #[test]
 fn what_is_refused_is_kept_with_its_reason() {
-    let (swarm, logs) = history();
-    let engine = ingest(swarm, &logs, &[0, 1, 2]);
+    let (swarm, logs) = history(&[]);
+    let engine = ingest(swarm, &logs, &IN_TURN);
     engine.read(|state| {
         let task = state.task("r", 1).unwrap();
         let reasons: Vec<Reason> = task.refusals.first.iter().map(|r| r.reason).collect();
@@ -357,8 +408,8 @@ fn what_is_refused_is_kept_with_its_reason() {
 
 #[test]
 fn what_is_erased_leaves_state_and_store() {
-    let (swarm, logs) = history();
-    let engine = ingest(swarm, &logs, &[0, 1, 2]);
+    let (swarm, logs) = history(&[]);
+    let engine = ingest(swarm, &logs, &IN_TURN);
     let (b, c) = (key(2).author(), key(3).author());
     engine.read(|state| {
         let places: Vec<_> = erased(state).into_iter().collect();
@@ -380,7 +431,7 @@ fn what_is_erased_leaves_state_and_store() {
         assert!(events.iter().all(|event| event.body == Body::Absent), "{author:?} {seq}");
     }
     // A node that opens the store anew comes to the same.
-    assert_eq!(fold_alone(swarm, &logs, &[0, 1, 2]), engine.read(SwarmState::clone));
+    assert_eq!(fold_alone(swarm, &logs, &IN_TURN), engine.read(SwarmState::clone));
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! The key of a node: protected, copied to another disk, and rotated, with real processes.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use bzzz::engine::Engine;
@@ -15,7 +13,8 @@ use bzzz::node::key::KeyFile;
 use bzzz::node::{Home, Role, clock};
 use serde_json::Value;
 
-const BZZZ: &str = env!("CARGO_BIN_EXE_bzzz");
+use crate::running::{BZZZ, Up, failed, said};
+
 const HANG: Duration = Duration::from_secs(90);
 
 /// The homes of a swarm on this machine.
@@ -53,10 +52,7 @@ impl Stage {
 
     /// Runs what has to succeed.
     fn said(&self, home: &str, args: &[&str]) -> String {
-        let output = self.run(home, args);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{home} {args:?}: {error}");
-        String::from_utf8(output.stdout).unwrap()
+        said(self.run(home, args), args)
     }
 
     fn json(&self, home: &str, args: &[&str]) -> Value {
@@ -66,9 +62,7 @@ impl Stage {
 
     /// Runs what has to fail with status 1, and gives what it says.
     fn fails(&self, home: &str, args: &[&str]) -> String {
-        let output = self.run(home, args);
-        assert_eq!(output.status.code(), Some(1), "{home} {args:?}");
-        String::from_utf8(output.stderr).unwrap()
+        failed(self.run(home, args), args)
     }
 
     /// Founds a swarm, or joins the one of another home; gives the node's key.
@@ -90,22 +84,11 @@ impl Stage {
     }
 
     fn up(&self, home: &str, peers: &[&str], more: &[&str]) -> Up {
-        let log = fs::File::create(self.path(&format!("{home}.log"))).unwrap();
         let peers = format!("net.peers={}", peers.join(","));
         let mut command = Command::new(BZZZ);
-        command.arg("--home").arg(self.path(home)).args(["up", "--json", "--set", &peers]);
-        command.args(more).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().unwrap();
-        let out = child.stdout.take().unwrap();
-        let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            let _ = BufReader::new(out).read_line(&mut line);
-            let _ = sender.send(line);
-        });
-        let line = receiver.recv_timeout(HANG).unwrap();
-        assert!(line.starts_with('{'), "{home}: {line:?} {}", self.log(home));
-        Up { child }
+        command.arg("--home").arg(self.path(home));
+        let args = [&["--set", peers.as_str()], more].concat();
+        Up::start(command, &args, &self.path(&format!("{home}.log")))
     }
 
     fn log(&self, home: &str) -> String {
@@ -155,30 +138,6 @@ impl Stage {
         let store = home.store(&config.store, Role::Writer).unwrap();
         let key = home.unlock(None).unwrap().key;
         Engine::open(store, key, home.swarm().unwrap(), clock::wall_ms()).unwrap()
-    }
-}
-
-/// A running node. It is killed when the test gives up.
-struct Up {
-    child: Child,
-}
-
-impl Up {
-    fn stop(mut self) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        let start = Instant::now();
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(start.elapsed() < HANG, "it does not stop");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

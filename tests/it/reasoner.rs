@@ -103,6 +103,7 @@ fn question() -> ModelRequest {
         purpose: Purpose::Step,
         repository: "r".to_owned(),
         issue: 7,
+        epoch: 1,
         turn: 0,
         messages: vec![message(Role::System, "be brief"), message(Role::User, "what now? \"ä\"")],
         schema: json!({"type": "object", "properties": {"action": {"type": "string"}}}),

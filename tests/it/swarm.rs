@@ -44,6 +44,10 @@ fn board(dir: &Path) -> (PathBuf, PathBuf) {
 }
 
 fn config(name: &str, board: &Path, bare: &Path, peers: &[String]) -> String {
+    config_with(name, &tools().join("sample-script.json"), board, bare, peers)
+}
+
+fn config_with(name: &str, script: &Path, board: &Path, bare: &Path, peers: &[String]) -> String {
     let peers: Vec<String> = peers.iter().map(|peer| literal(peer)).collect();
     let values = [
         ("node.name", literal(name)),
@@ -52,10 +56,11 @@ fn config(name: &str, board: &Path, bare: &Path, peers: &[String]) -> String {
         ("net.mdns", "false".to_owned()),
         ("agent.lease_seconds", "20".to_owned()),
         ("agent.plan_window_seconds", "5".to_owned()),
+        ("discussion.help_seconds", "120".to_owned()),
         ("agent.poll_seconds", "1".to_owned()),
         ("sandbox.kind", literal("process")),
         ("reasoner.kind", literal("scripted")),
-        ("reasoner.script", literal(tools().join("sample-script.json").to_str().unwrap())),
+        ("reasoner.script", literal(script.to_str().unwrap())),
     ];
     let values: Vec<_> = values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     let board = Some(board.to_owned());
@@ -124,9 +129,98 @@ fn three_nodes_take_the_samples_issues_to_pull_requests() {
             }
         }
     });
-    let branches = run(&bare, "git", &["branch", "--list", "bzzz/*"]);
+    let branches = run(&bare, "git", &["branch", "--list", "bzzz/issue-*"]);
     assert_eq!(branches.lines().count(), 5, "{branches}");
+    let unfinished = run(&bare, "git", &["branch", "--list", "bzzz/wip-4-1"]);
+    assert_eq!(unfinished.lines().count(), 1, "one was handed over with its work: {branches}");
     for node in nodes {
+        runtime.block_on(node.stop());
+    }
+}
+
+/// The first one's script ends in the middle of the work: it waits for a file, writes half of what
+/// is to be written, and is stuck.
+const STUCK: &str = r#"{"issues": {"1": {
+    "plan": [{"summary": "say it", "steps": ["write", "look"]}],
+    "steps": [
+        {"reasoning": "a", "action": "command",
+         "command": "until [ -e GO ]; do sleep 0.1; done; echo half >half.txt"},
+        {"reasoning": "b", "action": "help", "question": "How does it go on?"}
+    ]}}}"#;
+
+/// The second one's takes over.
+const HELPER: &str = r#"{"issues": {"1": {
+    "help": [{"help": "take_over", "text": "I know"}],
+    "plan": [{"summary": "say the rest", "steps": ["write"]}],
+    "steps": [
+        {"reasoning": "a", "action": "command", "command": "cat half.txt half.txt >whole.txt"},
+        {"reasoning": "b", "action": "done", "summary": "said"}
+    ]}}}"#;
+
+#[test]
+fn a_stuck_node_hands_its_work_to_another_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (board, bare) = board(dir.path());
+    for issue in fs::read_dir(board.join("issues")).unwrap().flatten() {
+        fs::remove_file(issue.path()).unwrap();
+    }
+    let issue = "---\ntitle: Say it\nstate: open\nlabels: [bzzz-task]\ndepends_on: []\n---\nx\n";
+    fs::write(board.join("issues/0001-say.md"), issue).unwrap();
+    let go = dir.path().join("go");
+    let (stuck, helper) = (dir.path().join("stuck.json"), dir.path().join("helper.json"));
+    fs::write(&stuck, STUCK.replace("GO", go.to_str().unwrap())).unwrap();
+    fs::write(&helper, HELPER).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+
+    let home = Home::at(&dir.path().join("alpha"));
+    let (_, swarm) = home.found("demo", &config_with("alpha", &stuck, &board, &bare, &[])).unwrap();
+    let alpha = runtime.block_on(Node::start(home.clone(), &load(&home))).unwrap();
+    let owned = |node: &Node| {
+        node.engine().read(|state| {
+            let task = state.task("sample", 1);
+            task.and_then(|task| task.current())
+                .is_some_and(|epoch| !epoch.work.commands.is_empty())
+        })
+    };
+    wait("the first node's command", || owned(&alpha));
+    let source = alpha.status_source();
+    let address = runtime.block_on(source.status()).listening;
+    let home = Home::at(&dir.path().join("beta"));
+    let key = home.join(swarm, &config_with("beta", &helper, &board, &bare, &address)).unwrap();
+    admit(alpha.engine(), key, "beta");
+    let beta = runtime.block_on(Node::start(home.clone(), &load(&home))).unwrap();
+    wait("the helper", || {
+        alpha.engine().read(|state| state.agents.contains_key(&key)) && owned(&beta)
+    });
+    fs::write(&go, "").unwrap();
+
+    wait("the end of the task", || {
+        [&alpha, &beta].into_iter().all(|node| {
+            node.engine().read(|state| {
+                let task = state.task("sample", 1);
+                task.and_then(|task| task.current()).is_some_and(|epoch| epoch.finished.is_some())
+                    && task.is_some_and(|task| {
+                        matches!(task.status(), TaskStatus::Published | TaskStatus::Escalated)
+                    })
+            })
+        })
+    });
+    wait("one digest", || alpha.engine().digest() == beta.engine().digest());
+    let task = alpha.engine().read(|state| state.task("sample", 1).cloned()).unwrap();
+    assert_eq!(task.status(), TaskStatus::Published, "{task:#?}");
+    assert_eq!(task.refusals.count, 0, "{:?}", task.refusals);
+    assert_eq!(task.epochs[&1].finished.as_deref(), Some("handed_over"));
+    assert_eq!(task.epochs[&2].winner.as_ref().unwrap().author, key);
+    let (wip, commit) = task.epochs[&1].handed.as_ref().unwrap().base.clone().unwrap();
+    let found = run(&bare, "git", &["rev-parse", &wip]);
+    assert_eq!(found.trim(), commit.to_string(), "the work so far is where it is said to be");
+    run(&bare, "git", &["merge-base", "--is-ancestor", &wip, "bzzz/issue-1"]);
+    assert_eq!(run(&bare, "git", &["show", "bzzz/issue-1:whole.txt"]), "half\nhalf\n");
+    let commits = run(&bare, "git", &["log", "--format=%an", "main..bzzz/issue-1"]);
+    assert_eq!(commits, "beta\nalpha\n", "the helper's commit is on top of the first one's");
+    let pulls = fs::read_dir(board.join("pulls")).unwrap().count();
+    assert_eq!(pulls, 1);
+    for node in [alpha, beta] {
         runtime.block_on(node.stop());
     }
 }

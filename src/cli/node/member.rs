@@ -83,6 +83,8 @@ pub(super) struct RevokeArgs {
 enum RoleName {
     /// Takes tasks, works on them and reviews the plans of others
     Agent,
+    /// Takes part in discussions, approves and answers for people, and takes no tasks
+    Operator,
     /// Holds and passes on logs, and says nothing about tasks
     Replica,
 }
@@ -91,6 +93,7 @@ impl From<RoleName> for Role {
     fn from(name: RoleName) -> Self {
         match name {
             RoleName::Agent => Self::Agent,
+            RoleName::Operator => Self::Operator,
             RoleName::Replica => Self::Replica,
         }
     }

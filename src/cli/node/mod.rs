@@ -1,13 +1,16 @@
 //! `bzzz`: the node and its command line.
 
+mod answer;
 mod bundle;
 mod checkpoint;
 mod client;
 mod configure;
 mod context;
+mod discuss;
 mod doctor;
 mod erase;
 mod error;
+mod explain;
 mod fork;
 mod fsck;
 mod init;
@@ -21,6 +24,7 @@ mod status;
 mod store;
 mod task;
 mod up;
+mod watch;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -76,7 +80,11 @@ enum Command {
     Peers,
     #[command(subcommand)]
     Task(task::TaskCommand),
+    #[command(subcommand)]
+    Discuss(discuss::DiscussCommand),
+    Explain(explain::ExplainArgs),
     Log(log::LogArgs),
+    Watch(watch::WatchArgs),
     #[command(subcommand)]
     Member(member::MemberCommand),
     Erase(erase::EraseArgs),
@@ -122,7 +130,10 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Status => status::run(context),
         Command::Peers => status::peers(context),
         Command::Task(command) => task::run(context, command),
+        Command::Discuss(command) => discuss::run(context, command),
+        Command::Explain(args) => explain::run(context, args),
         Command::Log(args) => log::run(context, args),
+        Command::Watch(args) => watch::run(context, args),
         Command::Member(command) => member::run(context, command),
         Command::Erase(args) => erase::run(context, args),
         Command::Export(args) => bundle::run_export(context, args),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
+use super::answer::{self, AckArgs, AnswerArgs};
 use super::client::{Client, part, whole};
 use super::context::{Context, out, print_json};
 use super::error::{Error, Result};
@@ -18,12 +19,14 @@ use crate::web::{TaskSummary, TaskView};
 /// The longest text of a new issue, in bytes.
 const MAX_BODY: u64 = 32 * 1024;
 
-/// Show tasks, and add new ones
+/// Show tasks, add new ones, and answer their questions
 #[derive(Debug, Subcommand)]
 pub(super) enum TaskCommand {
     List(ListArgs),
     Show(ShowArgs),
     Add(AddArgs),
+    Answer(AnswerArgs),
+    Ack(AckArgs),
 }
 
 /// List the tasks that the swarm knows
@@ -88,6 +91,8 @@ pub(super) fn run(context: &Context, command: &TaskCommand) -> Result<()> {
         TaskCommand::List(args) => list(context, args),
         TaskCommand::Show(args) => show(context, args),
         TaskCommand::Add(args) => add(context, args),
+        TaskCommand::Answer(args) => answer::answer(context, args),
+        TaskCommand::Ack(args) => answer::acknowledge(context, args),
     }
 }
 
@@ -154,6 +159,9 @@ fn show(context: &Context, args: &ShowArgs) -> Result<()> {
     for (name, value) in [
         ("status", status_of(summary)),
         ("task", summary.id.clone()),
+        ("priority", clean(&summary.priority).into_owned()),
+        ("type", clean(summary.kind.as_deref().unwrap_or("")).into_owned()),
+        ("requires", list(&summary.requires)),
         ("labels", list(&task.labels)),
         ("depends on", list(&issues)),
         ("branch", clean(summary.branch.as_deref().unwrap_or("")).into_owned()),
@@ -223,9 +231,20 @@ fn epoch(out: &mut dyn Write, epoch: &EpochView) -> Result<()> {
     if let Some((number, place)) = &epoch.pull {
         writeln!(out, "  pull request #{number}: {}", clean(place))?;
     }
-    if let Some((reason, question)) = &epoch.escalation {
-        text(out, "  asks people: ", question)?;
-        text(out, "  because: ", reason)?;
+    for round in &epoch.rounds {
+        let who = if round.people { "people answered" } else { "checks or reviewers said" };
+        text(out, &format!("  {who}: "), &round.message)?;
+    }
+    if let Some(asked) = &epoch.escalation {
+        text(out, "  asks people: ", &asked.question)?;
+        text(out, "  because: ", &asked.reason)?;
+        let said =
+            [("answered by", &asked.answered_by), ("in the care of", &asked.acknowledged_by)];
+        for (what, by) in said {
+            if let Some(by) = by {
+                text(out, &format!("  {what}: "), by)?;
+            }
+        }
     }
     if let Some(error) = &epoch.last_error {
         text(out, "  last error: ", error)?;
@@ -301,7 +320,7 @@ fn add(context: &Context, args: &AddArgs) -> Result<()> {
         (None, _) => return Err(Error::usage("the repository is not clear").hint(known)),
     };
     let body = match &args.body_file {
-        Some(path) => read_body(path)?,
+        Some(path) => read_text(path, MAX_BODY)?,
         None => args.body.clone(),
     };
     let mut labels = args.label.clone();
@@ -321,17 +340,18 @@ fn add(context: &Context, args: &AddArgs) -> Result<()> {
     Ok(out.flush()?)
 }
 
-fn read_body(path: &Path) -> Result<String> {
+/// The text of a file of at most `max` bytes; `-` is standard input.
+pub(super) fn read_text(path: &Path, max: u64) -> Result<String> {
     let failed = |why: String| Error::new(format!("{} cannot be read: {why}", path.display()));
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
-        std::io::stdin().take(MAX_BODY + 1).read_to_end(&mut bytes)
+        std::io::stdin().take(max + 1).read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(MAX_BODY + 1).read_to_end(&mut bytes))
+        std::fs::File::open(path).and_then(|file| file.take(max + 1).read_to_end(&mut bytes))
     };
     read.map_err(|error| failed(error.to_string()))?;
-    if bytes.len() as u64 > MAX_BODY {
-        return Err(failed(format!("it is over {MAX_BODY} bytes")));
+    if bytes.len() as u64 > max {
+        return Err(failed(format!("it is over {max} bytes")));
     }
     String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8 text".to_owned()))
 }

@@ -15,7 +15,7 @@ use super::context::{Context, out, write_whole};
 use super::error::{Error, Result};
 use super::logging;
 use crate::node::config::Config;
-use crate::node::{Crash, Home, Node, NodeError, PeoplesKeys, Unlocked, clock};
+use crate::node::{Crash, Home, Node, NodeError, PeoplesKeys, Unlocked, agent_settings, clock};
 use crate::web;
 
 /// Run the node in the foreground until it is told to stop
@@ -125,6 +125,7 @@ async fn serve(
         remote: !address.ip().is_loopback() && config.api.allow_remote,
         callback: web::Callback { key, secret },
         mask: node.mask(),
+        agent: agent_settings(config),
     };
     let stop = watch::Sender::new(false);
     let mut stopped = stop.subscribe();

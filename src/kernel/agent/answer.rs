@@ -78,7 +78,8 @@ pub fn schema(purpose: Purpose) -> Value {
                 ("risks", &list),
                 ("question", &text),
             ],
-            &[],
+            // A small model that may leave everything out does. A question comes without steps.
+            &["summary", "steps"],
         ),
         Purpose::Help => object(
             &[

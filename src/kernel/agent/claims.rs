@@ -3,11 +3,12 @@
 use super::effect::{Effect, Key, What};
 use super::local::Watched;
 use super::reads::is_settled;
+use super::wants::{Priority, Wants};
 use super::{Agent, Now, Turn};
-use crate::kernel::event::kinds::{ClaimExpired, ClaimFailed, ClaimIntended};
+use crate::kernel::event::kinds::{ClaimExpired, ClaimFailed, ClaimIntended, HelpForm};
 use crate::kernel::event::{Claim, ClaimStatus, CommitId, Draft, EventId};
 use crate::kernel::fold::{
-    Dependencies, Epoch, Intent, IntentResult, SwarmState, Task, TaskStatus, Win,
+    Dependencies, Epoch, Intent, IntentResult, Offer, SwarmState, Task, TaskStatus, Win,
 };
 
 impl Agent {
@@ -30,7 +31,7 @@ impl Agent {
     pub(super) fn claim(&mut self, turn: &mut Turn<'_>) {
         let state = turn.state;
         let mut busy = self.own(state).count();
-        for task in state.tasks.values() {
+        for task in self.live(state) {
             for (event, epoch, intent) in self.pending(task) {
                 busy += 1;
                 if self.too_late(turn, task, event, epoch, intent) {
@@ -42,9 +43,22 @@ impl Agent {
                 self.ask_for(turn, key.clone(), Effect::PushClaim { key, claim, expected });
             }
         }
-        let room = busy < self.config.max_tasks && !self.local.spent;
-        if self.config.works && room && turn.drafts.is_empty() {
+        if !self.config.works || self.local.spent || !turn.drafts.is_empty() {
+            return;
+        }
+        // What this node said it would take over comes first, and room is kept for it.
+        let promised: Vec<_> =
+            self.live(state).into_iter().filter(|t| self.promised(t, turn.now)).collect();
+        let room = self.config.max_tasks.saturating_sub(busy);
+        if room > promised.len() {
             turn.drafts.extend(self.intend(state, turn.now, turn.entropy));
+        } else if room > 0 {
+            let handed = promised.into_iter();
+            let mut free =
+                handed.filter_map(|task| Some((task, self.is_free(state, task, turn.now)?)));
+            if let Some((task, free)) = free.next() {
+                turn.drafts.extend(self.intend_on(task, free, turn.now));
+            }
         }
     }
 
@@ -126,19 +140,26 @@ impl Agent {
         }
     }
 
-    /// Chooses one of the tasks that are free, at random so that nodes rarely choose the same.
+    /// Chooses one of the most urgent tasks that are free and within this node's capabilities, at
+    /// random so that nodes rarely choose the same.
     fn intend(&self, state: &SwarmState, now: Now, entropy: u64) -> Vec<Draft> {
-        let mut free: Vec<(&Task, Free)> = state
-            .tasks
-            .values()
-            .filter_map(|task| Some((task, self.is_free(state, task, now)?)))
-            .collect();
-        if free.is_empty() {
+        let free = self.live(state).into_iter().filter_map(|task| {
+            let (free, wants) = (self.is_free(state, task, now)?, Wants::of(task));
+            let able = wants.missing(&self.config.capabilities).is_empty();
+            able.then_some((wants.priority, task, free))
+        });
+        let mut free: Vec<(Priority, &Task, Free)> = free.collect();
+        let Some(highest) = free.iter().map(|(priority, ..)| *priority).max() else {
             return Vec::new();
-        }
-        free.sort_by_key(|(task, _)| (&task.repository, task.issue));
+        };
+        free.retain(|(priority, ..)| *priority == highest);
+        free.sort_by_key(|(_, task, _)| (&task.repository, task.issue));
         let chosen = usize::try_from(entropy % free.len() as u64).expect("below a length");
-        let (task, free) = free.swap_remove(chosen);
+        let (_, task, free) = free.swap_remove(chosen);
+        self.intend_on(task, free, now)
+    }
+
+    fn intend_on(&self, task: &Task, free: Free, now: Now) -> Vec<Draft> {
         let mut drafts = Vec::new();
         if let Some((watched, claim)) = free.expired {
             drafts.push(Draft::about(
@@ -213,14 +234,34 @@ impl Agent {
         }
     }
 
-    /// Whether a task that was handed over is this node's to take: it is the helper, or the helper
-    /// let a lease go by.
+    /// Whether this node offered to take the task over, and is waited for.
+    pub(super) fn promised(&self, task: &Task, now: Now) -> bool {
+        let Some(last) = task.current() else { return false };
+        let mine = |offer: &Offer| {
+            offer.author == self.me && offer.help == HelpForm::TakeOver && !offer.withdrawn
+        };
+        match (&last.handed, last.open_help(), last.successor()) {
+            (Some(handed), ..) => {
+                let since = self.local.refs.get(&task.id).map(|watched| watched.since_ms);
+                let waited_ms = now.mono_ms.saturating_sub(since.unwrap_or(now.mono_ms));
+                let others_wait = waited_ms < self.config.lease_ms;
+                handed.to == self.me && others_wait && task.status() == TaskStatus::Open
+            }
+            (None, Some(help), _) => last.is_active() && help.offers.iter().any(mine),
+            (None, None, successor) => last.is_active() && successor.is_some_and(mine),
+        }
+    }
+
+    /// Whether a task that was handed over is this node's to take: it is the helper, or a lease
+    /// went by. The ref may say that the claim is released before its owner has said to whom, and
+    /// what it pushed: even the helper waits for that.
     fn may_succeed(&self, task: &Task, now: Now) -> bool {
         let Some(last) = task.current() else { return true };
-        let Some(handed) = &last.handed else { return true };
+        let first = last.handed.as_ref().is_some_and(|handed| handed.to == self.me);
+        let free = last.handed.is_none() && last.successor().is_none();
         let watched = self.local.refs.get(&task.id);
         let since = watched.map_or(now.mono_ms, |watched| watched.since_ms);
-        handed.to == self.me || now.mono_ms.saturating_sub(since) >= self.config.lease_ms
+        first || free || now.mono_ms.saturating_sub(since) >= self.config.lease_ms
     }
 
     fn is_mine(&self, epoch: &Epoch) -> bool {

@@ -251,6 +251,8 @@ pub struct ModelRequest {
     pub repository: String,
     /// The issue's number.
     pub issue: u64,
+    /// The epoch of the claim that the question is about.
+    pub epoch: u64,
     /// How many answers of this purpose there were before.
     pub turn: u32,
     /// The messages.

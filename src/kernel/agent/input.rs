@@ -110,6 +110,8 @@ pub enum Outcome {
         base: CommitId,
         /// What the repository's own file asked for, if there is one.
         settings: Option<Settings>,
+        /// The limit of each command that applies in it, in seconds.
+        command_seconds: u32,
     },
     /// Of [`super::Effect::Run`].
     Ended {

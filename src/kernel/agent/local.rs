@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::effect::{Key, What};
 use super::input::RefRead;
+use super::live::Live;
 use crate::kernel::event::{CommitId, Draft, EventId, TaskId};
 
 /// The wait after the first failure of an effect, in milliseconds; it doubles with each further
@@ -38,6 +39,7 @@ struct Said {
 
 #[derive(Debug, Default)]
 pub(super) struct Local {
+    pub(super) live: Live,
     said: BTreeMap<TaskId, Said>,
     in_flight: BTreeSet<Key>,
     waits: BTreeMap<Key, (u32, u64)>,
@@ -49,8 +51,8 @@ pub(super) struct Local {
     pub(super) open: BTreeMap<TaskId, bool>,
     /// When a repository was last asked for, and whether that is still under way.
     pub(super) polls: BTreeMap<String, (u64, bool)>,
-    /// The sandboxes of this process.
-    pub(super) sandboxes: BTreeSet<TaskId>,
+    /// The sandboxes of this process, and the limit of each one's commands in seconds.
+    pub(super) sandboxes: BTreeMap<TaskId, u32>,
     /// When a claim was last renewed by this process.
     pub(super) renewed: BTreeMap<TaskId, u64>,
     /// Tasks that this node gave back: how often, and until when it leaves them alone.
@@ -69,7 +71,7 @@ pub(super) struct Local {
     /// files, lines added and removed, and which files.
     pub(super) committed: BTreeMap<TaskId, Committed>,
     /// The commit of unfinished work that is to be handed over; none if there is nothing in it.
-    pub(super) wip: BTreeMap<TaskId, Option<CommitId>>,
+    pub(super) wip: BTreeMap<TaskId, Option<Committed>>,
     /// The number of the next part of a command's output.
     pub(super) parts: BTreeMap<TaskId, u32>,
 }

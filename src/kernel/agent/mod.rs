@@ -10,8 +10,10 @@ pub mod answer;
 mod claims;
 mod config;
 mod effect;
+mod fit;
 mod help;
 mod input;
+mod live;
 mod local;
 mod order;
 mod outbox;
@@ -25,16 +27,19 @@ mod rules;
 mod spending;
 mod stuck;
 mod talk;
+mod wants;
 mod watch;
 mod work;
 
 pub use answer::{PlanAnswer, ReviewAnswer, StepAnswer, schema};
 pub use config::{AgentConfig, Budget, DayBudget};
 pub use effect::{Effect, EscalationCall, Key, Message, ModelRequest, Report, Role, Target, What};
+pub use fit::Obstacle;
 pub use input::{Input, IssueRead, MAX_CHANGED_FILES, Outcome, PullRead, Push, RefRead, Settings};
 pub use references::{MAX_DEPENDENCIES, Reference, references};
 pub use rules::ApprovalRules;
 pub use talk::TalkConfig;
+pub use wants::{Kind, MAX_CAPABILITY, MAX_REQUIRES, Priority, Wants};
 
 use std::collections::BTreeMap;
 
@@ -109,6 +114,7 @@ impl Agent {
         now: Now,
         entropy: u64,
     ) -> Vec<Effect> {
+        self.follow(state);
         let mut turn = Turn { state, now, entropy, drafts: Vec::new(), effects: Vec::new() };
         turn.drafts = self.take_in(state, input, now);
         if turn.drafts.is_empty() {
@@ -125,7 +131,7 @@ impl Agent {
     /// The tasks that this node owns, and in which epoch, as far as it knows.
     fn own<'a>(&self, state: &'a SwarmState) -> impl Iterator<Item = (&'a Task, &'a Epoch)> {
         let me = self.me;
-        state.tasks.values().flat_map(move |task| {
+        self.live(state).into_iter().flat_map(move |task| {
             task.epochs.values().filter_map(move |epoch| {
                 let mine = epoch.winner.as_ref().is_some_and(|win| win.author == me);
                 (mine && epoch.is_active()).then_some((task, epoch))
@@ -134,13 +140,13 @@ impl Agent {
     }
 
     /// The tasks of which this node won the newest epoch and has not lost it since, whether its
-    /// part in them is over or not.
+    /// part in them is over or not; but not those for which nothing is left to do (see `live`).
     fn held<'a>(
         &self,
         state: &'a SwarmState,
     ) -> impl Iterator<Item = (&'a Task, &'a Epoch, &'a Win)> + use<'a> {
         let me = self.me;
-        state.tasks.values().filter_map(move |task| {
+        self.live(state).into_iter().filter_map(move |task| {
             let epoch = task.current()?;
             let win = epoch.winner.as_ref()?;
             (win.author == me && win.lost_at.is_none()).then_some((task, epoch, win))
@@ -151,7 +157,7 @@ impl Agent {
         self.poll(turn);
         let state = turn.state;
         let owned: Vec<_> = self.own(state).collect();
-        let lost = self.local.sandboxes.iter().filter(|id| owned.iter().all(|(t, _)| t.id != **id));
+        let lost = self.local.sandboxes.keys().filter(|id| owned.iter().all(|(t, _)| t.id != **id));
         for task in lost.copied().collect::<Vec<_>>() {
             self.close_sandbox(turn, task);
         }

@@ -37,7 +37,7 @@ impl Agent {
     /// The first older plan that this node's plan overlaps with, and is in no session with yet.
     fn find_overlap(&self, turn: &Turn<'_>, task: &Task, epoch: &Epoch) -> Option<Vec<Draft>> {
         let plan = epoch.plan().filter(|_| has_not_begun(epoch))?;
-        for other in turn.state.tasks.values().filter(|other| other.id != task.id) {
+        for other in self.live(turn.state).into_iter().filter(|other| other.id != task.id) {
             let active = other.current().filter(|epoch| epoch.is_active() && !has_ended(epoch));
             let Some(theirs) = active else { continue };
             let Some(older) = theirs.plan().filter(|older| older.at < plan.at) else { continue };
@@ -130,9 +130,11 @@ impl Agent {
             return false;
         }
         let state = turn.state;
+        // Only what it opened itself holds it up: that it also ends, at the latest in time.
         let behind = |session: &&Session| {
             let second = session.sides().map(|(_, second)| second);
-            second.is_some_and(|side| side.task() == task.id && side.epoch == epoch.number)
+            session.opening.as_ref().is_some_and(|opening| opening.by == self.me)
+                && second.is_some_and(|side| side.task() == task.id && side.epoch == epoch.number)
         };
         let mut orders = state.sessions.values().filter(behind).map(|s| state.order(s));
         if orders.any(|order| order == Order::Open) {

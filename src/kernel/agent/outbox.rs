@@ -16,9 +16,12 @@ impl Agent {
         let state = turn.state;
         for (task, epoch, win) in self.held(state) {
             if self.config.hive {
-                self.tell_hive(turn, task, epoch);
+                let outside = self.outside_from(turn);
+                self.tell_hive(turn, task, epoch, outside);
             }
-            if let Some(escalation) = &epoch.escalation {
+            // What was merged or closed needs no answer any more, and is not taken up again by one.
+            let over = epoch.pull.as_ref().is_some_and(|pull| pull.state != PullState::Open);
+            if let Some(escalation) = epoch.escalation.as_ref().filter(|_| !over) {
                 self.follow_question(turn, task, epoch, escalation);
             }
             if epoch.finished.is_some()
@@ -35,10 +38,8 @@ impl Agent {
     }
 
     /// The first status that Hive was not told yet.
-    fn tell_hive(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch) {
-        let due = hive_statuses(epoch);
-        let told = |status: &&str| epoch.reported.contains(&format!("hive:{status}"));
-        if let Some(status) = due.into_iter().flatten().find(|status| !told(status)) {
+    fn tell_hive(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch, outside: u32) {
+        if let Some(status) = due_to_hive(epoch, outside) {
             self.tell(turn, task, epoch, Target::Hive, status);
         }
     }
@@ -59,6 +60,13 @@ impl Agent {
         self.ask_for(turn, key.clone(), Effect::Report { key, report });
     }
 
+    /// The level from which on a question leaves the swarm. While there are people in it, the first
+    /// level is theirs, if a next one can follow.
+    fn outside_from(&self, turn: &Turn<'_>) -> u32 {
+        let raises = self.config.acknowledge_ms > 0 && self.config.max_raises > 0;
+        u32::from(raises && turn.state.members.has_operator())
+    }
+
     /// A question goes out, is raised again when nobody takes care of it, and its answer resumes
     /// the work.
     fn follow_question(
@@ -77,7 +85,8 @@ impl Agent {
             }
             return;
         }
-        if self.config.people && !epoch.reported.contains(&asked_as(asked.level)) {
+        let outside = asked.level >= self.outside_from(turn);
+        if self.config.people && outside && !epoch.reported.contains(&asked_as(asked.level)) {
             let key = Key { task: task.id, what: What::Escalation(asked.level) };
             let call = EscalationCall {
                 id: asked.event,
@@ -133,8 +142,20 @@ pub(super) fn asked_as(level: u32) -> String {
     format!("{}:asked-{level}", Target::People.name())
 }
 
-/// What Hive should have been told by now, in order.
-fn hive_statuses(epoch: &Epoch) -> [Option<&'static str>; 4] {
+/// Whether there is something that Hive should have been told and was not, or will have to be told
+/// if a question is raised.
+pub(super) fn owes_hive(epoch: &Epoch) -> bool {
+    due_to_hive(epoch, 0).is_some()
+}
+
+/// The first status that Hive should have been told and was not.
+fn due_to_hive(epoch: &Epoch, outside: u32) -> Option<&'static str> {
+    let told = |status: &&str| epoch.reported.contains(&format!("hive:{status}"));
+    hive_statuses(epoch, outside).into_iter().flatten().find(|status| !told(status))
+}
+
+/// What Hive should have been told by now, in order; of questions, from a level on.
+fn hive_statuses(epoch: &Epoch, outside: u32) -> [Option<&'static str>; 4] {
     let works = !epoch.rounds.is_empty() || epoch.work.attempts > 0;
     let closed = epoch.pull.as_ref().is_some_and(|pull| pull.state == PullState::Closed);
     let published = epoch.publish.as_ref().is_some_and(|publish| publish.claim.is_some());
@@ -147,7 +168,7 @@ fn hive_statuses(epoch: &Epoch) -> [Option<&'static str>; 4] {
     [
         epoch.rounds.is_empty().then_some("claimed"),
         works.then_some("in_progress"),
-        epoch.escalation.as_ref().map(|_| "escalated"),
+        epoch.escalation.as_ref().filter(|asked| asked.level >= outside).map(|_| "escalated"),
         end,
     ]
 }

@@ -88,6 +88,13 @@ impl Agent {
                 };
                 vec![Draft::about(task, ClaimDropped { epoch: own.number, commit })]
             }
+            Outcome::Failed(_)
+                if key.what == What::Commit && failures > self.config.budget.retries =>
+            {
+                // Unfinished work that cannot be kept does not hold up its hand-off.
+                self.local.wip.insert(task, None);
+                Vec::new()
+            }
             outcome => self.work_outcome(state, key, outcome),
         }
     }
@@ -97,21 +104,13 @@ impl Agent {
         if let Outcome::Answered { .. } | Outcome::NoAnswer { .. } = outcome {
             return self.model_outcome(state, task, outcome);
         }
-        match &outcome {
-            Outcome::Opened { .. } => {
-                self.local.sandboxes.insert(task);
-                self.local.committed.remove(&task);
-                self.local.wip.remove(&task);
-            }
-            Outcome::Done if key.what == What::Close => drop(self.local.sandboxes.remove(&task)),
-            _ => {}
-        }
+        self.remember(state, key, &outcome);
         let Some(own) = self.own_epoch(state, task) else {
             return Vec::new();
         };
         let epoch = own.number;
         let draft = match (outcome, &key.what) {
-            (Outcome::Opened { sandbox, base, settings }, _) => {
+            (Outcome::Opened { sandbox, base, settings, .. }, _) => {
                 let process = self.process;
                 let opened = SandboxOpened { epoch, process, sandbox, base };
                 let settings = settings.map(|settings| settings_read(epoch, settings));
@@ -148,21 +147,37 @@ impl Agent {
                 let reason = own.finished.clone().unwrap_or_else(|| "over".to_owned());
                 Draft::about(task, SandboxClosed { epoch, reason })
             }
-            (Outcome::Committed { commit, .. }, _) if own.successor().is_some() => {
-                self.local.wip.insert(task, Some(commit));
-                return Vec::new();
-            }
-            (Outcome::Unpublishable(_), _) if own.successor().is_some() => {
-                self.local.wip.insert(task, None);
-                return Vec::new();
-            }
-            (Outcome::Committed { commit, changed, files }, _) => {
-                self.local.committed.insert(task, Committed { commit, changed, files });
-                return Vec::new();
-            }
             (outcome, _) => return end_outcome(task, own, key, outcome),
         };
         vec![draft]
+    }
+
+    /// What stands in no event, since it must not survive a restart.
+    fn remember(&mut self, state: &SwarmState, key: &Key, outcome: &Outcome) {
+        let task = key.task;
+        let handed = self.own_epoch(state, task).is_some_and(|own| own.successor().is_some());
+        match outcome {
+            Outcome::Opened { command_seconds, .. } => {
+                self.local.sandboxes.insert(task, *command_seconds);
+                self.local.committed.remove(&task);
+                self.local.wip.remove(&task);
+            }
+            Outcome::Done if key.what == What::Close => {
+                self.local.sandboxes.remove(&task);
+            }
+            Outcome::Unpublishable(_) if handed => {
+                self.local.wip.insert(task, None);
+            }
+            Outcome::Committed { commit, changed, files } => {
+                let (commit, changed, files) = (commit.clone(), *changed, files.clone());
+                let made = Committed { commit, changed, files };
+                match handed {
+                    true => drop(self.local.wip.insert(task, Some(made))),
+                    false => drop(self.local.committed.insert(task, made)),
+                }
+            }
+            _ => {}
+        }
     }
 
     fn model_outcome(&mut self, state: &SwarmState, task: TaskId, outcome: Outcome) -> Vec<Draft> {
@@ -298,7 +313,7 @@ fn end_outcome(task: TaskId, own: &Epoch, key: &Key, outcome: Outcome) -> Vec<Dr
     let epoch = own.number;
     let because = own.work.done.as_ref().map(|(event, _)| *event);
     match (outcome, &key.what) {
-        (Outcome::Unpublishable(reason), _) => {
+        (Outcome::Unpublishable(reason), _) if own.successor().is_none() => {
             let reason = cut(&reason, MAX_REASON);
             vec![Draft::about(task, PublishRefused { epoch, reason }).because(because)]
         }

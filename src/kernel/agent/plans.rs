@@ -9,9 +9,11 @@ use super::{Agent, Turn};
 use crate::kernel::event::Draft;
 use crate::kernel::event::kinds::{
     AnswerRefused, Escalated, ModelAsked, PlanAdopted, PlanProposed, PlanReviewed, Purpose,
-    Subject, cut,
+    Subject, Verdict, cut,
 };
-use crate::kernel::fold::{Answer, Epoch, Message, Part, Plan, Task, TaskStatus};
+use crate::kernel::fold::{
+    Answer, Epoch, MAX_OBJECTIONS, MAX_PLANS, MAX_REVIEWS, Message, Part, Plan, Task, TaskStatus,
+};
 use crate::kernel::identity::AuthorId;
 use crate::kernel::log::Hash;
 
@@ -62,6 +64,7 @@ impl Agent {
                 purpose,
                 repository: task.repository.clone(),
                 issue: task.issue,
+                epoch: epoch.number,
                 turn: ask.turn,
                 messages,
                 schema: schema(purpose),
@@ -111,7 +114,8 @@ impl Agent {
         if !objections.is_empty() {
             // Each answer of people is worth another revision.
             let answers = epoch.rounds.iter().filter(|round| round.people).count();
-            if epoch.plans.len() <= self.config.max_plan_revisions as usize + answers {
+            let allowed = (self.config.max_plan_revisions as usize + answers).min(MAX_PLANS - 1);
+            if epoch.plans.len() <= allowed {
                 return self.propose(turn, task, epoch);
             }
             let reason = "blocking objections stand against the last revision of the plan";
@@ -175,7 +179,7 @@ impl Agent {
         }
         let mut underway = 0;
         let state = turn.state;
-        for task in state.tasks.values() {
+        for task in self.live(state) {
             let Some(epoch) = task.current().filter(|_| task.status() == TaskStatus::Claimed)
             else {
                 continue;
@@ -193,16 +197,19 @@ impl Agent {
             };
             turn.drafts.push(match answer::review(&answer.text) {
                 Err(reason) => self.refuse(task, epoch, Purpose::Review, answer, &reason),
-                Ok(review) => Draft::about(
-                    task.id,
-                    PlanReviewed {
-                        epoch: epoch.number,
-                        plan: plan.event,
-                        verdict: review.verdict,
-                        reason: review.reason,
-                    },
-                )
-                .because([plan.event, answer.event]),
+                Ok(review) => {
+                    let room = epoch.room_for(&self.me, 1, turn.now.wall_ms).unwrap_or(0);
+                    let objected = epoch.discussion.objections.get(&self.me).copied();
+                    let verdict = match review.verdict {
+                        // It has no objection left, but its reasons may still be of use.
+                        Verdict::Object if objected >= Some(MAX_OBJECTIONS) => Verdict::Advise,
+                        verdict => verdict,
+                    };
+                    let reason = cut(&review.reason, room);
+                    let (epoch, plan) = (epoch.number, plan.event);
+                    let reviewed = PlanReviewed { epoch, plan, verdict, reason };
+                    Draft::about(task.id, reviewed).because([plan, answer.event])
+                }
             });
         }
     }
@@ -215,6 +222,8 @@ impl Agent {
         };
         let heard = plan.adopted.is_none()
             && turn.now.wall_ms < plan.deadline_ms
+            && plan.reviews.len() < MAX_REVIEWS
+            && epoch.room_for(&self.me, 1, turn.now.wall_ms).is_ok()
             && plan.reviews.iter().all(|review| review.author != self.me);
         let count = self.config.talk.reviewers;
         heard

@@ -10,6 +10,8 @@ use super::effect::{Message, Role};
 use super::help::circles;
 use super::local::Committed;
 use super::stuck;
+use super::talk::open_question;
+use super::wants::Wants;
 use crate::kernel::event::kinds::{
     CommandStatus, HelpForm, PlanText, Purpose, Role as MemberRole, Subject, Verdict, cut,
 };
@@ -34,13 +36,13 @@ without an answer from people.";
 
 const PLAN: &str = "\
 Say your plan as {\"summary\": one sentence, \"steps\": [..], \"files\": [..], \"tests\": [..], \
-\"risks\": [..]}; or, only if nobody could plan it without an answer from people, {\"question\": \
-what you must know}.";
+\"risks\": [..]}. Only if nobody could plan it without an answer from people, leave the steps \
+empty and add \"question\": what you must know.";
 
 const HELP: &str = "\
-Another agent works on this issue and is stuck. Say whether you can help as {\"help\": \"advice\" | \
-\"take_over\" | \"none\", \"text\": your advice in a few sentences, or why}. Choose \"take_over\" \
-only if you could do the whole work better.";
+Another agent works on this issue and is stuck. Say whether you can help as {\"help\": \
+\"advice\" | \"take_over\" | \"none\", \"text\": your advice in a few sentences, or why}. Choose \
+\"take_over\" only if you could do the whole work better.";
 
 const ANSWER: &str = "\
 Somebody asks the question below about your plan. Say your answer as {\"text\": one to three \
@@ -72,7 +74,9 @@ pub(super) fn messages(
         Purpose::Answer => {
             let plan = epoch.plan().map(|plan| plan_text(&plan.text)).unwrap_or_default();
             messages.push(message(Role::User, format!("Your plan:\n\n{plan}")));
-            format!("{ANSWER}\n\n{}", open_question(epoch, me))
+            let asked = open_question(state, epoch, &me);
+            let asked = asked.map(|(_, said)| cut(&said.text, 4096)).unwrap_or_default();
+            format!("{ANSWER}\n\n{asked}")
         }
         Purpose::Review => {
             let plan = epoch.plan().map(|plan| plan_text(&plan.text)).unwrap_or_default();
@@ -165,15 +169,6 @@ fn help_question(epoch: &Epoch) -> String {
     )
 }
 
-/// The oldest question of somebody else that nobody answered.
-fn open_question(epoch: &Epoch, me: AuthorId) -> String {
-    let talk = &epoch.discussion;
-    let mut open = talk
-        .questions()
-        .filter(|(event, said)| said.author != me && talk.answers(event).next().is_none());
-    open.next().map(|(_, said)| cut(&said.text, 4096)).unwrap_or_default()
-}
-
 /// What people answered, or what became of the pull request.
 fn round_text(round: &Round) -> String {
     let message = cut(&round.message, 4 * 1024);
@@ -200,8 +195,9 @@ fn message(role: Role, content: String) -> Message {
 }
 
 fn issue(state: &SwarmState, task: &Task) -> String {
+    let kind = Wants::of(task).kind.map_or(String::new(), |kind| format!(" ({})", kind.name()));
     let mut text =
-        format!("Issue {}: {}\n\n{}", task.name(), task.title, cut(&task.body, MAX_ISSUE));
+        format!("Issue {}{kind}: {}\n\n{}", task.name(), task.title, cut(&task.body, MAX_ISSUE));
     for issue in &task.depends_on {
         let work = state.task(&task.repository, *issue).and_then(Task::published);
         if let Some(work) = work {

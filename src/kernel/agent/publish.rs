@@ -92,7 +92,7 @@ impl Agent {
         let Some(publish) = &epoch.publish else {
             return;
         };
-        if self.local.sandboxes.contains(&task.id) {
+        if self.local.sandboxes.contains_key(&task.id) {
             self.close_sandbox(turn, task.id);
         }
         if epoch.pull.is_none() {
@@ -119,7 +119,7 @@ impl Agent {
         if win.status != ClaimStatus::Escalated {
             return self.move_claim(turn, task, epoch, win, ClaimStatus::Escalated);
         }
-        if self.local.sandboxes.contains(&task.id) {
+        if self.local.sandboxes.contains_key(&task.id) {
             self.close_sandbox(turn, task.id);
         }
         self.finish(turn, task, epoch, "escalated");
@@ -129,7 +129,7 @@ impl Agent {
     fn finish(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch, outcome: &'static str) {
         self.report(turn, task, epoch, outcome);
         let told = epoch.reported.contains(&format!("board:{outcome}"));
-        if told && !self.local.sandboxes.contains(&task.id) {
+        if told && !self.local.sandboxes.contains_key(&task.id) {
             self.local.forget(task.id);
             let (number, outcome) = (epoch.number, outcome.to_owned());
             turn.drafts.push(Draft::about(task.id, TaskFinished { epoch: number, outcome }));

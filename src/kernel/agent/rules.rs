@@ -3,7 +3,7 @@
 use super::{Agent, Turn};
 use crate::kernel::event::Draft;
 use crate::kernel::event::kinds::{ApprovalRequested, Escalated, Subject, cut};
-use crate::kernel::fold::{Approved, Epoch, MAX_FEEDBACK, SwarmState, Task};
+use crate::kernel::fold::{Approved, Epoch, MAX_APPROVALS, MAX_FEEDBACK, SwarmState, Task};
 use crate::kernel::identity::AuthorId;
 
 /// What needs an approval. Patterns match a whole text; `*` stands for anything, `?` for one
@@ -94,6 +94,13 @@ impl Agent {
         let since = epoch.rounds.last().map(|round| round.at);
         let fresh = |at| since.is_none_or(|since| at > since);
         let Some(last) = asked.last().filter(|asked| fresh(asked.at)) else {
+            if epoch.approvals.len() >= MAX_APPROVALS {
+                let reason = format!("people were asked for too many approvals: {rule}");
+                let question = cut(&format!("May this be done?\n\n{text}"), 4096);
+                let escalated = Escalated { epoch: epoch.number, reason, question };
+                turn.drafts.push(Draft::about(task.id, escalated));
+                return Gate::Waiting;
+            }
             let deadline_ms = turn.now.wall_ms.saturating_add(self.config.approvals.wait_ms);
             let (text, rule) = (cut(text, MAX_FEEDBACK), cut(&rule, 1024));
             let epoch = epoch.number;

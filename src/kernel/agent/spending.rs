@@ -29,7 +29,8 @@ impl Agent {
     /// Which limit of the day is reached, if any.
     pub(super) fn over_day(&self, state: &SwarmState, now: Now) -> Option<String> {
         let today = now.wall_ms / DAY_MS;
-        let epochs = state.tasks.values().flat_map(|task| task.epochs.values());
+        let tasks = self.spent_since(state, today);
+        let epochs = tasks.into_iter().flat_map(|task| task.epochs.values());
         let mut spent = Spent::default();
         for used in epochs.filter_map(|epoch| epoch.usage.get(&self.me)?.get(&today)) {
             spent.commands = spent.commands.saturating_add(used.commands);

@@ -4,12 +4,14 @@
 use super::answer;
 use super::plans::Asked;
 use super::{Agent, Turn};
-use crate::kernel::event::kinds::{Act, DiscussionBounded, Escalated, MessageSaid, Purpose, cut};
+use crate::kernel::event::kinds::{
+    Act, DiscussionBounded, Escalated, MessageSaid, Purpose, Role, cut,
+};
 use crate::kernel::event::{Draft, EventId};
-use crate::kernel::fold::{Epoch, Limits, Message, SwarmState, Task};
+use crate::kernel::fold::{Epoch, Limits, Message, Part, SwarmState, Task};
 use crate::kernel::identity::AuthorId;
 
-/// How many questions of others an owner answers about one plan.
+/// How many questions of others than people an owner answers under one claim.
 const MAX_ANSWERS: usize = 4;
 
 /// What a node's operator decides about discussions.
@@ -113,7 +115,8 @@ impl Agent {
         question: String,
     ) -> Draft {
         let epoch_number = epoch.number;
-        if turn.state.members.has_operator() && self.own_question(epoch).is_none() {
+        let room = epoch.room_for(&self.me, 1, turn.now.wall_ms).is_ok();
+        if room && turn.state.members.has_operator() && self.own_question(epoch).is_none() {
             let deadline_ms = turn.now.wall_ms.saturating_add(self.config.talk.question_ms);
             let act = Act::Question;
             let (parent, text) = (epoch.plan().map(|plan| plan.event), question);
@@ -157,7 +160,9 @@ impl Agent {
         if epoch.plan().is_none_or(|plan| plan.adopted.is_some()) {
             return false;
         }
-        let Some(event) = self.open_question(epoch) else { return false };
+        let late = epoch.room_for(&self.me, 1, turn.now.wall_ms).is_err();
+        let asked = open_question(turn.state, epoch, &self.me).filter(|_| !late);
+        let Some(event) = asked.map(|(event, _)| *event) else { return false };
         let text = match self.ask(turn, task, epoch, Purpose::Answer) {
             Asked::Underway => return true,
             Asked::GivenUp(error, _) => (format!("I cannot answer that: {error}"), None),
@@ -177,19 +182,30 @@ impl Agent {
         turn.drafts.push(Draft::about(task.id, said).because(causes.collect::<Vec<_>>()));
         true
     }
+}
 
-    /// The oldest question of somebody else that nobody answered.
-    pub(super) fn open_question(&self, epoch: &Epoch) -> Option<EventId> {
-        let talk = &epoch.discussion;
-        let answered = talk.messages.values().filter(|said| {
-            said.author == self.me && said.part == crate::kernel::fold::Part::Answer
-        });
-        if answered.count() >= MAX_ANSWERS {
-            return None;
-        }
-        let mut asked = talk
-            .questions()
-            .filter(|(event, said)| said.author != self.me && talk.answers(event).next().is_none());
-        asked.next().map(|(event, _)| *event)
-    }
+/// The oldest question of somebody else that nobody answered and the owner has room to answer.
+/// Those of people come first, and there is no other limit on them than on what they say.
+pub(super) fn open_question<'a>(
+    state: &SwarmState,
+    epoch: &'a Epoch,
+    me: &AuthorId,
+) -> Option<(&'a EventId, &'a Message)> {
+    let talk = &epoch.discussion;
+    let person = |author: &AuthorId| {
+        let member = state.members.members.get(author);
+        member.is_some_and(|member| member.role == Role::Operator)
+    };
+    let asker = |said: &Message| Some(talk.messages.get(&said.parent?)?.author);
+    let answered = talk.messages.values().filter(|said| {
+        let by_me = said.part == Part::Answer && said.author == *me;
+        by_me && asker(said).is_some_and(|asker| !person(&asker))
+    });
+    let patient = answered.count() < MAX_ANSWERS;
+    let asked = talk.questions().filter(|(event, said)| {
+        let fits = epoch.room_for(me, said.depth.saturating_add(1), 0).is_ok();
+        let heard = person(&said.author) || patient;
+        said.author != *me && heard && fits && talk.answers(event).next().is_none()
+    });
+    asked.min_by_key(|(_, said)| !person(&said.author))
 }

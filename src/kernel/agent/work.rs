@@ -2,7 +2,7 @@
 
 use super::answer::{self, StepAnswer};
 use super::effect::{Effect, Key, What};
-use super::help::circles;
+use super::help::{begins_at, circles};
 use super::plans::{Asked, give_up};
 use super::rules::Gate;
 use super::stuck;
@@ -83,7 +83,7 @@ impl Agent {
     /// Whether the sandbox of this attempt is one of this process.
     pub(super) fn has_sandbox(&self, epoch: &Epoch, task: &Task) -> bool {
         let ours = epoch.work.sandbox.as_ref().is_some_and(|s| s.process == self.process);
-        ours && self.local.sandboxes.contains(&task.id)
+        ours && self.local.sandboxes.contains_key(&task.id)
     }
 
     fn open_sandbox(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch, win: &Win) {
@@ -98,8 +98,7 @@ impl Agent {
         let Dependencies::Ready(base) = turn.state.dependencies(task) else {
             return;
         };
-        let resumed = epoch.rounds.last().and_then(|round| round.base.clone());
-        let base = resumed.or_else(|| task.handed_to(epoch.number)?.base.clone()).or(base);
+        let base = begins_at(task, epoch).or(base);
         let key = Key { task: task.id, what: What::Open };
         let effect = Effect::OpenSandbox { key: key.clone(), epoch: epoch.number, base };
         self.ask_for(turn, key, effect);
@@ -112,7 +111,7 @@ impl Agent {
 
     fn after_release(&mut self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch) {
         self.report(turn, task, epoch, "released");
-        if self.local.sandboxes.contains(&task.id) {
+        if self.local.sandboxes.contains_key(&task.id) {
             return self.close_sandbox(turn, task.id);
         }
         self.local.leave_alone(task.id, turn.now.mono_ms, self.config.lease_ms);
@@ -134,7 +133,7 @@ impl Agent {
         }
         if let Some(command) = epoch.work.setup.get(epoch.work.commands.len()) {
             let reasoning = "the repository's own settings ask for it".to_owned();
-            let intended = self.command(epoch, reasoning, command.clone());
+            let intended = self.command(task, epoch, reasoning, command.clone());
             return turn.drafts.push(Draft::about(task.id, intended));
         }
         if circles(epoch) >= stuck::GIVE_UP {
@@ -167,7 +166,9 @@ impl Agent {
                         let why = format!("people refused this command: {}", verdict.reason);
                         self.refuse(task, epoch, Purpose::Step, answer, &why)
                     }
-                    Gate::Open => Draft::about(task.id, self.command(epoch, reasoning, command)),
+                    Gate::Open => {
+                        Draft::about(task.id, self.command(task, epoch, reasoning, command))
+                    }
                 }
             }
             Ok(StepAnswer::Done { summary }) => {
@@ -182,14 +183,21 @@ impl Agent {
 }
 
 impl Agent {
-    /// The next command of an attempt.
-    fn command(&self, epoch: &Epoch, reasoning: String, command: String) -> CommandIntended {
+    /// The next command of an attempt. Its limit is that of the sandbox.
+    fn command(
+        &self,
+        task: &Task,
+        epoch: &Epoch,
+        reasoning: String,
+        command: String,
+    ) -> CommandIntended {
+        let limit = self.local.sandboxes.get(&task.id).copied();
         CommandIntended {
             epoch: epoch.number,
             step: u32::try_from(epoch.work.commands.len()).unwrap_or(u32::MAX),
             reasoning,
             command,
-            seconds: self.config.command_seconds,
+            seconds: limit.unwrap_or(self.config.command_seconds),
         }
     }
 

@@ -17,6 +17,7 @@ mod discussion;
 mod diverge;
 mod erased;
 mod examine;
+mod explain;
 mod export;
 mod file;
 mod input;
@@ -43,6 +44,9 @@ pub use compare::Rest;
 pub use discussion::{Entry, Outcome, Telling, Transcript, What, discussion};
 pub use diverge::{Divergence, LogParts, Within, compare_logs, diverge};
 pub use examine::{Examined, examine};
+pub use explain::{
+    EpochStory, Explanation, Free, MAX_TOLD, MAX_TRIES, Try, WaitKind, Waiting, Who, Won, explain,
+};
 pub use export::{ExportError, export};
 pub use file::{
     EVENT_MAGIC, HEADS_MAGIC, HeadsProof, MAX_PROOF_FILE, PROOF_FORMAT, Proof, ProofFile,

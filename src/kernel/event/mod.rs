@@ -10,6 +10,7 @@ mod header;
 pub mod kinds;
 mod proof;
 mod task;
+mod topic;
 
 pub use append::{NotEvents, check_events};
 pub use claim::{CLAIM_LIMIT, Claim, ClaimError, ClaimStatus, SignedClaim};
@@ -22,3 +23,4 @@ pub use header::{
 pub use kinds::Payload;
 pub use proof::{SignedEvent, SignedEventError};
 pub use task::{MAX_REPOSITORY_NAME, TaskId};
+pub use topic::Topic;

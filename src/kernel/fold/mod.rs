@@ -6,6 +6,7 @@
 //! is kept as a value, with its reason.
 
 mod agents;
+mod changes;
 mod engine;
 mod erasures;
 mod members;
@@ -20,6 +21,7 @@ mod tests;
 mod waiting;
 
 pub use agents::Agent;
+pub use changes::Changes;
 pub use engine::{Applied, EventSource, Fold, FoldError};
 pub use erasures::{Erasure, Erasures, MAX_ERASURE_REASON};
 pub use members::{Member, Members, Resolved};
@@ -34,4 +36,5 @@ pub use task::{
     MAX_OBJECTIONS, Message, OUTPUT_EXCERPT, Offer, Part, PeoplesAnswer, Plan, Publish, Pull,
     Review, Round, Sandbox, Spent, Task, TaskStatus, Win, Work,
 };
+pub(crate) use task::{MAX_APPROVALS, MAX_HELP, MAX_OFFERS, MAX_PLANS, MAX_REVIEWS};
 pub use waiting::{Order, Wait};

@@ -6,6 +6,7 @@ use bincode::{Decode, Encode};
 use serde::Serialize;
 
 use super::agents::Agent;
+use super::changes::Changes;
 use super::erasures::Erasures;
 use super::members::{Member, Members};
 use super::order::Aggregate;
@@ -42,6 +43,9 @@ pub struct SwarmState {
     pub erasures: Erasures,
     /// The sessions about the order of tasks.
     pub sessions: BTreeMap<TaskId, Session>,
+    /// No part of the state: what changed of late.
+    #[serde(skip)]
+    changes: Changes,
 }
 
 impl SwarmState {
@@ -58,7 +62,14 @@ impl SwarmState {
             tasks: BTreeMap::new(),
             erasures: Erasures::default(),
             sessions: BTreeMap::new(),
+            changes: Changes::default(),
         }
+    }
+
+    /// Which tasks changed of late.
+    #[must_use]
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// The digest: BLAKE3 under the context `bzzz v1 state` over the fold's version and the
@@ -102,6 +113,7 @@ impl SwarmState {
         if let Err(reason) = self.authorize(aggregate, event) {
             self.refuse_event(aggregate, event, reason);
         }
+        self.note(aggregate);
     }
 
     /// Authorises an erasure, then applies it. `target` is the event that stands at the place that
@@ -205,8 +217,15 @@ impl SwarmState {
         }
     }
 
+    fn note(&mut self, aggregate: Aggregate) {
+        if let Aggregate::Task(task) = aggregate {
+            self.changes.note(task);
+        }
+    }
+
     /// Forgets what an aggregate's events had led to.
     pub(super) fn clear(&mut self, aggregate: Aggregate) {
+        self.note(aggregate);
         match aggregate {
             Aggregate::Members => self.members = Members::new(self.swarm),
             Aggregate::Agent(author) => {

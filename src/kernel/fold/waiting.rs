@@ -48,7 +48,8 @@ pub enum Order {
     Over,
     /// The session was given to people.
     Escalated,
-    /// Who opened it owns neither of the tasks, or the owner of the other one does not agree.
+    /// Who opened it owns neither of the tasks, or the owner of the first does not agree, or that
+    /// of the second neither proposed it nor agreed.
     Void,
 }
 
@@ -88,10 +89,12 @@ impl SwarmState {
             return Order::Escalated;
         }
         let (ahead, behind) = (self.owner_of(first), self.owner_of(second));
-        let other = if behind == Some(opening.by) { ahead } else { behind };
         let opener = ahead == Some(opening.by) || behind == Some(opening.by);
-        let joined = other.and_then(|other| session.joined.get(&other));
-        if !opener || joined.is_some_and(|joined| !joined.agrees) {
+        let said = |owner: Option<AuthorId>| owner.and_then(|owner| session.joined.get(&owner));
+        // Whoever is to wait must have proposed that, or agree; nobody else can make it wait.
+        let waits = behind == Some(opening.by) || said(behind).is_some_and(|joined| joined.agrees);
+        let refuses = ahead != Some(opening.by) && said(ahead).is_some_and(|joined| !joined.agrees);
+        if !opener || refuses || (!waits && session.resolved.is_some()) {
             return Order::Void;
         }
         if session.resolved.is_none() {

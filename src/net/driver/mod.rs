@@ -254,6 +254,10 @@ impl Driver {
         let topic = self.topic(topic);
         match self.swarm.behaviour_mut().gossip.publish(topic, bytes) {
             Ok(_) | Err(gossipsub::PublishError::Duplicate) => {}
+            // A topic that nobody listens to is nothing to speak of.
+            Err(gossipsub::PublishError::NoPeersSubscribedToTopic) => {
+                count(&self.counters.gossip_unsent);
+            }
             Err(error) => {
                 tracing::debug!(%error, "a gossip message was not sent");
                 count(&self.counters.gossip_unsent);

@@ -229,7 +229,8 @@ section! {
     agent: Agent {
         /// Whether to take tasks. A node that takes none still keeps and serves the logs of all.
         work: bool = flag(true);
-        /// What this node is good at, for others to read, such as "rust" or "docs".
+        /// What this node can do, such as "rust" or "gpu". A task that requires something else is
+        /// left to others.
         capabilities: Vec<String> = list(Form::Word, 0, &[]);
         /// An issue is a task only if it carries one of these labels.
         labels: Vec<String> = list(Form::Line, 1, &["bzzz-task"]);

@@ -247,7 +247,7 @@ impl Masker {
             Outcome::PullSeen(read) => {
                 Outcome::PullSeen(PullRead { feedback: self.text(read.feedback), ..read })
             }
-            Outcome::Opened { sandbox, base, settings } => {
+            Outcome::Opened { sandbox, base, settings, command_seconds } => {
                 let texts =
                     |texts: Vec<String>| texts.into_iter().map(|text| self.text(text)).collect();
                 let settings = settings.map(|settings| Settings {
@@ -255,7 +255,11 @@ impl Masker {
                     denied: texts(settings.denied),
                     ..settings
                 });
-                Outcome::Opened { sandbox, base, settings }
+                Outcome::Opened { sandbox, base, settings, command_seconds }
+            }
+            Outcome::Committed { commit, changed, files } => {
+                let files = files.into_iter().map(|file| self.text(file)).collect();
+                Outcome::Committed { commit, changed, files }
             }
             Outcome::Unpublishable(why) => Outcome::Unpublishable(self.text(why)),
             Outcome::Failed(why) => Outcome::Failed(self.text(why)),

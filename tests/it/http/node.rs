@@ -1,17 +1,15 @@
 //! A real `bzzz up` with a repository, a board and a model server of this test.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::server::{HANG, Reply, Request, Server};
+use crate::running::{BZZZ, Up, said, sample};
 
 /// What people answer, and the model waits for where an issue says that it should ask.
 pub(crate) const ANSWER: &str = "Take the second way.";
@@ -84,17 +82,7 @@ impl Place {
     pub(crate) fn new(model: &Server, settings: &[&str]) -> Place {
         let place = Place { dir: tempfile::tempdir().unwrap() };
         let dir = place.dir.path();
-        git(dir, &["init", "-q", "--bare", "-b", "main", "sample.git"]);
-        git(dir, &["clone", "-q", "sample.git", "tree"]);
-        let tree = place.path("tree");
-        fs::write(tree.join("README.md"), "A sample.\n").unwrap();
-        git(&tree, &["add", "."]);
-        let commit = ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"];
-        git(&tree, &commit);
-        git(&tree, &["push", "-q", "origin", "HEAD:main"]);
-        for name in ["issues", "pulls"] {
-            fs::create_dir_all(place.path("board").join(name)).unwrap();
-        }
+        sample(dir);
         let url = format!("reasoner.url={}", model.url());
         let standard = [
             "net.listen=/ip4/127.0.0.1/tcp/0",
@@ -134,16 +122,13 @@ impl Place {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bzzz"));
+        let mut command = Command::new(BZZZ);
         command.arg("--home").arg(self.path("home")).current_dir(self.dir.path());
         command
     }
 
     pub(crate) fn said(&self, args: &[&str]) -> String {
-        let output = self.command().args(args).output().unwrap();
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {error}");
-        String::from_utf8(output.stdout).unwrap()
+        said(self.command().args(args).output().unwrap(), args)
     }
 
     /// What a command says on both streams, however it ends.
@@ -187,60 +172,6 @@ impl Place {
     }
 
     pub(crate) fn up(&self) -> Up {
-        let log = fs::File::create(self.path("up.log")).unwrap();
-        let mut command = self.command();
-        command.args(["up", "--json"]).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().unwrap();
-        let out = child.stdout.take().unwrap();
-        let mut up = Up { child, api: String::new() };
-        let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            let _ = BufReader::new(out).read_line(&mut line);
-            let _ = sender.send(line);
-        });
-        let line = receiver.recv_timeout(HANG).unwrap();
-        let ready: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("{}", fs::read_to_string(self.path("up.log")).unwrap()));
-        let api = ready["api"].as_str().unwrap().trim_start_matches("http://");
-        up.api = api.trim_end_matches('/').to_owned();
-        up
+        Up::start(self.command(), &[], &self.path("up.log"))
     }
-}
-
-/// A running node. It is killed when the test is over.
-pub(crate) struct Up {
-    child: Child,
-    pub(crate) api: String,
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Up {
-    /// A POST as it goes over the wire; the status and the body of the answer.
-    pub(crate) fn post(&self, path: &str, headers: &[String], body: &str) -> (u16, Value) {
-        let mut stream = TcpStream::connect(&self.api).unwrap();
-        stream.set_read_timeout(Some(HANG)).unwrap();
-        let mut head = format!("POST {path} HTTP/1.1\r\nHost: {}\r\n", self.api);
-        head.push_str(&format!("Connection: close\r\nContent-Length: {}\r\n", body.len()));
-        for header in headers {
-            head.push_str(&format!("{header}\r\n"));
-        }
-        stream.write_all(format!("{head}\r\n{body}").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        (status, serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}")))
-    }
-}
-
-fn git(dir: &Path, args: &[&str]) {
-    let status = Command::new("git").args(args).current_dir(dir).status().unwrap();
-    assert!(status.success(), "git {args:?}");
 }

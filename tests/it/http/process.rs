@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::hive::{FakeHive, project};
-use super::node::{ANSWER, ASKS, Place, Up, model_server, models_asked};
+use super::node::{ANSWER, ASKS, Place, model_server, models_asked};
 use super::server::{Reply, Request, Server};
+use crate::running::Up;
 
 const HIVE_KEY: &str = "hive-key-of-the-test";
 const SECRET: &str = "secret of webhooks in this test";

@@ -6,6 +6,7 @@ use bzzz::kernel::event::Draft;
 use bzzz::kernel::event::kinds::{AgentStarted, MemberAdmitted, MemberRevoked, Role};
 use bzzz::kernel::sync::Input;
 
+use super::attack;
 use super::net::Weather;
 use super::outside::Trouble;
 use super::store::CrashPoint;
@@ -120,6 +121,23 @@ impl World {
             let noise = self.rng.range(0..60);
             let bytes = (0..noise).map(|_| self.rng.next().to_le_bytes()[0]).collect();
             self.send(n, to, u64::MAX, bytes);
+        }
+    }
+
+    /// An attacker says something, if it is up and a member already.
+    pub(super) fn attack(&mut self, n: usize) {
+        self.attacks -= 1;
+        let (me, rng) = (self.nodes[n].id, &mut self.rng);
+        let Some(memory) = &self.nodes[n].memory else {
+            return;
+        };
+        let drafts = memory.engine.read(|state| match state.members.may_act(&me) {
+            true => attack::drafts(state, me, rng),
+            false => Vec::new(),
+        });
+        if !drafts.is_empty() && self.append(n, &drafts) {
+            self.count("attacks");
+            *self.counts.entry("words of attackers").or_default() += drafts.len() as u64;
         }
     }
 

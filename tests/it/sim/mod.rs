@@ -11,6 +11,7 @@
 //!   writes that were not synced are lost; memory is lost; the node starts again later;
 //! - members: admitted late, and revoked behind or inside what they said;
 //! - clocks: wall clocks that are seconds apart, or so many minutes that events are held back;
+//! - members that attack the discussions of tasks, see [`attack`];
 //! - a malicious member: it changes bytes, swaps, drops and moves records, claims logs that are not
 //!   there, answers nothing or noise, and asks noise;
 //! - the outside: pushes that are refused, pushes whose answer is lost, boards that refuse,
@@ -27,6 +28,7 @@
 #![expect(clippy::panic, reason = "a test's helpers fail like the test")]
 
 mod acts;
+mod attack;
 mod evil;
 mod faults;
 mod net;
@@ -36,23 +38,27 @@ mod rng;
 mod store;
 mod world;
 
+use std::collections::BTreeMap;
+
+use bzzz::kernel::agent::Wants;
 use bzzz::kernel::fold::{SwarmState, Task, TaskStatus};
 use bzzz::kernel::log::Hash;
 
-use outside::REPOSITORY;
-use world::{Play, World};
+use outside::{REPOSITORY, WANTED};
+use world::{Play, SKILLS, World};
 
 /// The variable that names the one seed to run, or several as in `200..5000`.
 const SEED: &str = "BZZZ_SIM_SEED";
 
-/// Whether nothing is left to be done: the work is merged, people are asked, or the task waits
-/// for another that people are asked about.
+/// Whether nothing is left to be done: the work is merged, people are asked, nobody can do it, or
+/// the task waits for another that people are asked about.
 fn is_over(state: &SwarmState, task: &Task) -> bool {
     let finished = task.current().and_then(|epoch| epoch.finished.as_deref());
     let asked = task.current().and_then(|epoch| epoch.escalation.as_ref());
     match task.status() {
         TaskStatus::Merged => finished == Some("merged"),
         TaskStatus::Escalated => asked.is_some_and(|asked| asked.level == acts::MAX_RAISES),
+        TaskStatus::Open if !Wants::of(task).missing(&SKILLS.map(str::to_owned)).is_empty() => true,
         _ => task.depends_on.iter().any(|issue| {
             let other = state.task(REPOSITORY, *issue);
             other.is_some_and(|other| other.status() == TaskStatus::Escalated)
@@ -85,7 +91,7 @@ fn run(seed: u64, play: Play, test: &'static str) -> (Hash, World) {
 }
 
 fn run_all(count: u64, play: Play, test: &'static str) {
-    let mut totals = std::collections::BTreeMap::new();
+    let mut totals = BTreeMap::new();
     for seed in chosen().unwrap_or(0..count) {
         let (_, world) = run(seed, play, test);
         for (what, count) in world.counts {
@@ -156,9 +162,88 @@ fn swarms_finish_their_tasks_whatever_happens() {
     run_all(200, Play::Agents, "swarms_finish_their_tasks_whatever_happens");
 }
 
+/// Members that flood, object, forge and meddle are refused with a reason, what the state holds of
+/// them is bounded, and every task still ends.
+#[test]
+fn attackers_of_discussions_hold_up_nothing() {
+    const TEST: &str = "attackers_of_discussions_hold_up_nothing";
+    let (mut totals, mut most) = (BTreeMap::new(), BTreeMap::new());
+    for seed in chosen().unwrap_or(0..100) {
+        let (_, world) = run(seed, Play::Attacks, TEST);
+        let attackers: Vec<_> =
+            world.nodes.iter().filter(|node| node.attacks).map(|node| node.id).collect();
+        world.nodes[0].engine().read(|state| {
+            for (what, count) in attack::check(state, &attackers) {
+                let held: &mut u64 = most.entry(what).or_default();
+                *held = count.max(*held);
+            }
+            for (what, count) in attack::refused(state, &attackers) {
+                *totals.entry(what).or_insert(0) += count;
+            }
+        });
+        for what in ["attacks", "words of attackers"] {
+            let count = world.counts.get(what).copied().unwrap_or(0);
+            *totals.entry(what.to_owned()).or_insert(0) += count;
+        }
+        let end = most.entry("most seconds to the end".to_owned()).or_default();
+        *end = (world.now_ms / 1000).max(*end);
+    }
+    println!("{TEST}: {totals:#?} {most:#?}");
+    if chosen().is_none() {
+        let reasons = [
+            "Role",
+            "Content",
+            "Dangling",
+            "NotTheOwner",
+            "Repeated",
+            "Ended",
+            "Depth",
+            "AuthorMessages",
+            "Bytes",
+            "Hops",
+            "NotTheAuthor",
+            "Objections",
+        ];
+        for reason in reasons {
+            assert!(totals.contains_key(&format!("refused: {reason}")), "nothing for {reason}");
+        }
+    }
+}
+
+/// Whatever befalls them, each node takes what it is capable of, and the urgent before the rest.
+#[test]
+fn nodes_take_what_they_can_and_the_urgent_first() {
+    let (mut crashes, mut shared) = (0, std::collections::BTreeSet::new());
+    for seed in chosen().unwrap_or(0..100) {
+        let test = "nodes_take_what_they_can_and_the_urgent_first";
+        let (_, world) = run(seed, Play::Skills, test);
+        let _named = Named(seed, test);
+        crashes += world.counts.get("crashes").copied().unwrap_or(0);
+        for (n, skill) in SKILLS.into_iter().enumerate() {
+            let wins = world.outside.wins.iter().filter(|(_, by)| *by == world.nodes[n].id);
+            let issues: Vec<u64> = wins.map(|(issue, _)| *issue).collect();
+            let own: &[u64] = if skill == "rust" { &[1, 3, 5, 7] } else { &[2, 4, 6] };
+            assert!(own.iter().all(|issue| issues.contains(issue)), "{skill}: {issues:?}");
+            assert!(issues.iter().all(|i| own.contains(i) || *i == 8), "{skill}: {issues:?}");
+            let urgency: Vec<u8> =
+                issues.iter().map(|issue| WANTED[*issue as usize - 1].2).collect();
+            assert!(urgency.is_sorted_by(|a, b| a >= b), "{skill}: {issues:?}");
+            if issues.contains(&8) {
+                shared.insert(skill);
+            }
+        }
+        let nobodys = world.nodes[0].engine().read(|state| state.task(REPOSITORY, 9).cloned());
+        assert!(nobodys.is_some_and(|task| task.epochs.is_empty()), "nobody can do the last");
+    }
+    if chosen().is_none() {
+        assert!(crashes > 0, "no node crashed in any run");
+        assert_eq!(shared.len(), 2, "what anybody can do is always done by the same");
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    for play in [Play::Logs, Play::Agents] {
+    for play in [Play::Logs, Play::Agents, Play::Attacks, Play::Skills] {
         let traces = [7, 7, 8].map(|seed| run(seed, play, "the_same_seed_gives_the_same_run").0);
         assert_eq!(traces[0], traces[1]);
         assert_ne!(traces[0], traces[2]);

@@ -49,6 +49,8 @@ pub(super) struct Node {
     pub(super) agent_config: Option<AgentConfig>,
     /// It answers wrongly on purpose.
     pub(super) is_evil: bool,
+    /// It says what it must not.
+    pub(super) attacks: bool,
     /// It is no member any more, so that nobody tells it anything.
     pub(super) is_revoked: bool,
 }

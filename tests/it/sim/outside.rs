@@ -42,7 +42,22 @@ pub(super) struct Outside {
     commits: u64,
     /// Who won which epoch of which issue, by the ref: the one truth.
     pub(super) winners: BTreeMap<(u64, u64), AuthorId>,
+    /// The issues in the order in which epochs of them were won, and by whom.
+    pub(super) wins: Vec<(u64, AuthorId)>,
 }
+
+/// What issues want: their labels and texts, and how urgent that makes them, from 0 on.
+pub(super) const WANTED: [(&[&str], &str, u8); 9] = [
+    (&["low"], "Requires: rust", 0),
+    (&["p3"], "## Requirements\n\n- docker", 0),
+    (&["bug"], "Requires: rust", 1),
+    (&["needs: docker"], "Do something.", 1),
+    (&["priority/high"], "Requires: Rust", 2),
+    (&["P1", "requires: docker"], "Do something.", 2),
+    (&["urgent"], "Requires: rust", 3),
+    (&["priority: low"], "Anybody can do it.", 0),
+    (&["critical"], "Requires: rust, gpu", 3),
+];
 
 impl Outside {
     /// A board with this many issues; the third depends on the first, the fourth is too vague.
@@ -56,6 +71,17 @@ impl Outside {
             open: true,
         };
         Self { issues: (1..=issues).map(issue).collect(), ..Self::default() }
+    }
+
+    /// A board with the issues of [`WANTED`], the last of which nobody can do.
+    pub(super) fn wanted() -> Self {
+        let mut outside = Self::new(WANTED.len() as u64);
+        for (issue, (labels, body, _)) in outside.issues.iter_mut().zip(WANTED) {
+            issue.labels = labels.iter().map(|label| (*label).to_owned()).collect();
+            issue.body = body.to_owned();
+            issue.depends_on = Vec::new();
+        }
+        outside
     }
 
     pub(super) fn tasks(&self) -> impl Iterator<Item = (u64, TaskId)> + use<'_> {
@@ -95,7 +121,9 @@ impl Outside {
             Effect::OpenSandbox { key, base, .. } if !rng.percent(trouble.sandbox) => {
                 let base = base.map_or_else(|| commit_id(0), |(_, commit)| commit);
                 let sandbox = "simulated".to_owned();
-                vec![Input::Outcome(key, Outcome::Opened { sandbox, base, settings: None })]
+                let (settings, command_seconds) = (None, 60);
+                let opened = Outcome::Opened { sandbox, base, settings, command_seconds };
+                vec![Input::Outcome(key, opened)]
             }
             Effect::OpenSandbox { key, .. } => vec![failed(key, "no sandbox today")],
             Effect::CloseSandbox { key } => vec![Input::Outcome(key, Outcome::Done)],
@@ -193,6 +221,9 @@ impl Outside {
         }
         let commit = self.new_commit();
         self.refs.insert(issue, (commit.clone(), claim.clone()));
+        if !self.winners.contains_key(&(issue, claim.epoch)) {
+            self.wins.push((issue, claim.author));
+        }
         let winner = *self.winners.entry((issue, claim.epoch)).or_insert(claim.author);
         assert_eq!(winner, claim.author, "two winners of issue {issue}, epoch {}", claim.epoch);
         if let Some((branch, work)) = with {
@@ -258,6 +289,10 @@ fn answer(ask: EventId, request: &ModelRequest, trouble: Trouble, rng: &mut Rng)
             r#"{"reasoning":"tested","action":"done","summary":"done"}"#
         }
         Purpose::Step => r#"{"reasoning":"next","action":"command","command":"make test"}"#,
+        Purpose::Help if rng.percent(40) => r#"{"help":"advice","text":"read it again"}"#,
+        Purpose::Help if rng.percent(60) => r#"{"help":"take_over","text":"let me try"}"#,
+        Purpose::Help => r#"{"help":"none","text":"no idea"}"#,
+        Purpose::Answer => r#"{"text":"because it is simple"}"#,
     };
     Outcome::Answered {
         ask,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bzzz::kernel::agent::{self, Effect};
+use bzzz::kernel::agent::{self, AgentConfig, Effect};
 use bzzz::kernel::fold::SwarmState;
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use bzzz::kernel::log::{Hash, Range};
@@ -23,10 +23,22 @@ pub(super) enum Play {
     Logs,
     /// Agents take the tasks of a board.
     Agents,
+    /// They do so among members that attack their discussions.
+    Attacks,
+    /// Two agents of different capabilities share tasks; the outside gives no trouble.
+    Skills,
 }
+
+/// What the two nodes of [`Play::Skills`] can do, each one thing.
+pub(super) const SKILLS: [&str; 2] = ["rust", "docker"];
 
 /// Faults end at the latest at this time, in milliseconds; then the swarm must come to an end.
 const CALM_MS: u64 = 90_000;
+
+/// How many members attack, how often each, and for how long: beyond the end of most tasks.
+const ATTACKERS: u64 = 2;
+const ATTACKS: u64 = 60;
+const ATTACKS_MS: u64 = 240_000;
 
 /// How long the swarm has for that, in milliseconds of virtual time.
 const PATIENCE_MS: u64 = 60 * 60 * 1000;
@@ -44,6 +56,7 @@ pub(super) enum Event {
     Chatter(usize),
     Admit(usize),
     Revoke(usize),
+    Attack(usize),
     Tick(usize, u64),
     Request { from: usize, to: usize, connection: u64, id: u64, bytes: Vec<u8> },
     Response { from: usize, to: usize, connection: u64, id: u64, result: Result<Vec<u8>, String> },
@@ -68,6 +81,8 @@ pub(super) struct World {
     /// How often in a hundred gossip arrives; in some runs never.
     pub(super) gossip: u64,
     pub(super) calm: bool,
+    /// The attacks that are still to come.
+    pub(super) attacks: u64,
     /// Tells all that happens, for whoever looks into one seed.
     pub(super) loud: bool,
     pub(super) trace: blake3::Hasher,
@@ -77,8 +92,11 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, play: Play) -> Self {
         let mut rng = Rng::new(seed);
-        let count = rng.range(3..6);
-        let has_evil = rng.percent(40);
+        let (count, has_evil) = (rng.range(3..6), rng.percent(40));
+        let (count, has_evil) = match play {
+            Play::Skills => (SKILLS.len() as u64, false),
+            Play::Logs | Play::Agents | Play::Attacks => (count, has_evil),
+        };
         let mut world = Self {
             now_ms: 0,
             events: 0,
@@ -87,7 +105,11 @@ impl World {
             swarm: SwarmId([0; 32]),
             nodes: Vec::new(),
             net: Network::default(),
-            outside: Outside::new(if play == Play::Agents { 4 } else { 0 }),
+            outside: match play {
+                Play::Logs => Outside::new(0),
+                Play::Agents | Play::Attacks => Outside::new(4),
+                Play::Skills => Outside::wanted(),
+            },
             trouble: Trouble {
                 refused: rng.range(0..8),
                 unanswered: rng.range(0..8),
@@ -97,11 +119,15 @@ impl World {
             },
             gossip: if rng.percent(30) { 0 } else { rng.range(20..100) },
             calm: false,
+            attacks: 0,
             loud: false,
             trace: blake3::Hasher::new(),
             counts: BTreeMap::new(),
             rng,
         };
+        if play == Play::Skills {
+            world.trouble = Trouble::default();
+        }
         world.net.weather = Weather {
             lost: world.rng.range(0..12),
             twice: world.rng.range(0..12),
@@ -112,6 +138,11 @@ impl World {
             let is_evil = has_evil && n + 1 == count;
             world.add_node(is_evil);
         }
+        for _ in 0..if play == Play::Attacks { ATTACKERS } else { 0 } {
+            world.add_node(false);
+            let attacker = world.nodes.last_mut().expect("it was just added");
+            (attacker.attacks, attacker.agent_config) = (true, None);
+        }
         world.plan_the_run();
         world
     }
@@ -121,7 +152,11 @@ impl World {
         seed[..8].copy_from_slice(&self.rng.next().to_le_bytes());
         let key = SecretKey::from_seed(&seed);
         let id = key.author();
-        let works = self.play == Play::Agents && !is_evil;
+        let works = self.play != Play::Logs && !is_evil;
+        let capabilities = match self.play {
+            Play::Skills => vec![SKILLS[self.nodes.len()].to_owned()],
+            Play::Logs | Play::Agents | Play::Attacks => Vec::new(),
+        };
         // Some clocks are further ahead than others put up with: their events are held back.
         let ahead = self.rng.percent(15);
         let node = Node {
@@ -132,8 +167,9 @@ impl World {
             life: 0,
             memory: None,
             acknowledged: BTreeMap::new(),
-            agent_config: works.then(agent_config),
+            agent_config: works.then(|| AgentConfig { capabilities, ..agent_config() }),
             is_evil,
+            attacks: false,
             is_revoked: false,
         };
         self.nodes.push(node);
@@ -154,6 +190,14 @@ impl World {
             for b in a + 1..count {
                 let at = self.rng.range(0..2_000);
                 self.later(at, Event::Dial(a, b));
+            }
+            if self.nodes[a].attacks {
+                self.later(15_000, Event::Chatter(a));
+                for _ in 0..ATTACKS {
+                    self.attacks += 1;
+                    let at = self.rng.range(0..ATTACKS_MS);
+                    self.later(at, Event::Attack(a));
+                }
             }
             let busy = self.play == Play::Logs || self.nodes[a].is_evil;
             for _ in 0..if busy { self.rng.range(5..25) } else { 0 } {
@@ -222,6 +266,7 @@ impl World {
             Event::Chatter(n) => format!("chatter {n}"),
             Event::Admit(n) => format!("admit {n}"),
             Event::Revoke(n) => format!("revoke {n}"),
+            Event::Attack(n) => format!("attack {n}"),
             Event::Tick(n, _) => format!("tick {n}"),
             Event::Request { from, to, bytes, .. } => {
                 format!("request {from} {to} {}", blake3::hash(bytes))
@@ -259,6 +304,7 @@ impl World {
             Event::Chatter(n) => self.chatter(n),
             Event::Admit(n) => self.admit(n),
             Event::Revoke(n) => self.revoke(n),
+            Event::Attack(n) => self.attack(n),
             Event::Tick(n, life) => {
                 if self.is_alive(n, life) {
                     self.later(TICK_MS, Event::Tick(n, life));
@@ -314,6 +360,9 @@ impl World {
     pub(super) fn unfinished(&mut self) -> Option<String> {
         if self.nodes[0].memory.is_none() {
             return Some("the founder is down".to_owned());
+        }
+        if self.attacks > 0 {
+            return Some("the attackers are not done".to_owned());
         }
         let present = self.nodes[0].engine().read(|state| state.members.present());
         for node in &mut self.nodes {

@@ -210,6 +210,9 @@ pub(super) fn approval(epoch: &Epoch, approval: &Approval) -> Came {
             came(Outcome::Escalated, "given to people: nobody answered before the owner asked")
         }
         None if over(epoch) => came(Outcome::Ended, "ended: the task was over before anybody did"),
+        None if epoch.awaited().all(|asked| asked.event != approval.event) => {
+            came(Outcome::Ended, "ended: the plan was revised, or the work was resumed")
+        }
         None => came(Outcome::Open, "open: it is not done before a person approves it"),
     }
 }
@@ -230,8 +233,8 @@ pub(super) fn session(state: &SwarmState, session: &Session) -> Came {
     match state.order(session) {
         Order::Open => came(Outcome::Open, "open: it is not decided yet"),
         Order::Stands => {
-            let rule = "resolved: its author owns one side, and the other's owner did not disagree; \
-                        the second side waits";
+            let rule = "resolved: its author owns a side, who is to wait proposed it or agreed, and \
+                        the owner of the first did not disagree";
             came(Outcome::Resolved, rule)
         }
         Order::Over => {
@@ -240,7 +243,8 @@ pub(super) fn session(state: &SwarmState, session: &Session) -> Came {
         }
         Order::Escalated => came(Outcome::Escalated, "given to people: there is no agreement"),
         Order::Void => {
-            let rule = "void: its author owns neither side, or the other side's owner disagrees";
+            let rule = "void: its author owns neither side, the owner of the first disagrees, or who is \
+                        to wait neither proposed it nor agreed";
             came(Outcome::Void, rule)
         }
     }

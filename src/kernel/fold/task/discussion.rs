@@ -115,6 +115,25 @@ impl Default for Discussion {
 }
 
 impl Discussion {
+    /// The limits of an author's messages that do not depend on their text.
+    fn counts(&self, author: &AuthorId, free: bool, lived_ms: u64) -> Result<(), Reason> {
+        let limits = &self.limits;
+        let said = self.authors.get(author).copied();
+        if lived_ms > limits.lifetime_ms {
+            return Err(Reason::Lifetime);
+        }
+        if said.is_none() && !free && self.authors.len() >= limits.participants as usize {
+            return Err(Reason::Participants);
+        }
+        if said.unwrap_or(0) >= limits.per_author {
+            return Err(Reason::AuthorMessages);
+        }
+        if !free && self.said >= limits.messages {
+            return Err(Reason::Messages);
+        }
+        Ok(())
+    }
+
     /// The answers to a question, none of them taken back, in order.
     pub fn answers(&self, question: &EventId) -> impl Iterator<Item = (&EventId, &Message)> {
         let mut answers: Vec<_> = self
@@ -141,6 +160,31 @@ impl Discussion {
 }
 
 impl Epoch {
+    /// How many bytes this agent may say at this time, at a depth, or which limit keeps it out. The
+    /// owner of the task has room for one message in any case but that of its own number.
+    ///
+    /// # Errors
+    /// The reason for which the fold would refuse a message.
+    pub fn room_for(&self, agent: &AuthorId, depth: u32, now_ms: u64) -> Result<usize, Reason> {
+        let win = self.winner.as_ref().ok_or(Reason::Dangling)?;
+        if self.finished.is_some() {
+            return Err(Reason::Ended);
+        }
+        let began = self.rounds.last().map_or(win.at, |round| round.at);
+        let free = win.author == *agent;
+        let talk = &self.discussion;
+        talk.counts(agent, free, now_ms.saturating_sub(began.ms()))?;
+        if depth > talk.limits.depth {
+            return Err(Reason::Depth);
+        }
+        let left = talk.limits.bytes.saturating_sub(talk.bytes);
+        match usize::try_from(left).unwrap_or(usize::MAX) {
+            _ if free => Ok(MAX_MESSAGE),
+            0 => Err(Reason::Bytes),
+            left => Ok(left.min(MAX_MESSAGE)),
+        }
+    }
+
     /// Counts a message, or says which limit keeps it out.
     pub(super) fn admit(
         &mut self,
@@ -156,22 +200,12 @@ impl Epoch {
         let began = self.rounds.last().map_or(win.at, |round| round.at);
         // Nobody can use up what the owner and people need to end a discussion.
         let free = person || win.author == event.author;
+        let lived_ms = event.header.clock.ms().saturating_sub(began.ms());
+        self.discussion.counts(&event.author, free, lived_ms)?;
         let talk = &mut self.discussion;
         let limits = talk.limits;
         let said = talk.authors.get(&event.author).copied();
         let bytes = talk.bytes.saturating_add(text.len() as u64);
-        if event.header.clock.ms().saturating_sub(began.ms()) > limits.lifetime_ms {
-            return Err(Reason::Lifetime);
-        }
-        if said.is_none() && !free && talk.authors.len() >= limits.participants as usize {
-            return Err(Reason::Participants);
-        }
-        if said.unwrap_or(0) >= limits.per_author {
-            return Err(Reason::AuthorMessages);
-        }
-        if !free && talk.said >= limits.messages {
-            return Err(Reason::Messages);
-        }
         if text.len() > MAX_MESSAGE || (!free && bytes > limits.bytes) {
             return Err(Reason::Bytes);
         }

@@ -17,6 +17,8 @@ pub use claims::{Epoch, Intent, IntentResult, Win};
 pub use discussion::{Discussion, Limits, MAX_MESSAGE, MAX_OBJECTIONS, Message, Part};
 pub use ending::{Acknowledged, Escalation, PeoplesAnswer, Round};
 pub use help::{Approval, Approved, Handed, Help, Offer};
+pub(crate) use help::{MAX_APPROVALS, MAX_HELP, MAX_OFFERS};
+pub(crate) use plans::{MAX_PLANS, MAX_REVIEWS};
 pub use plans::{Plan, Review};
 pub use publish::{MAX_FEEDBACK, Publish, Pull};
 pub use work::{Answer, Ask, Command, DAY_MS, OUTPUT_EXCERPT, Sandbox, Spent, Work};
