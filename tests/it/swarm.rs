@@ -56,6 +56,7 @@ fn config_with(name: &str, script: &Path, board: &Path, bare: &Path, peers: &[St
         ("net.mdns", "false".to_owned()),
         ("agent.lease_seconds", "20".to_owned()),
         ("agent.plan_window_seconds", "5".to_owned()),
+        ("discussion.help_seconds", "120".to_owned()),
         ("agent.poll_seconds", "1".to_owned()),
         ("sandbox.kind", literal("process")),
         ("reasoner.kind", literal("scripted")),
