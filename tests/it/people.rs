@@ -136,7 +136,7 @@ struct Watch {
 
 impl Watch {
     fn start(mut command: Command) -> Self {
-        command.args(["watch", "sample#1", "--json"]).stdout(Stdio::piped());
+        command.args(["watch", "sample#1", "--json", "-n", "100"]).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = mpsc::channel();
@@ -148,13 +148,13 @@ impl Watch {
         Self { child, lines }
     }
 
-    /// Waits for an event of a kind, and gives it.
+    /// Waits for an event of a kind of an author, and gives it.
     #[track_caller]
-    fn until(&self, kind: &str) -> Value {
+    fn until(&self, author: &str, kind: &str) -> Value {
         loop {
             let line = self.lines.recv_timeout(HANG).unwrap_or_else(|_| panic!("no {kind}"));
             let event: Value = serde_json::from_str(&line).unwrap();
-            if event["kind"] == kind {
+            if event["kind"] == kind && event["author_name"] == author {
                 return event;
             }
         }
@@ -230,19 +230,17 @@ fn a_person_answers_objects_and_approves_and_an_agent_cannot() {
     let hash = second["bound"]["hash"].as_str().unwrap();
     let named = ["--request", request, "--hash", hash];
     let again = stage.fails("ann", &[&approve[..], &named].concat());
-    assert!(again.contains("approved already"), "{again}");
+    // The work may have gone on to its end since.
+    assert!(again.contains("approved already") || again.contains("has ended"), "{again}");
 
     for (kind, part) in
         [("message_said", ANSWER), ("plan_reviewed", OBJECTION), ("approval_given", "Looks good.")]
     {
-        let event = watch.until(kind);
-        assert_eq!(
-            (&event["author_name"], &event["task_name"]),
-            (&"ann".into(), &"sample#1".into())
-        );
+        let event = watch.until("ann", kind);
+        assert_eq!(event["task_name"], "sample#1");
         assert!(event["payload"].to_string().contains(part), "{event:#}");
     }
-    watch.until("published");
+    watch.until("maple", "published");
     let talk = stage.said("ann", &["discuss", "show", "sample#1"]);
     for part in ["Sort by what?", ANSWER, OBJECTION, "Just sort", "Looks good."] {
         assert!(talk.contains(part), "{part}: {talk}");
@@ -255,7 +253,7 @@ fn a_person_answers_objects_and_approves_and_an_agent_cannot() {
 fn refuses_nonsense(up: &Up, token: &str) {
     let path = "/api/v1/tasks/sample%231/discussion";
     let long = json!({ "say": "comment", "text": "x".repeat(8 * 1024 + 1) }).to_string();
-    let huge = json!({ "say": "comment", "text": "x".repeat(128 * 1024) }).to_string();
+    let huge = json!({ "say": "comment", "text": "x".repeat(66 * 1024) }).to_string();
     let say = |value: Value| value.to_string();
     for (status, part, body) in [
         (400, "at most 8192", long),
