@@ -177,7 +177,6 @@ impl Agent {
         let labels = &self.config.labels;
         self.config.works
             && (labels.is_empty() || task.labels.iter().any(|label| labels.contains(label)))
-            && Wants::of(task).missing(&self.config.capabilities).is_empty()
             && !task.epochs.values().any(handed)
             && self.config.repositories.contains_key(&task.repository)
             && !self.refused(state, &task.repository)
