@@ -231,7 +231,8 @@ pub(super) fn session(state: &SwarmState, session: &crate::kernel::fold::Session
         Order::Over => came(Outcome::Ended, "ended: the first side is over"),
         Order::Escalated => came(Outcome::Escalated, "given to people: there is no agreement"),
         Order::Void => {
-            let rule = "void: its author owns neither side, or the other side's owner disagrees";
+            let rule = "void: its author owns neither side, or an owner disagrees, or the second \
+                        side's owner neither proposed to wait nor agreed";
             came(Outcome::Void, rule)
         }
     }
