@@ -243,8 +243,8 @@ pub(super) fn session(state: &SwarmState, session: &Session) -> Came {
         }
         Order::Escalated => came(Outcome::Escalated, "given to people: there is no agreement"),
         Order::Void => {
-            let rule = "void: its author owns neither side, the owner of the first disagrees, or who is \
-                        to wait neither proposed it nor agreed";
+            let rule = "void: its author owns neither side, or an owner disagrees, or the second \
+                        side's owner neither proposed to wait nor agreed";
             came(Outcome::Void, rule)
         }
     }
