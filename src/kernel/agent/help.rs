@@ -10,7 +10,6 @@ use super::plans::Asked;
 use super::prompt;
 use super::stuck;
 use super::talk::chosen;
-use super::wants::Wants;
 use super::{Agent, Turn};
 use crate::kernel::event::kinds::{
     Escalated, HandedOver, HelpAccepted, HelpForm, HelpOffered, HelpRequested, PublishIntended,
