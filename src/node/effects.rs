@@ -11,7 +11,7 @@ use super::outside::Repository;
 use super::services;
 use super::work::Hands;
 use super::workspace::{Workspace, told};
-use super::{mask, settings, tasks};
+use super::{egress, mask, settings, tasks};
 use crate::integrations::git::{Author, ClaimRef, GitError, Swap};
 use crate::integrations::ollama::ReasonerError;
 use crate::integrations::sandbox::{Chunk, SandboxError, SandboxSpec};
@@ -254,11 +254,13 @@ async fn prepare(
         work_tree: tree,
         image: granted.image.clone(),
         limits: granted.limits,
+        egress: granted.egress.clone(),
     };
     let failed = |error: SandboxError| error.to_string();
     let handle = hands.outside.sandbox.open(&spec).await.map_err(failed)?;
     let sandbox = match granted.image {
-        Some(image) => format!("docker {image}"),
+        Some(image) if granted.egress.hosts.is_empty() => format!("docker {image}"),
+        Some(image) => format!("docker {image}, with a proxy"),
         None => "process, without isolation".to_owned(),
     };
     let workspace = Workspace { handle, dir: dir.clone(), closed: watch::Sender::new(false) };
@@ -277,11 +279,19 @@ async fn run(hands: &Arc<Hands>, task: TaskId, command: EventId, text: &str) -> 
             tokio::join!(workspace.handle.run(text, sink), pass_on(hands, task, command, chunks));
         finished
     };
-    let finished = tokio::select! {
-        finished = running => finished,
-        () = told(&mut closed) => {
-            return ended(command, CommandStatus::Killed("the sandbox was closed".to_owned()));
-        }
+    let (over, ended_or_closed) = watch::channel(());
+    let work = async {
+        let finished = tokio::select! {
+            finished = running => Some(finished),
+            () = told(&mut closed) => None,
+        };
+        drop(over);
+        finished
+    };
+    let denied = egress::tell(hands, &workspace.handle, task, command, ended_or_closed);
+    let (finished, ()) = tokio::join!(work, denied);
+    let Some(finished) = finished else {
+        return ended(command, CommandStatus::Killed("the sandbox was closed".to_owned()));
     };
     match finished {
         Ok(finished) => Outcome::Ended {

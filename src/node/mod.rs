@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 mod consent;
 mod effects;
+mod egress;
 mod evidence;
 pub mod home;
 mod issues;

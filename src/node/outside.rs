@@ -25,7 +25,7 @@ use crate::integrations::ollama::{
     ModelServer, Ollama, OpenAi, Patience, Reasoner, ReasonerError, Secret as ModelKey,
 };
 use crate::integrations::process::{ProcessSandbox, ProcessSettings};
-use crate::integrations::sandbox::{Limits, Sandbox, SandboxError};
+use crate::integrations::sandbox::{HostError, Hosts, Limits, Sandbox, SandboxError};
 use crate::integrations::scripted::Scripted;
 
 /// The longest token file, in bytes.
@@ -81,6 +81,9 @@ pub enum OutsideError {
     /// The sandbox.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// The hosts that a sandbox may reach.
+    #[error("sandbox.egress: {0}")]
+    Egress(#[from] HostError),
     /// A service that speaks HTTP.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -147,7 +150,9 @@ impl Outside {
             }
             SandboxKind::Process => (None, Vec::new()),
         };
-        let own = Own { limits, image, images };
+        let egress = Hosts::read(&config.sandbox.egress)?;
+        let egress_bytes = config.sandbox.egress_mib << 20;
+        let own = Own { limits, image, images, egress, egress_bytes };
         let tokens = config.repositories.iter().filter_map(|entry| entry.token_file.as_deref());
         let files = tokens.chain(config.reasoner.key_file.as_deref());
         for path in files.chain(services::secret_files(config)) {
@@ -345,6 +350,12 @@ pub async fn doctor(home: &Home, config: &Config) -> Vec<(String, Result<String,
     let (sandbox, _) = sandbox(home, &config.sandbox);
     let found = sandbox.check().await.map_err(|error| error.to_string());
     findings.push(("sandbox".to_owned(), found));
+    if !config.sandbox.egress.is_empty() {
+        let found = DockerSandbox::check_egress().await;
+        let found =
+            found.map(|()| format!("through a proxy to {}", config.sandbox.egress.join(", ")));
+        findings.push(("egress".to_owned(), found.map_err(|error| error.to_string())));
+    }
     if !config.repositories.is_empty() {
         let found = match reasoner(config) {
             Err(error) => Err(error.to_string()),

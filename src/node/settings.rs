@@ -16,7 +16,7 @@ use toml_edit::{DocumentMut, Item, TableLike};
 
 use super::consent::{FILE, MAX_FILE};
 use crate::integrations::git::{GitError, Mirror};
-use crate::integrations::sandbox::Limits;
+use crate::integrations::sandbox::{Egress, Hosts, Limits};
 use crate::kernel::agent::Settings;
 use crate::kernel::event::CommitId;
 
@@ -25,6 +25,9 @@ const MAX_SETUP: usize = 32;
 
 /// The longest of them, in bytes: as much as an event keeps.
 const MAX_COMMAND: usize = 1024;
+
+/// The most hosts that are read.
+const MAX_HOSTS: usize = 64;
 
 /// The most complaints that are kept.
 const MAX_DENIED: usize = 32;
@@ -42,6 +45,10 @@ pub(super) struct Own {
     pub(super) image: Option<String>,
     /// Further images that a repository may ask for.
     pub(super) images: Vec<String>,
+    /// The hosts that commands may reach.
+    pub(super) egress: Hosts,
+    /// The bytes of one command that go there and back.
+    pub(super) egress_bytes: u64,
 }
 
 /// What a sandbox is made with.
@@ -50,6 +57,8 @@ pub(super) struct Granted {
     pub(super) limits: Limits,
     /// The image of its container, if it is one.
     pub(super) image: Option<String>,
+    /// What its commands may reach.
+    pub(super) egress: Egress,
     /// What the file said; none where there is no file, or none about the sandbox.
     pub(super) settings: Option<Settings>,
 }
@@ -97,14 +106,15 @@ struct Reader<'a> {
     own: &'a Own,
     limits: Limits,
     image: Option<String>,
+    egress: Hosts,
     setup: Vec<String>,
     denied: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
     fn new(own: &'a Own) -> Self {
-        let (limits, image) = (own.limits, own.image.clone());
-        Self { own, limits, image, setup: Vec::new(), denied: Vec::new() }
+        let (limits, image, egress) = (own.limits, own.image.clone(), own.egress.clone());
+        Self { own, limits, image, egress, setup: Vec::new(), denied: Vec::new() }
     }
 
     fn deny(&mut self, complaint: String) {
@@ -172,17 +182,32 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// No sandbox has a network, so that only less than nothing could be granted.
+    /// Hosts of the node's own list, or none at all.
     fn network(&mut self, item: &Item) {
-        let nothing = item.as_bool() == Some(false)
-            || item.as_array().is_some_and(toml_edit::Array::is_empty);
-        if nothing {
+        if item.as_bool() == Some(false) {
+            self.egress = Hosts::default();
             return;
         }
-        let hosts = item.as_array().into_iter().flatten().filter_map(|host| host.as_str());
-        let hosts: Vec<String> = hosts.take(8).map(|host| format!("{:?}", quoted(host))).collect();
-        let to = if hosts.is_empty() { String::new() } else { format!(" to {}", hosts.join(", ")) };
-        self.deny(format!("network{to}: no sandbox of this node has one"));
+        let Some(array) = item.as_array() else {
+            return self.deny("network has to be false or a list of hosts".to_owned());
+        };
+        let mut granted = Vec::new();
+        for host in array.iter().take(MAX_HOSTS) {
+            let shown = quoted(host.as_str().unwrap_or_default());
+            match host.as_str().map(|host| Hosts::read(&[host])) {
+                None => self.deny("network has to be a list of texts".to_owned()),
+                Some(Err(error)) => self.deny(format!("network: {error}")),
+                Some(Ok(asked)) if self.own.egress.grant(&asked).0.is_empty() => {
+                    self.deny(format!("network to {shown:?}: this node does not allow it"));
+                }
+                Some(Ok(_)) => granted.extend(host.as_str()),
+            }
+        }
+        if array.len() > MAX_HOSTS {
+            self.deny(format!("network has more than {MAX_HOSTS} hosts: the others are left out"));
+        }
+        // Each was read before.
+        self.egress = Hosts::read(&granted).unwrap_or_default();
     }
 
     /// All commands or none: they build on each other.
@@ -212,23 +237,28 @@ impl<'a> Reader<'a> {
     }
 
     fn granted(self, said: bool) -> Granted {
-        let Self { limits, image, setup, denied, .. } = self;
+        let Self { own, limits, image, egress, setup, denied } = self;
         let settings = said.then(|| Settings {
             source: FILE.to_owned(),
             setup,
-            limits: described(&limits, image.as_deref()),
+            limits: described(&limits, image.as_deref(), &egress),
             denied,
         });
-        Granted { limits, image, settings }
+        let egress = Egress::new(egress, own.egress_bytes);
+        Granted { limits, image, egress, settings }
     }
 }
 
 /// What applies, for people.
-fn described(limits: &Limits, image: Option<&str>) -> String {
+fn described(limits: &Limits, image: Option<&str>, egress: &Hosts) -> String {
     let image = image.map_or(String::new(), |image| format!("image {image}, "));
+    let network = match egress.is_empty() {
+        true => "no network".to_owned(),
+        false => format!("network to {egress}"),
+    };
     format!(
         "{image}memory_mib {}, cpus_milli {}, processes {}, disk_mib {}, output_kib {}, \
-         command_seconds {}, no network",
+         command_seconds {}, {network}",
         limits.memory_bytes / MIB,
         limits.cpus_milli,
         limits.processes,
@@ -249,7 +279,8 @@ mod tests {
 
     fn own() -> Own {
         let images = vec!["rust:1".to_owned()];
-        Own { limits: Limits::default(), image: Some("bzzz-sandbox:1".to_owned()), images }
+        let (image, egress) = (Some("bzzz-sandbox:1".to_owned()), Hosts::default());
+        Own { limits: Limits::default(), image, images, egress, egress_bytes: 1 << 20 }
     }
 
     fn denied(text: &str) -> Vec<String> {
@@ -301,8 +332,8 @@ mod tests {
             ("memory_mib = \"9\"", "memory_mib has to be a whole number"),
             ("image = \"evil:1\"", "image = \"evil:1\": this node does not allow it"),
             ("image = 1", "image has to be a text"),
-            ("network = true", "network: no sandbox of this node has one"),
-            ("network = [\"pypi.org\"]", "network to \"pypi.org\": no sandbox of this node has"),
+            ("network = true", "network has to be false or a list of hosts"),
+            ("network = [\"pypi.org\"]", "network to \"pypi.org\": this node does not allow it"),
             ("privileged = true", "there is no key \"privileged\""),
             ("setup = \"make\"", "setup has to be a list of texts"),
             ("setup = [\"make\", 3]", "setup has to be a list of texts"),
@@ -318,6 +349,38 @@ mod tests {
         assert!(many[0].starts_with("setup has more than 32 commands"), "{many:?}");
         let keys: String = (0..100).map(|key| format!("k{key} = 1\n")).collect();
         assert_eq!(denied(&format!("[sandbox]\n{keys}")).len(), MAX_DENIED);
+    }
+
+    #[test]
+    fn of_the_network_something_can_only_be_left_out() {
+        let egress = Hosts::read(&["crates.io", "*.rust-lang.org"]).unwrap();
+        let own = Own { egress, ..own() };
+        let asked = |line: &str| {
+            let granted = read(format!("[sandbox]\n{line}\n").as_bytes(), &own);
+            let settings = granted.settings.expect("something was said");
+            (granted.egress.hosts.to_string(), settings.denied, settings.limits)
+        };
+        let all = "crates.io, *.rust-lang.org";
+        let (hosts, denied, limits) = asked("memory_mib = 512");
+        assert!(denied.is_empty() && limits.ends_with(&format!(", network to {all}")), "{limits}");
+        assert_eq!(hosts, all);
+        for nothing in ["network = false", "network = []"] {
+            let (hosts, denied, limits) = asked(nothing);
+            assert!(denied.is_empty() && limits.ends_with(", no network"), "{limits}");
+            assert_eq!(hosts, "");
+        }
+        let (hosts, denied, _) = asked("network = [\"crates.io:443\", \"static.rust-lang.org\"]");
+        assert_eq!((hosts.as_str(), denied.len()), ("crates.io:443, static.rust-lang.org", 0));
+        let (hosts, denied, _) =
+            asked("network = [\"crates.io\", \"*.crates.io\", \"crates.io:22\", \"::1\", 7]");
+        assert_eq!((hosts.as_str(), denied.len()), ("crates.io", 4), "{denied:?}");
+        assert_eq!(denied[0], "network to \"*.crates.io\": this node does not allow it");
+        for wrong in ["network = true", "network = \"crates.io\"", "network = 1"] {
+            let (hosts, denied, _) = asked(wrong);
+            assert_eq!((hosts.as_str(), denied.len()), (all, 1), "{wrong}");
+        }
+        let many = format!("network = [{}]", "\"crates.io\",".repeat(65));
+        assert!(asked(&many).1[0].starts_with("network has more than 64 hosts"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! bears many attacks, so that they take little time. The limits that one command can run into are
 //! in `sandbox`, forged trees and remotes in `git`.
 
+mod egress;
 mod node;
 
 use std::fs;

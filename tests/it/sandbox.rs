@@ -9,7 +9,8 @@ use std::sync::Once;
 use bzzz::integrations::docker::{DockerSandbox, DockerSettings};
 use bzzz::integrations::process::{ProcessSandbox, ProcessSettings};
 use bzzz::integrations::sandbox::{
-    Chunk, CommandStatus, Finished, Handle, Limits, Sandbox, SandboxError, SandboxSpec, Stream,
+    Chunk, CommandStatus, Egress, Finished, Handle, Limits, Sandbox, SandboxError, SandboxSpec,
+    Stream,
 };
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
@@ -33,7 +34,8 @@ pub(crate) fn limits() -> Limits {
 
 pub(crate) fn spec(test: &str, tree: &Path, limits: Limits) -> SandboxSpec {
     let name = format!("bzzz-test-{}-{test}", std::process::id());
-    SandboxSpec { owner: name.clone(), name, work_tree: tree.to_owned(), image: None, limits }
+    let (owner, work_tree, egress) = (name.clone(), tree.to_owned(), Egress::none());
+    SandboxSpec { owner, name, work_tree, image: None, limits, egress }
 }
 
 pub(crate) fn settings() -> DockerSettings {
@@ -64,10 +66,14 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) async fn new(test: &str, limits: Limits) -> Bed {
+        Bed::reaching(test, limits, Egress::none()).await
+    }
+
+    pub(crate) async fn reaching(test: &str, limits: Limits, egress: Egress) -> Bed {
         let tree = tempfile::tempdir().expect("a directory can be made");
         fs::write(tree.path().join("hello.sh"), "echo hello from a file\n")
             .expect("a file can be written");
-        let spec = spec(test, tree.path(), limits);
+        let spec = SandboxSpec { egress, ..spec(test, tree.path(), limits) };
         let handle = docker().open(&spec).await.expect("the sandbox opens");
         Bed { handle, name: spec.name, tree }
     }

@@ -19,7 +19,7 @@ use super::super::sandbox::{
     Stream, pack, status_of, unpack,
 };
 use super::setup::{COMMAND_USER, WORK};
-use super::{Container, Turn, engine_error, reason};
+use super::{Container, Turn, engine_error, gate, reason};
 
 /// How long the output of a command that was killed may take to end.
 const KILL_GRACE: Duration = Duration::from_secs(5);
@@ -231,17 +231,21 @@ impl Container {
     }
 
     async fn start_exec(&self, command: &[&str]) -> Result<Running, StartError> {
+        let mut environment = vec![
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME=/tmp",
+            "LANG=C.UTF-8",
+        ];
+        if self.gate.is_some() {
+            environment.extend(gate::ENVIRONMENT);
+        }
         let options = CreateExecOptions {
             attach_stdin: Some(true),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
             user: Some(COMMAND_USER),
             working_dir: Some(WORK),
-            env: Some(vec![
-                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                "HOME=/tmp",
-                "LANG=C.UTF-8",
-            ]),
+            env: Some(environment),
             cmd: Some(command.to_vec()),
             ..CreateExecOptions::default()
         };

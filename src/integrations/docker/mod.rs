@@ -12,6 +12,7 @@
 //! else. A shell builtin does it, since nothing more may be startable by then.
 
 mod exec;
+mod gate;
 mod setup;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,10 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
 
-use super::sandbox::{Bounds, Chunk, Exported, Finished, Limits, SandboxError, SandboxSpec};
+use super::sandbox::{
+    Bounds, Chunk, Denied, Exported, Finished, Limits, SandboxError, SandboxSpec,
+};
+use gate::Gate;
 
 /// How long the engine may take to answer a request, in seconds.
 const REQUEST_SECONDS: u64 = 120;
@@ -73,6 +77,8 @@ pub struct Container {
     limits: Limits,
     /// The links out of the tree that came in with it.
     links: BTreeMap<PathBuf, PathBuf>,
+    /// The way to what it may reach, if that is anything.
+    gate: Option<Gate>,
     /// Held while a command runs or files are copied out.
     turn: Mutex<Turn>,
 }
@@ -114,9 +120,10 @@ impl DockerSandbox {
             name: spec.name.clone(),
             limits: spec.limits,
             links: BTreeMap::new(),
+            gate: None,
             turn: Mutex::new(Turn::default()),
         };
-        match container.start(created.warnings, &spec.work_tree).await {
+        match container.start(created.warnings, spec).await {
             Ok(()) => Ok(container),
             Err(error) => {
                 // The first error is the one to report; what can't be removed is an orphan.
@@ -153,6 +160,14 @@ impl DockerSandbox {
         Ok(format!("{made_of}, image {}", self.settings.image))
     }
 
+    /// Says whether a sandbox can have a way out through the proxy.
+    ///
+    /// # Errors
+    /// What would make a sandbox with egress fail to open, as far as that is known beforehand.
+    pub async fn check_egress() -> Result<(), SandboxError> {
+        gate::check().await
+    }
+
     async fn connect(&self) -> Result<Docker, SandboxError> {
         let host = &self.settings.host;
         let unreachable = |reason: String| SandboxError::Unreachable { host: host.clone(), reason };
@@ -169,14 +184,21 @@ impl DockerSandbox {
 }
 
 impl Container {
-    async fn start(&mut self, warnings: Vec<String>, tree: &Path) -> Result<(), SandboxError> {
+    async fn start(
+        &mut self,
+        warnings: Vec<String>,
+        spec: &SandboxSpec,
+    ) -> Result<(), SandboxError> {
         setup::check_warnings(warnings)?;
         self.engine
             .start_container(&self.name, None)
             .await
             .map_err(|error| engine_error("starting the container", &error))?;
         setup::check_inside(self).await?;
-        self.links = self.copy_in(tree).await?;
+        if !spec.egress.hosts.is_empty() {
+            self.gate = Some(Gate::open(self, spec.egress.clone()).await?);
+        }
+        self.links = self.copy_in(&spec.work_tree).await?;
         Ok(())
     }
 
@@ -187,6 +209,10 @@ impl Container {
     ) -> Result<Finished, SandboxError> {
         let mut turn = self.turn.lock().await;
         self.ready(&mut turn).await?;
+        let _served = match &self.gate {
+            Some(gate) => Some(gate.serve().await?),
+            None => None,
+        };
         turn.dirty = true;
         let finished = self.command(&mut turn, command, sink).await;
         // What could not be swept has ended the sandbox.
@@ -204,7 +230,14 @@ impl Container {
         Ok(exported)
     }
 
+    pub(super) fn take_denied(&self) -> Vec<Denied> {
+        self.gate.as_ref().map(Gate::take_denied).unwrap_or_default()
+    }
+
     pub(super) async fn close(&self) -> Result<(), SandboxError> {
+        if let Some(gate) = &self.gate {
+            gate.close().await;
+        }
         // Without waiting for a turn: this is also how a running command is stopped.
         self.remove().await
     }

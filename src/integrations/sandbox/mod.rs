@@ -5,6 +5,7 @@
 //! command makes can reach a file of the host. What comes back is checked entry by entry.
 
 mod archive;
+mod egress;
 mod output;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ use super::{docker, process};
 pub use crate::kernel::event::kinds::{CommandStatus, Stream};
 pub use archive::{ArchiveError, Exported, MAX_ENTRIES};
 pub(crate) use archive::{Bounds, copy_tree, pack, unpack};
+pub use egress::{Denied, Egress, Fixed, HostError, Hosts, Resolver};
+pub(crate) use egress::{Proxy, Session};
 pub(crate) use output::Collector;
 
 /// The longest command, in bytes. An argument of a program cannot have more than 128 KiB on Linux.
@@ -96,6 +99,8 @@ pub struct SandboxSpec {
     pub image: Option<String>,
     /// What its commands may use.
     pub limits: Limits,
+    /// What its commands may reach. Only a container can have anything here.
+    pub egress: Egress,
 }
 
 impl SandboxSpec {
@@ -307,6 +312,16 @@ impl Handle {
         }
     }
 
+    /// The hosts that the command, which runs or ran last, asked for and did not get to since this
+    /// was last called.
+    #[must_use]
+    pub fn take_denied(&self) -> Vec<Denied> {
+        match self {
+            Handle::Docker(container) => container.take_denied(),
+            Handle::Process(_) => Vec::new(),
+        }
+    }
+
     /// Copies the work tree out, into `dest`, which is made and must not exist or be empty.
     ///
     /// Regular files keep their contents and whether they are executable; links stay links.
@@ -364,6 +379,7 @@ mod tests {
             work_tree: PathBuf::new(),
             image: None,
             limits: Limits::default(),
+            egress: Egress::none(),
         };
         assert!(spec("bzzz-ab12-7-1").check().is_ok());
         for bad in ["", ".", "..", "-a", "a/b", "a b", "ä", &"x".repeat(129)] {

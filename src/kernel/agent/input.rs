@@ -216,6 +216,19 @@ pub enum Input {
         /// What.
         bytes: Vec<u8>,
     },
+    /// A running command asked for a host that it may not reach.
+    Denied {
+        /// The task.
+        task: TaskId,
+        /// The command's event.
+        command: EventId,
+        /// The name or address that it asked for. Untrusted.
+        host: String,
+        /// The port.
+        port: u16,
+        /// How many times since that was last told.
+        count: u32,
+    },
     /// Something came of an effect.
     Outcome(Key, Outcome),
 }

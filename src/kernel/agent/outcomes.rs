@@ -7,8 +7,8 @@ use super::reads::seen;
 use super::{Agent, Now};
 use crate::kernel::event::kinds::{
     ClaimDropped, ClaimFailed, ClaimLost, ClaimMoved, ClaimWon, CommandFinished, CommandOutput,
-    ContextDropped, ModelAnswered, ModelFailed, PublishRefused, Published, PullRequestOpened,
-    Reported, SandboxClosed, SandboxFailed, SandboxOpened, SettingsRead, cut,
+    ContextDropped, EgressDenied, ModelAnswered, ModelFailed, PublishRefused, Published,
+    PullRequestOpened, Reported, SandboxClosed, SandboxFailed, SandboxOpened, SettingsRead, cut,
 };
 use crate::kernel::event::{Claim, Draft, EventId, TaskId};
 use crate::kernel::fold::{Epoch, SwarmState};
@@ -18,6 +18,9 @@ const MAX_ANSWER: usize = 48 * 1024;
 
 /// The longest reason or error that is kept, in bytes.
 const MAX_REASON: usize = 2048;
+
+/// The longest host that a command was not let through to, in bytes.
+const MAX_HOST: usize = 256;
 
 impl Agent {
     /// Takes in what happened, and says what is to be remembered of it.
@@ -52,6 +55,15 @@ impl Agent {
                 let output = CommandOutput { epoch, command, part: *part, stream, at_ms, bytes };
                 *part += 1;
                 vec![Draft::about(task, output).because([command])]
+            }
+            Input::Denied { task, command, host, port, count } => {
+                let epoch = self.own_epoch(state, task).map(|own| own.number);
+                let (host, port) = (cut(&host, MAX_HOST), u32::from(port));
+                let denied = epoch.map(|epoch| EgressDenied { epoch, command, host, port, count });
+                denied
+                    .map(|denied| Draft::about(task, denied).because([command]))
+                    .into_iter()
+                    .collect()
             }
             Input::Outcome(key, outcome) => self.outcome(state, &key, outcome, now),
         }

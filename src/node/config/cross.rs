@@ -84,7 +84,7 @@ fn sandbox(checker: &mut Checker<'_>) {
     if value(checker, "sandbox", "kind") != Some(SandboxKind::Process) {
         return;
     }
-    for key in ["docker_socket", "image", "images", "runtime"] {
+    for key in ["docker_socket", "image", "images", "runtime", "egress", "egress_mib"] {
         let origin = origin(checker, "sandbox", key);
         if origin != Origin::Default {
             let fault = Fault::new("kind \"process\" has no container that this could apply to");

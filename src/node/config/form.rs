@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::problem::{Fault, nearest, quoted};
 use super::table::{Form, Kind, Literal, Value};
+use crate::integrations::sandbox::Hosts;
 
 /// The longest text of one value, in bytes.
 pub const MAX_TEXT: usize = 4_096;
@@ -229,6 +230,7 @@ impl Form {
             Form::Http => "an http or https address",
             Form::Remote => "a path or an address of a git repository",
             Form::OwnerName => "a repository on GitHub, OWNER/NAME",
+            Form::Host => "a name of a host, with or without a port",
             Form::Rule => "a label, `=` and the name of a model",
             Form::LogFilter => "a level or a filter",
         }
@@ -276,6 +278,10 @@ impl Form {
                     keep(true)
                 }
                 _ => Err(wrong().hint("write for example \"octo-org/sample\"")),
+            },
+            Form::Host => match Hosts::read(&[text]) {
+                Ok(_) => keep(true),
+                Err(_) => Err(wrong().hint("write for example \"crates.io\" or \"*.crates.io\"")),
             },
             Form::Rule => keep(is_rule(text)),
             Form::LogFilter => log_filter(text, wrong()),

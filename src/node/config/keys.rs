@@ -365,6 +365,13 @@ section! {
         output_kib: u64 = integer(1, 65_536, 256);
         /// How long one command may run.
         command_seconds: u64 = integer(1, 86_400, 120);
+        /// The hosts that a command may reach, by HTTP and HTTPS through a proxy of this node's:
+        /// "crates.io", "*.crates.io" for all names below it, "example.org:8443" for one port.
+        /// Without a port, 443 and 80 are meant. Empty, there is no network at all; otherwise
+        /// the node needs the right to enter a container's network (docs/sandbox.md).
+        egress: Vec<String> = list(Form::Host, 0, &[]);
+        /// How much one command may send and receive that way, both together.
+        egress_mib: u64 = integer(1, 1_048_576, 256);
     }
 }
 

@@ -87,6 +87,8 @@ pub(super) enum Form {
     Remote,
     /// A repository on GitHub: its owner and its name.
     OwnerName,
+    /// A host, or all below one, with or without a port.
+    Host,
     /// A label, `=` and the name of a model.
     Rule,
     /// A filter of the log, as `tracing` reads it.

@@ -207,6 +207,9 @@ impl Masker {
             Input::Consent { repository, allowed, source, reason } => {
                 Input::Consent { repository, allowed, source, reason: self.text(reason) }
             }
+            Input::Denied { task, command, host, port, count } => {
+                Input::Denied { task, command, host: self.text(host), port, count }
+            }
             Input::Outcome(key, outcome) => Input::Outcome(key, self.outcome(outcome)),
             other => other,
         }
