@@ -72,12 +72,7 @@ impl Names {
     /// The names of a state's members. Administrators have none but that of their nodes.
     #[must_use]
     pub fn of(state: &SwarmState) -> Self {
-        let named = state.members.members.iter().map(|(author, member)| {
-            let agent = state.agents.get(author).filter(|_| member.administrator);
-            let name = agent.map_or(&member.name, |agent| &agent.started.name);
-            (*author, name.clone())
-        });
-        Self::from(named.collect::<BTreeMap<_, _>>())
+        Self::from(chosen_names(state))
     }
 
     /// The number of characters of the longest name.
@@ -91,6 +86,17 @@ impl Names {
     pub fn name(&self, author: &AuthorId) -> String {
         self.0.get(author).cloned().unwrap_or_else(|| author.short())
     }
+}
+
+/// The names of a state's members as they chose them, which are untrusted.
+#[must_use]
+pub fn chosen_names(state: &SwarmState) -> BTreeMap<AuthorId, String> {
+    let named = state.members.members.iter().map(|(author, member)| {
+        let agent = state.agents.get(author).filter(|_| member.administrator);
+        let name = agent.map_or(&member.name, |agent| &agent.started.name);
+        (*author, name.clone())
+    });
+    named.collect()
 }
 
 impl From<BTreeMap<AuthorId, String>> for Names {

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::engine::{Engine, EngineError};
-use crate::kernel::event::kinds::{CommandStatus, Payload, Verdict, WitnessedHead};
+use crate::kernel::event::kinds::{
+    Act, CommandStatus, HelpForm, Payload, Side, Subject, Verdict, WitnessedHead,
+};
 use crate::kernel::event::{Body, ClaimStatus, Event, TaskId};
 use crate::kernel::fold::{Place, SwarmState, Task};
 use crate::kernel::identity::AuthorId;
@@ -276,7 +278,70 @@ fn gist(payload: &Payload, names: &BTreeMap<AuthorId, String>) -> String {
         Payload::EscalationAnswered(p) => format!("{} answered: {}", p.by, p.answer),
         Payload::Reported(p) => format!("told {}: {}", p.target, p.status),
         Payload::TaskFinished(p) => format!("finished epoch {}: {}", p.epoch, p.outcome),
-        _ => gist_of_claim(payload, names).unwrap_or_else(|| gist_of_work(payload)),
+        _ => gist_of_claim(payload, names)
+            .or_else(|| gist_of_talk(payload, names))
+            .unwrap_or_else(|| gist_of_work(payload)),
+    }
+}
+
+fn gist_of_talk(payload: &Payload, names: &BTreeMap<AuthorId, String>) -> Option<String> {
+    Some(match payload {
+        Payload::Withdrawn(p) => format!("takes it back: {}", p.reason),
+        Payload::MessageSaid(p) => format!("{}: {}", act(p.act), p.text),
+        Payload::DiscussionBounded(p) => {
+            let (messages, bytes) = (p.messages, p.bytes);
+            format!("bounds the discussion: {messages} messages of {bytes} bytes in all")
+        }
+        Payload::HelpRequested(p) => format!("asks for help: {}", p.missing),
+        Payload::HelpOffered(p) => match p.help {
+            HelpForm::None => format!("cannot help: {}", p.text),
+            HelpForm::Advice => format!("advises: {}", p.text),
+            HelpForm::TakeOver => format!("offers to take over: {}", p.text),
+        },
+        Payload::HelpAccepted(p) => format!("takes the offer {}", p.offer.short()),
+        Payload::HandedOver(p) => format!("hands the task over to {}", name(names, &p.to)),
+        Payload::ApprovalRequested(p) => {
+            let subject = match p.subject {
+                Subject::Plan => "plan",
+                Subject::Command => "command",
+                Subject::Change => "change",
+            };
+            format!("asks people to approve a {subject}, by the rule {}: {}", p.rule, p.text)
+        }
+        Payload::ApprovalGiven(p) => {
+            let verdict = if p.approved { "approves" } else { "does not approve" };
+            format!("{verdict} {}: {}", p.hash.short(), p.reason)
+        }
+        Payload::DependencyDetected(p) => {
+            let (other, issue, sure) = (&p.repository, p.issue, p.confidence);
+            format!("depends on {other}#{issue}, {sure} percent sure: {}", p.evidence.join(", "))
+        }
+        Payload::CoordinationOpened(p) => {
+            let side = |side: &Side| format!("{}#{}", side.repository, side.issue);
+            let sides: Vec<String> = p.sides.iter().take(2).map(side).collect();
+            format!("opens a session about {}: {}", sides.join(" and "), p.reason)
+        }
+        Payload::CoordinationJoined(p) => {
+            let agrees = if p.agrees { "agrees" } else { "does not agree" };
+            format!("joins the session and {agrees}: {}", p.reason)
+        }
+        Payload::CoordinationSaid(p) => format!("{} in the session: {}", act(p.act), p.text),
+        Payload::CoordinationResolved(p) => {
+            format!("settles the session: side {} goes first", p.first)
+        }
+        Payload::CoordinationEscalated(p) => {
+            format!("gives the session to people: {}", p.reason)
+        }
+        Payload::KeyRotated(p) => format!("goes on under the key {}", p.successor.short()),
+        _ => return None,
+    })
+}
+
+fn act(act: Act) -> &'static str {
+    match act {
+        Act::Comment => "says",
+        Act::Question => "asks",
+        Act::Answer => "answers",
     }
 }
 
@@ -344,6 +409,18 @@ pub(super) fn command_status(status: &CommandStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_kind_has_a_gist() {
+        for (kind, name) in crate::kernel::event::kinds::KINDS {
+            // Nothing but zeros is a payload of every kind: empty texts, lists and choices.
+            let mut zeros = (0..1024).map(|len| vec![0; len]);
+            let payload = zeros.find_map(|zeros| Payload::from_bytes(*kind, &zeros).ok().flatten());
+            let payload = payload.unwrap_or_else(|| panic!("no payload of kind {kind}, {name}"));
+            let said = gist_line(&gist(&payload, &BTreeMap::new()));
+            assert!(!said.is_empty() && said != *name, "{name} is told by its name alone");
+        }
+    }
 
     #[test]
     fn a_gist_is_one_short_line() {

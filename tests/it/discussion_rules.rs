@@ -609,7 +609,9 @@ fn said(state: &SwarmState) -> impl PartialEq + std::fmt::Debug {
         let talk = (epoch.discussion.clone(), epoch.help.clone(), epoch.approvals.clone());
         (talk, epoch.plans.clone(), epoch.handed.clone(), epoch.winner.clone())
     });
-    let of_session = state.sessions.get(&session()).map(|session| {
+    // What is refused makes a session in which nothing was said.
+    let begun = state.sessions.get(&session()).filter(|session| session.events > 0);
+    let of_session = begun.map(|session| {
         let talk = (session.messages.clone(), session.authors.clone(), session.bytes);
         let ends = (session.resolved, session.escalated.clone());
         (session.opening.clone(), session.joined.clone(), talk, ends)

@@ -426,7 +426,7 @@ impl Talk {
     fn leave(&self, step: &Step, text: String) -> Payload {
         let hash = |number: u64| Subject::Command.hash(&number.to_le_bytes());
         if matches!(step.what, What::AsksLeave) {
-            let number = self.leaves - u64::from(step.of.is_some());
+            let number = self.leaves.saturating_sub(u64::from(step.of.is_some()));
             let rule = "r".repeat(if step.fault == Fault::LongRule { 1025 } else { 1024 });
             let (epoch, hash, subject) = (step.epoch, hash(number), Subject::Command);
             return ApprovalRequested { epoch, subject, hash, text, rule, deadline_ms: 0 }.into();

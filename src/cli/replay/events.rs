@@ -1,5 +1,6 @@
 //! What one event says, in a line for people and the lines below it.
 
+use super::talk;
 use crate::cli::text::{Names, count, time};
 use crate::kernel::event::kinds::{
     CheckState, CommandFinished, CommandStatus, KINDS, Payload, PullState, ReviewState, Stream,
@@ -15,17 +16,17 @@ pub(super) struct Told {
 }
 
 impl Told {
-    fn line(head: impl Into<String>) -> Self {
+    pub(super) fn line(head: impl Into<String>) -> Self {
         Self { head: head.into(), lines: Vec::new() }
     }
 
     /// Adds a text line by line, each with a mark before it; nothing for an empty text.
-    fn with(mut self, mark: &str, text: &str) -> Self {
+    pub(super) fn with(mut self, mark: &str, text: &str) -> Self {
         self.lines.extend(text.lines().map(|line| format!("{mark}{line}").trim_end().to_owned()));
         self
     }
 
-    fn with_all(self, mark: &str, texts: &[String]) -> Self {
+    pub(super) fn with_all(self, mark: &str, texts: &[String]) -> Self {
         texts.iter().fold(self, |told, text| told.with(mark, text))
     }
 }
@@ -54,12 +55,18 @@ pub(super) fn tell(event: &Event, names: &Names) -> Told {
             return Told::line(format!("event of kind {}, not in the bundle", event.header.kind));
         }
     };
-    let told = claim(payload, names)
+    known(payload, names).unwrap_or_else(|| Told::line(payload.name()))
+}
+
+fn known(payload: &Payload, names: &Names) -> Option<Told> {
+    claim(payload, names)
         .or_else(|| plan(payload))
         .or_else(|| model(payload))
         .or_else(|| command(payload))
-        .or_else(|| end(payload));
-    told.unwrap_or_else(|| Told::line(payload.name()))
+        .or_else(|| end(payload))
+        .or_else(|| talk::messages(payload, names))
+        .or_else(|| talk::coordination(payload))
+        .or_else(|| talk::swarm(payload, names))
 }
 
 fn claim(payload: &Payload, names: &Names) -> Option<Told> {
@@ -318,4 +325,23 @@ fn word(purpose: &crate::kernel::event::kinds::Purpose) -> &'static str {
 
 fn seconds(ms: u64) -> String {
     format!("{}.{:03} s", ms / 1000, ms % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_told_in_words() {
+        for (kind, name) in KINDS {
+            // Nothing but zeros is a payload of every kind: empty texts, lists and choices.
+            let mut zeros = (0..1024).map(|len| vec![0; len]);
+            let payload = zeros.find_map(|zeros| Payload::from_bytes(*kind, &zeros).ok().flatten());
+            let payload = payload.unwrap_or_else(|| panic!("no payload of kind {kind}, {name}"));
+            assert_eq!(payload.name(), *name);
+            let told = known(&payload, &Names::default());
+            let told = told.unwrap_or_else(|| panic!("{name} is told by its name alone"));
+            assert!(told.head.contains(' '), "{name}: {}", told.head);
+        }
+    }
 }

@@ -144,9 +144,8 @@ impl Agent {
     /// random so that nodes rarely choose the same.
     fn intend(&self, state: &SwarmState, now: Now, entropy: u64) -> Vec<Draft> {
         let free = self.live(state).into_iter().filter_map(|task| {
-            let (free, wants) = (self.is_free(state, task, now)?, Wants::of(task));
-            let able = wants.missing(&self.config.capabilities).is_empty();
-            able.then_some((wants.priority, task, free))
+            let free = self.is_free(state, task, now)?;
+            Some((Wants::of(task).priority, task, free))
         });
         let mut free: Vec<(Priority, &Task, Free)> = free.collect();
         let Some(highest) = free.iter().map(|(priority, ..)| *priority).max() else {
@@ -199,7 +198,8 @@ impl Agent {
             && left_alone.is_none_or(|(_, until)| now.mono_ms >= *until)
             && matches!(state.dependencies(task), Dependencies::Ready(_))
             && state.waits(task, Some(&self.me)).is_empty()
-            && self.may_succeed(task, now);
+            && self.may_succeed(task, now)
+            && self.is_able(task);
         if !ready || task.current().is_some_and(|e| self.is_mine(e) && e.is_active()) {
             return None;
         }
@@ -232,6 +232,11 @@ impl Agent {
             }
             _ => None,
         }
+    }
+
+    /// Whether this node has every capability that the task requires.
+    pub(super) fn is_able(&self, task: &Task) -> bool {
+        Wants::of(task).missing(&self.config.capabilities).is_empty()
     }
 
     /// Whether this node offered to take the task over, and is waited for.

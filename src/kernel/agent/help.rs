@@ -131,9 +131,11 @@ impl Agent {
                     }
                 },
             };
-            let refuses = offered.help == HelpForm::TakeOver && !self.has_room_for(turn, task);
+            let able = self.is_able(task);
+            let takes_over = offered.help == HelpForm::TakeOver;
+            let refuses = takes_over && !(able && self.has_room_for(turn, task));
             let half_ms = self.config.talk.help_ms / 2;
-            if refuses && turn.now.wall_ms.saturating_add(half_ms) < help.deadline_ms {
+            if refuses && able && turn.now.wall_ms.saturating_add(half_ms) < help.deadline_ms {
                 // There may be room in time.
                 continue;
             }

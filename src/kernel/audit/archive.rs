@@ -246,19 +246,25 @@ impl<R: Records> Archive<R> {
         }))
     }
 
-    /// All events that name a task, in their total order.
-    pub(super) fn about(&self, task: TaskId) -> impl Iterator<Item = Result<Event, FoldError>> {
-        let known = self.index.aggregates.get(&Aggregate::Task(task));
-        let unread = self.index.unread.get(&task);
-        let blocks = known.into_iter().chain(unread).flatten();
+    /// All events that name a task or one of these sessions, in their total order.
+    pub(super) fn about(
+        &self,
+        task: TaskId,
+        sessions: BTreeSet<TaskId>,
+    ) -> impl Iterator<Item = Result<Event, FoldError>> {
+        let wanted = std::iter::once(Aggregate::Task(task));
+        let wanted = wanted.chain(sessions.iter().map(|session| Aggregate::Session(*session)));
+        let known = wanted.filter_map(|aggregate| self.index.aggregates.get(&aggregate));
+        let blocks = known.chain(self.index.unread.get(&task)).flatten();
         let blocks: BTreeSet<BlockAt> = blocks.filter_map(|block| self.index.at(*block)).collect();
         let of = move |event: &Event| match Aggregate::of(event) {
+            Some(Aggregate::Session(session)) => sessions.contains(&session),
             Some(aggregate) => aggregate == Aggregate::Task(task),
             None => event.header.task == Some(task),
         };
         InOrder::new(blocks.into_iter().map(move |block| {
             let events = self.read(&block);
-            (block, events.map(|events| events.into_iter().filter(of).collect()))
+            (block, events.map(|events| events.into_iter().filter(&of).collect()))
         }))
     }
 

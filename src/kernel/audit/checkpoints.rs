@@ -11,6 +11,7 @@ use crate::kernel::event::kinds::{Checkpoint, Payload};
 use crate::kernel::event::{Body, Event};
 use crate::kernel::fold::{EventSource, FOLD_VERSION, Fold, FoldError, Place, SwarmState};
 use crate::kernel::identity::AuthorId;
+use crate::kernel::log::Hash;
 
 /// Compares every checkpoint with a fresh fold at its frontier. The checkpoints of one author are
 /// folded one after the other, since what a node knows only grows.
@@ -82,4 +83,81 @@ fn reach<R: Records>(
     }
     absent.retain(|event| fold.state().erasures.of(event).is_none());
     Ok(absent.is_empty())
+}
+
+/// A checkpoint that a fresh fold does not confirm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unconfirmed {
+    /// The event.
+    pub event: Event,
+    /// The version of the fold that it is of.
+    pub fold_version: u32,
+    /// The digest that it has.
+    pub said: Hash,
+    /// That of a fresh fold at its frontier; none if it is of another version.
+    pub fresh: Option<Hash>,
+}
+
+/// What nodes said of their states, and what a fresh fold says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Confirmed {
+    /// How many a fresh fold confirms. Of each author, those up to the first that it does not.
+    pub confirmed: u64,
+    /// The first in the total order that has another digest.
+    pub wrong: Option<Unconfirmed>,
+    /// The first in the total order that is of another version of the fold.
+    pub other_version: Option<Unconfirmed>,
+}
+
+/// Compares checkpoints with a fresh fold, each author's up to the first that differs. One state is
+/// kept at a time, and 48 bytes for each checkpoint.
+///
+/// # Errors
+/// [`FoldError`] if an event could not be read again.
+pub fn confirm<R: Records>(
+    archive: &Archive<R>,
+    state: &SwarmState,
+) -> Result<Confirmed, FoldError> {
+    let mut places = Vec::new();
+    for event in archive.events() {
+        let event = event?;
+        let counts = state.members.stands(&event.author, event.header.seq);
+        if counts && matches!(event.payload(), Some(Payload::Checkpoint(_))) {
+            places.push(Place::of(&event));
+        }
+    }
+    places.sort_unstable_by_key(|place| (place.author, place.seq));
+    let mut found = Confirmed::default();
+    for places in places.chunk_by(|a, b| a.author == b.author) {
+        let (mut fold, mut absent) = (Fold::new(state.swarm), Vec::new());
+        for place in places {
+            let event = archive.event(place)?;
+            let Some(Payload::Checkpoint(checkpoint)) = event.payload() else { continue };
+            let (fold_version, said) = (checkpoint.fold_version, checkpoint.digest);
+            if fold_version != FOLD_VERSION {
+                let event = event.clone();
+                let other = Unconfirmed { event, fold_version, said, fresh: None };
+                keep_first(&mut found.other_version, other);
+                continue;
+            }
+            if !reach(archive, &mut fold, &mut absent, checkpoint)? {
+                continue;
+            }
+            let fresh = fold.state().digest();
+            if fresh != said {
+                let wrong = Unconfirmed { event, fold_version, said, fresh: Some(fresh) };
+                keep_first(&mut found.wrong, wrong);
+                break;
+            }
+            found.confirmed += 1;
+        }
+    }
+    Ok(found)
+}
+
+fn keep_first(kept: &mut Option<Unconfirmed>, next: Unconfirmed) {
+    let later = |first: &Unconfirmed| Place::of(&next.event) < Place::of(&first.event);
+    if kept.as_ref().is_none_or(later) {
+        *kept = Some(next);
+    }
 }

@@ -192,6 +192,7 @@ fn refusals(state: &SwarmState, report: &mut Report) {
     count(&state.erasures.refusals);
     state.agent_refusals.values().for_each(&mut count);
     state.tasks.values().for_each(|task| count(&task.refusals));
+    state.sessions.values().for_each(|session| count(&session.refusals));
     report.checked.refused = total;
     let listed: u64 = by.values().sum();
     for ((author, reason), count) in by {

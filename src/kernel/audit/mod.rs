@@ -14,6 +14,7 @@ mod checkpoints;
 mod claims;
 mod compare;
 mod discussion;
+mod diverge;
 mod erased;
 mod examine;
 mod explain;
@@ -38,8 +39,10 @@ pub use blocks::{Blocks, InOrder};
 pub use bundle::{
     BUNDLE_FORMAT, BUNDLE_MAGIC, BundleError, BundleReader, HEADER_BYTES, MAX_MANIFEST_BYTES, Part,
 };
+pub use checkpoints::{Confirmed, Unconfirmed, confirm};
 pub use compare::Rest;
 pub use discussion::{Entry, Outcome, Telling, Transcript, What, discussion};
+pub use diverge::{Divergence, LogParts, Within, compare_logs, diverge};
 pub use examine::{Examined, examine};
 pub use explain::{
     EpochStory, Explanation, Free, MAX_TOLD, MAX_TRIES, Try, WaitKind, Waiting, Who, Won, explain,
@@ -53,7 +56,7 @@ pub use input::{Input, Records, Sequential, Spot};
 pub use manifest::{LogEnd, MAX_BUNDLE_LOGS, Manifest, ManifestError};
 pub use pin::{PinError, Pins};
 pub use policy::{MAX_POLICY_NAMES, PartReport, Policy, PolicyError, Speaker};
-pub use replay::{LookupError, Step, Steps, find_task, fold_at, story};
+pub use replay::{LookupError, Step, Steps, find_task, fold_at, sessions_of, story};
 pub use report::{
     Attested, Checked, Counted, Erased, Failure, Finding, LogReport, Lost, MAX_LISTED, Ownership,
     Report, Unchecked, Witness,

@@ -1,6 +1,6 @@
 //! Tells what happened: the state at a point of time, and the story of one task across authors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::archive::Archive;
 use super::input::Records;
@@ -79,7 +79,18 @@ pub struct Step {
     pub stands: bool,
 }
 
-/// The events that name a task, in their total order, up to the time of the state that is given.
+/// The sessions about the order of a task and another one: their events name the session.
+#[must_use]
+pub fn sessions_of(state: &SwarmState, task: TaskId) -> BTreeSet<TaskId> {
+    let sessions = state.sessions.values().filter(|session| {
+        let sides = session.opening.as_ref().map(|opening| &opening.sides);
+        sides.is_some_and(|sides| sides.iter().any(|side| side.task() == task))
+    });
+    sessions.map(|session| session.id).collect()
+}
+
+/// The events that name a task or one of its sessions, in their total order, up to the time of the
+/// state that is given.
 pub fn story<'a, R: Records>(
     archive: &'a Archive<R>,
     state: &'a SwarmState,
@@ -90,9 +101,13 @@ pub fn story<'a, R: Records>(
         let ms = event.as_ref().map_or(0, |event| event.header.clock.ms());
         until_ms.is_none_or(|until| ms <= until)
     };
-    let events = Box::new(archive.about(task).take_while(inside));
-    let refused = state.tasks.get(&task).into_iter().flat_map(|task| &task.refusals.first);
+    let sessions = sessions_of(state, task);
+    let refused = sessions.iter().filter_map(|session| state.sessions.get(session));
+    let refused = refused.map(|session| &session.refusals);
+    let refused = refused.chain(state.tasks.get(&task).map(|task| &task.refusals));
+    let refused = refused.flat_map(|refusals| &refusals.first);
     let refused = refused.map(|refusal| (refusal.event, refusal.reason)).collect();
+    let events = Box::new(archive.about(task, sessions).take_while(inside));
     Steps { events, members: &state.members, refused }
 }
 

@@ -1,6 +1,7 @@
 //! Bundles: a small swarm lives through a task, its logs are exported, and then everything that
 //! can be wrong with a bundle is made wrong.
 
+mod discussion;
 mod evidence;
 mod memory;
 mod proofs;

@@ -21,21 +21,30 @@ use super::rng::Rng;
 /// work, which is within an agent's rights.
 const MAX_RESUMED: usize = 3;
 
-/// One attack, of whatever kind the dice say.
-pub(super) fn drafts(state: &SwarmState, me: AuthorId, rng: &mut Rng) -> Vec<Draft> {
+/// One attack, of whatever kind the dice say. One attacker does anything; the others above all
+/// object and answer each other.
+pub(super) fn drafts(state: &SwarmState, me: AuthorId, n: usize, rng: &mut Rng) -> Vec<Draft> {
     let tasks: Vec<&Task> = state.tasks.values().filter(|task| !task.epochs.is_empty()).collect();
     if tasks.is_empty() {
         return Vec::new();
     }
-    let task = tasks[rng.index(tasks.len())];
+    let at_work: Vec<&Task> = tasks.iter().filter(|t| t.owner().is_some()).copied().collect();
+    let task = match at_work.is_empty() || rng.percent(20) {
+        true => tasks[rng.index(tasks.len())],
+        false => at_work[rng.index(at_work.len())],
+    };
     let epochs: Vec<&Epoch> = task.epochs.values().collect();
-    let epoch = match rng.percent(70) {
+    let epoch = match rng.percent(80) {
         true => epochs[epochs.len() - 1],
         false => epochs[rng.index(epochs.len())],
     };
-    let payloads = match rng.range(0..8) {
+    let kind = match n.is_multiple_of(3) {
+        true => rng.index(8),
+        false => [1, 1, 4, 5, 5, 5, 6, 7][rng.index(8)],
+    };
+    let payloads = match kind {
         0 => flood(epoch, rng),
-        1 => object(epoch),
+        1 => return object(&tasks),
         2 => forge(state, task, epoch, rng),
         3 => answer_for_others(epoch, rng),
         4 => offer(epoch, rng),
@@ -61,12 +70,16 @@ fn flood(epoch: &Epoch, rng: &mut Rng) -> Vec<Payload> {
 }
 
 /// Every plan is wrong, and twice.
-fn object(epoch: &Epoch) -> Vec<Payload> {
-    let review = |plan: EventId| {
-        let (verdict, reason) = (Verdict::Object, "no".to_owned());
-        Payload::from(PlanReviewed { epoch: epoch.number, plan, verdict, reason })
-    };
-    epoch.plans.iter().flat_map(|plan| [review(plan.event), review(plan.event)]).collect()
+fn object(tasks: &[&Task]) -> Vec<Draft> {
+    let epochs = tasks.iter().filter_map(|task| Some((task, task.current()?)));
+    let plans = epochs.filter_map(|(task, epoch)| Some((task, epoch, epoch.plan()?)));
+    let reviews = plans.flat_map(|(task, epoch, plan)| {
+        [plan.event; 2].map(|plan| {
+            let (verdict, reason, epoch) = (Verdict::Object, "no".to_owned(), epoch.number);
+            Draft::about(task.id, PlanReviewed { epoch, plan, verdict, reason })
+        })
+    });
+    reviews.collect()
 }
 
 /// Parents that are not there, or are of another task.
@@ -162,7 +175,12 @@ fn open_session(tasks: &[&Task], rng: &mut Rng) -> Vec<Draft> {
         let epoch = task.epochs.keys().last().copied().unwrap_or(1);
         Side { repository: task.repository.clone(), issue: task.issue, epoch }
     };
-    let mut sides = vec![side(tasks[rng.index(tasks.len())]), side(tasks[rng.index(tasks.len())])];
+    let elsewhere = Side { repository: "elsewhere".to_owned(), issue: 1, epoch: 1 };
+    let other = match rng.percent(50) {
+        true => elsewhere,
+        false => side(tasks[rng.index(tasks.len())]),
+    };
+    let mut sides = vec![side(tasks[rng.index(tasks.len())]), other];
     sides.sort_by_key(Side::task);
     let session = CoordinationOpened::session(&sides);
     let first = u32::from(rng.percent(50));
@@ -186,13 +204,13 @@ fn meddle(state: &SwarmState, rng: &mut Rng) -> Vec<Draft> {
     let mut payloads: Vec<Payload> = Vec::new();
     let deepest = session.messages.iter().max_by_key(|(_, said)| said.depth);
     let mut parent = deepest.map_or((opening, 0), |(event, said)| (*event, said.side));
-    for _ in 0..12 {
+    for _ in 0..2 {
         let (act, text) = (Act::Comment, "to and fro".to_owned());
         let side = 1 - parent.1;
         payloads.push(CoordinationSaid { parent: parent.0, side, act, text }.into());
         parent = (opening, side);
     }
-    match rng.range(0..3) {
+    match rng.range(0..40) {
         0 => payloads.push(resolved.into()),
         1 => payloads.push(escalated.into()),
         _ => payloads.push(joined.into()),

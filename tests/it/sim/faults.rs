@@ -132,7 +132,7 @@ impl World {
             return;
         };
         let drafts = memory.engine.read(|state| match state.members.may_act(&me) {
-            true => attack::drafts(state, me, rng),
+            true => attack::drafts(state, me, n, rng),
             false => Vec::new(),
         });
         if !drafts.is_empty() && self.append(n, &drafts) {

@@ -36,7 +36,7 @@ pub(super) const SKILLS: [&str; 2] = ["rust", "docker"];
 const CALM_MS: u64 = 90_000;
 
 /// How many members attack, how often each, and for how long: beyond the end of most tasks.
-const ATTACKERS: u64 = 2;
+const ATTACKERS: u64 = 3;
 const ATTACKS: u64 = 60;
 const ATTACKS_MS: u64 = 240_000;
 

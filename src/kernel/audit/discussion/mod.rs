@@ -2,10 +2,11 @@
 //!
 //! It follows from the state; what the state does not keep (the texts of refused events, when a
 //! plan was adopted, questions to people of earlier rounds) comes from the events, if they are at
-//! hand.
+//! hand: [`Telling::event`].
 
 mod event;
 mod rules;
+mod said;
 mod session;
 mod state;
 
@@ -197,7 +198,6 @@ pub struct Telling<'a> {
     state: &'a SwarmState,
     task: &'a Task,
     nodes: Vec<Node>,
-    sessions: Vec<TaskId>,
     refused: u64,
 }
 
@@ -266,16 +266,10 @@ impl<'a> Telling<'a> {
     /// Begins with what the state tells.
     #[must_use]
     pub fn new(state: &'a SwarmState, task: &'a Task) -> Self {
-        let mut telling = Self { state, task, nodes: Vec::new(), sessions: Vec::new(), refused: 0 };
+        let mut telling = Self { state, task, nodes: Vec::new(), refused: 0 };
         telling.tell_task();
         telling.tell_sessions();
         telling
-    }
-
-    /// The sessions that the task has a part in: their events name the session, not the task.
-    #[must_use]
-    pub fn sessions(&self) -> &[TaskId] {
-        &self.sessions
     }
 
     fn push(&mut self, root: Root, part: Part) {

@@ -4,7 +4,8 @@ use super::Outcome;
 use crate::kernel::event::kinds::{HelpForm, Subject, Verdict};
 use crate::kernel::event::{EventId, Hlc};
 use crate::kernel::fold::{
-    Approval, Epoch, Escalation, Handed, Help, Message, Offer, Part, Plan, Review, SwarmState, Task,
+    Approval, Epoch, Escalation, Handed, Help, Message, Offer, Order, Part, Plan, Review, Session,
+    SwarmState, Task,
 };
 
 pub(super) type Came = (Outcome, String);
@@ -44,7 +45,7 @@ pub(super) fn claim(task: &Task, epoch: &Epoch) -> Came {
 
 pub(super) fn plan(epoch: &Epoch, at: usize) -> Came {
     let plan = &epoch.plans[at];
-    let objections = plan.objections().count();
+    let objections = plan.objections().filter(|review| in_time(epoch, at, review)).count();
     if plan.adopted.is_some() {
         let rule = "adopted: no blocking objection that the owner had considered stood";
         return came(Outcome::Adopted, rule);
@@ -81,6 +82,13 @@ pub(super) fn plan(epoch: &Epoch, at: usize) -> Came {
     }
 }
 
+/// Whether a review came before the next revision of the plan.
+fn in_time(epoch: &Epoch, at: usize, review: &Review) -> bool {
+    let said = epoch.discussion.messages.get(&review.event).map(|said| said.at);
+    let next = epoch.plans.get(at + 1).map(|plan| plan.at);
+    said.zip(next).is_none_or(|(said, next)| said < next)
+}
+
 fn approval_of<'a>(epoch: &'a Epoch, plan: &Plan) -> Option<&'a Approval> {
     epoch.approval(&Subject::Plan.hash(&plan.event.0))
 }
@@ -107,6 +115,10 @@ pub(super) fn review(epoch: &Epoch, at: usize, review: &Review) -> Came {
     }
     if plan.adopted.is_some() {
         let rule = "not considered: the owner did not have it when it adopted its plan";
+        return came(Outcome::NotConsidered, rule);
+    }
+    if !in_time(epoch, at, review) {
+        let rule = "not considered: the owner had revised the plan before";
         return came(Outcome::NotConsidered, rule);
     }
     if at + 1 < epoch.plans.len() {
@@ -198,6 +210,9 @@ pub(super) fn approval(epoch: &Epoch, approval: &Approval) -> Came {
             came(Outcome::Escalated, "given to people: nobody answered before the owner asked")
         }
         None if over(epoch) => came(Outcome::Ended, "ended: the task was over before anybody did"),
+        None if epoch.awaited().all(|asked| asked.event != approval.event) => {
+            came(Outcome::Ended, "ended: the plan was revised, or the work was resumed")
+        }
         None => came(Outcome::Open, "open: it is not done before a person approves it"),
     }
 }
@@ -214,24 +229,22 @@ pub(super) fn escalation(escalation: &Escalation) -> Came {
     }
 }
 
-pub(super) fn session(state: &SwarmState, session: &crate::kernel::fold::Session) -> Came {
-    use crate::kernel::fold::Order;
-    let decided = session.resolved.is_some();
+pub(super) fn session(state: &SwarmState, session: &Session) -> Came {
     match state.order(session) {
         Order::Open => came(Outcome::Open, "open: it is not decided yet"),
         Order::Stands => {
-            let rule = "resolved: its author owns one side, and the other's owner did not disagree; \
-                        the second side waits";
+            let rule = "resolved: its author owns a side, who is to wait proposed it or agreed, and \
+                        the owner of the first did not disagree";
             came(Outcome::Resolved, rule)
         }
-        Order::Over if decided => {
+        Order::Over => {
             let rule = "resolved and over: the first side is published or nobody works on it";
             came(Outcome::Resolved, rule)
         }
-        Order::Over => came(Outcome::Ended, "ended: the first side is over"),
         Order::Escalated => came(Outcome::Escalated, "given to people: there is no agreement"),
         Order::Void => {
-            let rule = "void: its author owns neither side, or the other side's owner disagrees";
+            let rule = "void: its author owns neither side, the owner of the first disagrees, or who is \
+                        to wait neither proposed it nor agreed";
             came(Outcome::Void, rule)
         }
     }

@@ -1,16 +1,16 @@
 //! The sessions about the order of a task and another one.
 
 use super::{Outcome, Part, Root, Telling, What, rules};
+use crate::kernel::audit::sessions_of;
 use crate::kernel::event::kinds::Act;
 use crate::kernel::fold::{Opening, Session};
 
 impl Telling<'_> {
     pub(super) fn tell_sessions(&mut self) {
-        let (state, task) = (self.state, self.task.id);
-        for session in state.sessions.values() {
-            let Some(opening) = &session.opening else { continue };
-            if opening.sides.iter().any(|side| side.task() == task) {
-                self.sessions.push(session.id);
+        let state = self.state;
+        for id in sessions_of(state, self.task.id) {
+            let Some(session) = state.sessions.get(&id) else { continue };
+            if let Some(opening) = &session.opening {
                 self.tell_session(session, opening);
             }
         }

@@ -1,19 +1,15 @@
 //! What the state tells of a task's discussion.
 
-use super::{Outcome, Part, Root, Telling, What, rules};
-use crate::kernel::event::kinds::{HelpForm, PlanText, Source, Subject, Verdict};
+use super::{Outcome, Part, Root, Telling, What, rules, said};
+use crate::kernel::event::kinds::{PlanText, Subject};
 use crate::kernel::fold::{Approval, Epoch, Escalation, Help, Limits, Part as Said, Refusals, Win};
 
 impl Telling<'_> {
     pub(super) fn tell_task(&mut self) {
         let task = self.task;
         for found in task.detected.values() {
-            let how = match found.source {
-                Source::Stated => "stated",
-                Source::Overlap => "by overlap",
-            };
             let other = format!("{}#{}", found.repository, found.issue);
-            let head = format!("dependency on {other}, {how}, {} percent", found.confidence);
+            let head = said::depends(&other, found.source, found.confidence);
             let count = found.by.len();
             let rule = format!("stands: found by nodes: {count}; the highest confidence counts");
             let part = Part::new(What::Dependency, head).text(found.evidence.join("\n"));
@@ -103,36 +99,20 @@ impl Telling<'_> {
         if *limits == Limits::WIDEST {
             return;
         }
-        let text = format!(
-            "at most {} participants, {} answers deep, {} messages of one author, {} messages and \
-             {} bytes in all, for {} ms",
-            limits.participants,
-            limits.depth,
-            limits.per_author,
-            limits.messages,
-            limits.bytes,
-            limits.lifetime_ms
-        );
-        let part = Part::new(What::Limits, "made the limits of the discussion tighter").text(text);
+        let text = limits_text(limits);
+        let part = Part::new(What::Limits, said::BOUNDED).text(text);
         let rule = "stands: an owner can make limits tighter, never wider";
         self.push(root, part.came((Outcome::Stands, rule)));
     }
 
     fn tell_plan(&mut self, root: Root, epoch: &Epoch, win: &Win, at: usize) {
         let plan = &epoch.plans[at];
-        let head = match at {
-            0 => "proposes a plan".to_owned(),
-            _ => format!("proposes revision {at} of its plan"),
-        };
+        let head = said::proposes(u32::try_from(at).unwrap_or(u32::MAX));
         let part = Part::new(What::Plan, head).event(plan.event).by(win.author, plan.at);
         let part = part.text(plan_text(&plan.text)).until(plan.deadline_ms);
         self.push(root, part.came(rules::plan(epoch, at)));
         for review in &plan.reviews {
-            let head = match review.verdict {
-                Verdict::Support => "supports the plan",
-                Verdict::Advise => "advises on the plan",
-                Verdict::Object => "objects to the plan (blocking)",
-            };
+            let head = said::verdict(&review.verdict);
             let mut part = Part::new(What::Review, head).event(review.event).about(plan.event);
             part.author = Some(review.author);
             part.at = epoch.discussion.messages.get(&review.event).map(|said| said.at);
@@ -148,19 +128,12 @@ impl Telling<'_> {
 
     fn tell_help(&mut self, root: Root, epoch: &Epoch, win: &Win, at: usize) {
         let help: &Help = &epoch.help[at];
-        let mut text = help.missing.clone();
-        for tried in &help.tried {
-            text.push_str(&format!("\ntried: {tried}"));
-        }
+        let text = said::help_text(&help.missing, &help.tried);
         let part = Part::new(What::Help, "asks for help").event(help.event);
         let part = part.by(win.author, help.at).text(text).until(help.deadline_ms);
         self.push(root, part.came(rules::help(epoch, at)));
         for offer in &help.offers {
-            let head = match offer.help {
-                HelpForm::None => "cannot help",
-                HelpForm::Advice => "offers advice",
-                HelpForm::TakeOver => "offers to take the task over",
-            };
+            let head = said::offer(offer.help);
             let mut part = Part::new(What::Offer, head).event(offer.event).about(help.event);
             part.author = Some(offer.author);
             part.at = epoch.discussion.messages.get(&offer.event).map(|said| said.at);
@@ -175,12 +148,7 @@ impl Telling<'_> {
     }
 
     fn tell_approval(&mut self, root: Root, epoch: &Epoch, win: &Win, approval: &Approval) {
-        let subject = match approval.subject {
-            Subject::Plan => "a plan",
-            Subject::Command => "a command",
-            Subject::Change => "a change",
-        };
-        let head = format!("asks people to approve {subject}, hash {}", approval.hash.short());
+        let head = said::approve(approval.subject, &approval.hash.short());
         let mut text = format!("rule: {}", approval.rule);
         // The text of a plan is there already.
         let plan = epoch.plans.iter().find(|plan| {
@@ -194,7 +162,7 @@ impl Telling<'_> {
         let part = part.by(win.author, approval.at).text(text).until(approval.deadline_ms);
         self.push(root, part.came(rules::approval(epoch, approval)));
         if let Some(verdict) = &approval.verdict {
-            let head = if verdict.approved { "approves it" } else { "does not approve it" };
+            let head = said::approves(verdict.approved);
             let mut part = Part::new(What::Verdict, head).event(verdict.event);
             part = part.about(approval.event).text(&*verdict.reason);
             part.author = Some(verdict.author);
@@ -246,4 +214,18 @@ pub(super) fn plan_text(plan: &PlanText) -> String {
         }
     }
     text
+}
+
+/// Limits in words.
+pub(super) fn limits_text(limits: &Limits) -> String {
+    format!(
+        "at most {} participants, {} answers deep, {} messages of one author, {} messages and {} \
+         bytes in all, for {} ms",
+        limits.participants,
+        limits.depth,
+        limits.per_author,
+        limits.messages,
+        limits.bytes,
+        limits.lifetime_ms
+    )
 }
