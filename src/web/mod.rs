@@ -16,12 +16,12 @@
 //! | `GET /api/v1/status` | the node, its peers, its logs with their roots, the state's digest |
 //! | `GET /api/v1/tasks?repository&status` | [`TaskSummary`] of each |
 //! | `GET /api/v1/tasks/{task}` | [`TaskView`]; the task as `repository#issue` or id |
-//! | `GET /api/v1/tasks/{task}/explanation` | [`explain::Explained`]: why it stands where it stands |
+//! | `GET /api/v1/tasks/{task}/explanation` | [`explain::Explained`]: why it stands so |
 //! | `GET /api/v1/events?limit&author&task` | the last events, [`EventView`] each |
 //! | `GET /api/v1/events?after=N` | those that came behind number N: `{run, last, events}` |
 //! | `GET /api/v1/watch?after&run&task&wait` | [`Watched`]: waits up to `wait` seconds for events |
 //! | `GET /api/v1/open?task` | what waits for somebody, [`OpenItem`] each |
-//! | `GET /api/v1/tasks/{task}/discussion` | what was said, as a tree: `kernel::audit::Transcript` |
+//! | `GET /api/v1/tasks/{task}/discussion` | what was said: `kernel::audit::Transcript` |
 //! | `POST /api/v1/tasks/{task}/discussion` | says something as this node: [`Saying`] |
 //! | `POST /api/v1/sessions/{session}` | says something in a session: [`Saying`] |
 //! | `GET /api/v1/log/{author}?from&limit` | events of one log |

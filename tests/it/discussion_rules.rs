@@ -1,6 +1,6 @@
-//! The rules of `schema/fold.md` for what is said of tasks and in sessions, as tables: what was said
-//! before => what is said then => whether it counts, and if not, why. In all of them the owner has
-//! won epoch 1 of the task, unless the table says otherwise.
+//! The rules of `schema/fold.md` for what is said of tasks and in sessions, as tables: what was
+//! said before => what is said then => whether it counts, and if not, why. In all of them the owner
+//! has won epoch 1 of the task, unless the table says otherwise.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -154,7 +154,8 @@ fn limits() -> Vec<Row> {
             => Agent.comments() => Counts,
         [Owner.escalates(), Person.answers_the_owner(), Owner.resumes(), passes(WEEK_MS)]
             => Agent.comments() => Refused(Lifetime),
-        [one(Limits { lifetime_ms: 9, ..WIDE }), passes(8)] => Owner.comments() => Refused(Lifetime),
+        [one(Limits { lifetime_ms: 9, ..WIDE }), passes(8)]
+            => Owner.comments() => Refused(Lifetime),
         [guests(15, Guest(0).comments())] => Agent.comments() => Counts,
         [guests(16, Guest(0).comments())] => Agent.comments() => Refused(Participants),
         [guests(16, Guest(0).comments())] => Guest(3).comments() => Counts,

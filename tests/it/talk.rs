@@ -1,6 +1,6 @@
 //! What members say of a task and in a session, in words: the steps of the tables in
-//! `discussion_rules.rs`, and of the random discussions in `fold_laws.rs`. A step speaks of the last
-//! thing of its sort if it does not say which one.
+//! `discussion_rules.rs`, and of the random discussions in `fold_laws.rs`. A step speaks of the
+//! last thing of its sort if it does not say which one.
 
 use std::collections::BTreeMap;
 
@@ -421,8 +421,8 @@ impl Talk {
         HandedOver { epoch, to, offer, base: Some((name, base)), claim }
     }
 
-    /// A request for an approval, and an approval. A request is of something new, unless it is to be
-    /// of what an earlier one was about.
+    /// A request for an approval, and an approval. A request is of something new, unless it is to
+    /// be of what an earlier one was about.
     fn leave(&self, step: &Step, text: String) -> Payload {
         let hash = |number: u64| Subject::Command.hash(&number.to_le_bytes());
         if matches!(step.what, What::AsksLeave) {

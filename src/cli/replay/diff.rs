@@ -28,9 +28,9 @@ const MAX_VALUE: usize = 120;
 
 /// Say where two bundles of one swarm first part, and which decision differed
 ///
-/// Logs are compared event by event; both are folded side by side, up to the first event after which
-/// the states differ; and the checkpoints in each, which other nodes and versions wrote, are compared
-/// with a fresh fold.
+/// Logs are compared event by event; both are folded side by side, up to the first event after
+/// which the states differ; and the checkpoints in each, which other nodes and versions wrote, are
+/// compared with a fresh fold.
 #[derive(Debug, Args)]
 pub(super) struct DiffArgs {
     /// A bundle, as `bzzz export` wrote it

@@ -334,7 +334,8 @@ fn ordered(nodes: &[Node]) -> Vec<Entry> {
         children.sort_by_key(|at| (nodes[*at].entry.clock.unwrap_or(u64::MAX), *at));
     }
     let mut entries = Vec::with_capacity(nodes.len());
-    // No event can answer one that answers it: an id is a hash. What is taken out cannot come again.
+    // No event can answer one that answers it: an id is a hash. What is taken out cannot come
+    // again.
     let first = below.remove(&None).unwrap_or_default();
     let mut left: Vec<(usize, u32)> = first.into_iter().rev().map(|at| (at, 0)).collect();
     while let Some((at, depth)) = left.pop() {

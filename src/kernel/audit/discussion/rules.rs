@@ -233,8 +233,8 @@ pub(super) fn session(state: &SwarmState, session: &Session) -> Came {
     match state.order(session) {
         Order::Open => came(Outcome::Open, "open: it is not decided yet"),
         Order::Stands => {
-            let rule = "resolved: its author owns a side, who is to wait proposed it or agreed, and \
-                        the owner of the first did not disagree";
+            let rule = "resolved: its author owns a side, who is to wait proposed it or agreed, \
+                        and the owner of the first did not disagree";
             came(Outcome::Resolved, rule)
         }
         Order::Over => {
