@@ -138,7 +138,7 @@ pub(super) async fn poll(hands: &Hands, repository: String) -> Vec<Input> {
     let Some(found) = hands.outside.repositories.get(&repository) else {
         return vec![Input::PollFailed { repository }];
     };
-    match poll_issues(hands, &repository, found).await {
+    match poll_issues(hands, &repository, &found).await {
         Ok(inputs) => inputs,
         Err(error) => {
             warn!(repository, error, "the repository could not be read");

@@ -87,6 +87,8 @@ pub(super) enum Form {
     Remote,
     /// A repository on GitHub: its owner and its name.
     OwnerName,
+    /// Repositories of an owner: a repository on GitHub, whose name may end in `*`.
+    OwnerPattern,
     /// A label, `=` and the name of a model.
     Rule,
     /// A filter of the log, as `tracing` reads it.
