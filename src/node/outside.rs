@@ -96,6 +96,8 @@ pub(super) struct Repository {
     /// What the mirror enters its remote with, if that changes.
     token: Option<Token>,
     pub(super) source: Source,
+    /// Who named it to the node: the configuration, or Hive.
+    pub(super) named_by: &'static str,
 }
 
 impl Repository {
@@ -206,7 +208,8 @@ impl Outside {
                 continue;
             }
             match repository(home, &self.labels, &entry, &mut doors).await {
-                Ok(repository) => {
+                Ok(mut repository) => {
+                    repository.named_by = consent::HIVE;
                     self.repositories.put(&entry.name, repository);
                     take_up.opened(&wanted);
                 }
@@ -235,7 +238,9 @@ impl Outside {
             }
         }
         let opened = repository(home, &self.labels, entry, &mut doors).await;
-        self.repositories.put(&entry.name, opened.map_err(|error| error.to_string())?);
+        let mut repository = opened.map_err(|error| error.to_string())?;
+        repository.named_by = consent::HIVE;
+        self.repositories.put(&entry.name, repository);
         Ok(())
     }
 }
@@ -265,7 +270,7 @@ async fn repository(
     let (url, branch) = (entry.url.clone(), entry.branch.clone());
     let mirror = Mirror::open(&dir, Remote { url, token: token.clone(), branch }).await;
     let mirror = mirror.map_err(|source| OutsideError::Git { name: name.clone(), source })?;
-    Ok(Repository { mirror, token, source })
+    Ok(Repository { mirror, token, source, named_by: consent::CONFIGURATION })
 }
 
 /// Where a repository's issues are. Nothing is asked yet.
@@ -451,7 +456,8 @@ pub async fn doctor(home: &Home, config: &Config) -> Vec<(String, Result<String,
 
 async fn look_at(repository: &Repository) -> Result<String, String> {
     let mirror = repository.mirror().await?;
-    let consent = consent::ask(mirror).await.map_err(|error| error.to_string())?;
+    let consent =
+        consent::ask(mirror, repository.named_by).await.map_err(|error| error.to_string())?;
     if !consent.allowed {
         let (file, reason) = (consent.source, consent.reason);
         return Err(format!("it lets no agents work in it, says its file {file}: {reason}"));

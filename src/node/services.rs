@@ -110,7 +110,7 @@ impl PeoplesKeys {
 /// The files with secrets of these services.
 pub(super) fn secret_files(config: &Config) -> impl Iterator<Item = &Path> {
     let hive = &config.hive;
-    let token = if hive.take_up { &hive.token_file } else { &None };
+    let token = if hive.take_up { &hive.github_token_file } else { &None };
     let (secret, callback) = (&config.n8n.secret_file, &config.n8n.callback_key_file);
     let files = [&hive.key_file, token, secret, callback];
     files.into_iter().filter_map(|file| file.as_deref())
@@ -125,7 +125,8 @@ pub(super) async fn doctor(config: &Config) -> Vec<(String, Result<String, Strin
     };
     if let Some(registry) = &services.hive {
         findings.push(("hive".to_owned(), registry.doctor().await));
-        if let Some(file) = config.hive.token_file.as_deref().filter(|_| config.hive.take_up) {
+        if let Some(file) = config.hive.github_token_file.as_deref().filter(|_| config.hive.take_up)
+        {
             let found = secret(file).map_err(|error| error.to_string());
             let found = found.map(|_| format!("{} holds one", file.display()));
             findings.push(("token for what Hive names".to_owned(), found));

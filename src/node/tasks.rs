@@ -154,7 +154,7 @@ async fn poll_issues(
 ) -> Result<Vec<Input>, String> {
     let mirror = found.mirror().await?;
     let Consent { allowed, source, reason } =
-        consent::ask(mirror).await.map_err(|error| error.to_string())?;
+        consent::ask(mirror, found.named_by).await.map_err(|error| error.to_string())?;
     if !allowed {
         warn!(repository, source, reason, "the repository lets no agents work in it");
     }

@@ -114,7 +114,7 @@ fn webhook(checker: &mut Checker<'_>) {
 fn take_up(checker: &mut Checker<'_>) {
     if value(checker, "hive", "take_up") == Some(true) {
         let place = origin(checker, "hive", "take_up");
-        for key in ["url", "token_file"] {
+        for key in ["url", "github_token_file"] {
             if setting(checker, "hive", key).is_none() && !checker.was_tried("hive", key) {
                 let fault = Fault::new("the key is missing: `take_up` needs it");
                 checker.at(&place, format!("hive.{key}"), fault);

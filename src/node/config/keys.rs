@@ -420,7 +420,7 @@ section! {
         /// they are worked on.
         unlisted: Unlisted = choice(Unlisted::WORDS);
         /// Whether repositories on GitHub that only Hive names are worked on, if `owners` has them.
-        /// It needs `url` and `token_file`.
+        /// It needs `url` and `github_token_file`.
         take_up: bool = flag(false);
         /// The repositories that may be taken up: OWNER/NAME, where `*` at the end of the name
         /// stands for any end. None if it is empty.
@@ -440,7 +440,7 @@ section! {
         github_url: String = text(Form::Http, "https://api.github.com");
         /// The file that holds the token for repositories that are taken up. The token itself never
         /// stands here, and is sent to `web_url` and `github_url` alone.
-        token_file: Option<PathBuf> = optional(Form::SecretPath, "hive-github.token");
+        github_token_file: Option<PathBuf> = optional(Form::SecretPath, "hive-github.token");
     }
 }
 

@@ -56,7 +56,7 @@ impl Rules {
     /// Nothing, unless repositories are taken up.
     pub(super) fn of(config: &Config) -> Option<Self> {
         let hive = &config.hive;
-        let token_file = hive.token_file.clone().filter(|_| hive.take_up)?;
+        let token_file = hive.github_token_file.clone().filter(|_| hive.take_up)?;
         let sample = place(&format!("{}/o/n", hive.web_url)).ok()?;
         let entries = &config.repositories;
         let on_github = entries.iter().filter_map(|entry| {
@@ -182,7 +182,7 @@ mod tests {
         [hive]
         url = "https://hive.example.org"
         take_up = true
-        token_file = "t"
+        github_token_file = "t"
         owners = ["Acme/*", "other/web-*", "one/only"]
         [[repository]]
         name = "mine"
