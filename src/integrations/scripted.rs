@@ -2,11 +2,11 @@
 //!
 //! The file is JSON:
 //! `{ "issues": { "7": { "plan": [...], "steps": [...], "review": [...], "help": [...],
-//! "answers": [...], "later": { .. } } } }`; `later` holds such lists for the second epoch and those
-//! after it, if they are others. The question's turn selects from the list of its purpose. An entry is the answer itself, any JSON value, or
-//! `{ "answer": ..., "delay_ms": 300 }`, which takes its time. Where a list has ended or an issue
-//! is unknown, a step asks for help, a plan is to ask for help, a review supports, and no help is
-//! offered to others.
+//! "answers": [...], "later": { ... } } } }`; `later` holds such lists for the second epoch and
+//! those after it, if they are others. The question's turn selects from the list of its purpose. An
+//! entry is the answer itself, any JSON value, or `{ "answer": ..., "delay_ms": 300 }`, which takes
+//! its time. Where a list has ended or an issue is unknown, a step asks for help, a plan is to ask
+//! for help, a review supports, and no help is offered to others.
 
 use std::collections::BTreeMap;
 use std::io::Read;

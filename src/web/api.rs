@@ -17,6 +17,7 @@ use super::find::{FindError, find_event};
 use super::members::{self, MemberError};
 use super::{MAX_LISTED, Site, event, open, task};
 use crate::engine::{Engine, EngineError, EraseError};
+use crate::kernel::audit;
 use crate::kernel::audit::{LookupError, find_task};
 use crate::kernel::fold::SwarmState;
 use crate::kernel::identity::AuthorId;
@@ -245,6 +246,18 @@ pub(super) async fn task(State(site): State<Arc<Site>>, Path(text): Path<String>
         let found = engine.read(|state| {
             let task = find_task(state, &text)?;
             Ok::<_, LookupError>(task::view(state, task))
+        });
+        Ok(Json(json!(found?)))
+    })
+    .await
+}
+
+/// What was said about a task.
+pub(super) async fn discussion(State(site): State<Arc<Site>>, Path(text): Path<String>) -> Answer {
+    blocking(site, move |engine| {
+        let found = engine.read(|state| {
+            let task = state.tasks.get(&find_task(state, &text)?);
+            Ok::<_, LookupError>(task.map(|task| audit::discussion(state, task)))
         });
         Ok(Json(json!(found?)))
     })

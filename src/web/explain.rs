@@ -42,7 +42,7 @@ pub fn explained(
     let explanation = explain(state, task)?;
     let task = state.tasks.get(&task)?;
     // An agent that has read nothing yet: what it says follows from the state alone.
-    let agent = Agent::new(me, state.swarm, 0, config);
+    let mut agent = Agent::new(me, state.swarm, 0, config);
     let obstacles = agent.obstacles(state, task, Now { wall_ms, mono_ms: 0 });
     let name = super::event::name(&super::event::names(state), &me);
     let node = Who { key: me.to_string(), name };

@@ -16,11 +16,12 @@
 //! | `GET /api/v1/status` | the node, its peers, its logs with their roots, the state's digest |
 //! | `GET /api/v1/tasks?repository&status` | [`TaskSummary`] of each |
 //! | `GET /api/v1/tasks/{task}` | [`TaskView`]; the task as `repository#issue` or id |
-//! | `GET /api/v1/tasks/{task}/explanation` | [`explain::Explained`]: who has it and why, what it waits for |
+//! | `GET /api/v1/tasks/{task}/explanation` | [`explain::Explained`]: why it stands where it stands |
 //! | `GET /api/v1/events?limit&author&task` | the last events, [`EventView`] each |
 //! | `GET /api/v1/events?after=N` | those that came behind number N: `{run, last, events}` |
 //! | `GET /api/v1/watch?after&run&task&wait` | [`Watched`]: waits up to `wait` seconds for events |
 //! | `GET /api/v1/open?task` | what waits for somebody, [`OpenItem`] each |
+//! | `GET /api/v1/tasks/{task}/discussion` | what was said, as a tree: `kernel::audit::Transcript` |
 //! | `POST /api/v1/tasks/{task}/discussion` | says something as this node: [`Saying`] |
 //! | `POST /api/v1/sessions/{session}` | says something in a session: [`Saying`] |
 //! | `GET /api/v1/log/{author}?from&limit` | events of one log |
@@ -174,7 +175,10 @@ fn router(site: Arc<Site>) -> Router {
         .route("/api/v1/status", get(api::status))
         .route("/api/v1/tasks", get(api::tasks))
         .route("/api/v1/tasks/{task}", get(api::task))
-        .route("/api/v1/tasks/{task}/discussion", post(say::in_task).layer(longer))
+        .route(
+            "/api/v1/tasks/{task}/discussion",
+            get(api::discussion).post(say::in_task).layer(longer),
+        )
         .route("/api/v1/sessions/{session}", post(say::in_session).layer(longer))
         .route("/api/v1/tasks/{task}/explanation", get(explain::explanation))
         .route("/api/v1/open", get(api::open))

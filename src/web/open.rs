@@ -162,7 +162,7 @@ fn of_task(task: &Task, names: &BTreeMap<AuthorId, String>) -> Vec<OpenItem> {
         bound: None,
     };
     let mut items = Vec::new();
-    for asked in awaited(epoch) {
+    for asked in epoch.awaited() {
         let made = item(OpenKind::Approval, asked.event, owner, asked.at.ms(), asked.deadline_ms);
         let (text, bound) = bound(epoch, asked);
         items.push(OpenItem { text, note: asked.rule.clone(), bound: Some(bound), ..made });
@@ -196,13 +196,6 @@ fn of_task(task: &Task, names: &BTreeMap<AuthorId, String>) -> Vec<OpenItem> {
         items.push(OpenItem { text: help.missing.clone(), note, ..made });
     }
     items
-}
-
-/// The approvals of an epoch that nobody gave or refused yet, since the work began or was resumed.
-pub(super) fn awaited(epoch: &Epoch) -> impl Iterator<Item = &Approval> {
-    let since = epoch.rounds.last().map(|round| round.at);
-    let fresh = move |asked: &&Approval| since.is_none_or(|since| asked.at > since);
-    epoch.approvals.iter().filter(|asked| asked.verdict.is_none()).filter(fresh)
 }
 
 /// The questions of an epoch that nobody answered yet, in order.

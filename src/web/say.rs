@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::Site;
 use super::api::{Answer, Refusal, blocking, body};
-use super::open::{awaited, is_side, open_questions};
+use super::open::{is_side, open_questions};
 use crate::engine::{Engine, EngineError};
 use crate::kernel::audit::find_task;
 use crate::kernel::event::kinds::{
@@ -292,7 +292,7 @@ fn verdict(task: &Task, epoch: &Epoch, saying: &Saying) -> Said {
     let request = match &saying.to {
         Some(to) => pick(epoch.approvals.iter().map(|asked| asked.event), to, "request")?,
         None => {
-            let open: Vec<EventId> = awaited(epoch).map(|asked| asked.event).collect();
+            let open: Vec<EventId> = epoch.awaited().map(|asked| asked.event).collect();
             only(&open, "request for an approval", &task.name())?
         }
     };
@@ -373,7 +373,7 @@ fn act(say: Say) -> Act {
 fn pick(events: impl Iterator<Item = EventId>, text: &str, what: &str) -> Result<EventId, Refusal> {
     if text.len() < MIN_PREFIX || text.len() > 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(bad(format!(
-            "{:?} is no id: it should be 64 hexadecimal digits, or at least {MIN_PREFIX} of its first",
+            "{:?} is no id: it has 64 hexadecimal digits, of which {MIN_PREFIX} or more are named",
             text.chars().take(80).collect::<String>()
         )));
     }

@@ -257,8 +257,8 @@ fn reviews() -> Vec<Row> {
         [Owner.plans(), Owner.plans()] => Agent.supports().of(First(Plan)) => Counts,
         [Owner.plans(), Owner.adopts()] => Agent.objects() => Refused(Ended),
         [Owner.plans(), Owner.finishes()] => Agent.objects() => Refused(Ended),
-        [Owner.plans(), people(63, Person.supports())] => Agent.supports() => Counts,
-        [Owner.plans(), people(64, Person.supports())] => Agent.supports() => Refused(Limit),
+        [Owner.plans(), people(63, Person.supports())] => Person.supports() => Counts,
+        [Owner.plans(), people(64, Person.supports())] => Person.supports() => Refused(Limit),
         [Owner.plans()] => Agent.objects().bytes(8192) => Counts,
         [Owner.plans()] => Agent.objects().bytes(8193) => Refused(Bytes),
         [times(2, [Owner.plans(), Agent.objects()]), Owner.plans()]

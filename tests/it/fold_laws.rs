@@ -135,7 +135,7 @@ fn history(steps: &Steps) -> (SwarmId, Vec<(AuthorId, Vec<Range>)>) {
         let review = PlanReviewed { epoch: 1, plan: proposed, verdict, reason };
         say(reviewer, 31 + n, Draft::about(one, review));
     }
-    say(b, 33, Draft::about(one, plan(1)));
+    let revised = say(b, 33, Draft::about(one, plan(1)));
     say(b, 34, Draft::about(one, plan(1)));
     // Both say that they won; the ref told one of them otherwise.
     win(b, two, 40, 'b');
@@ -155,7 +155,7 @@ fn history(steps: &Steps) -> (SwarmId, Vec<(AuthorId, Vec<Range>)>) {
     erasures(&a, b, c);
     let (member, reason) = (c.me(), "left".to_owned());
     say(&a, 70, Draft::general(MemberRevoked { member, length: 5, reason }));
-    discuss(steps, proposed, [&a, b, c, &guests[0], &guests[1]]);
+    discuss(steps, [proposed, revised], [&a, b, c, &guests[0], &guests[1]]);
     // One goes on under another key; what the old one says then is void.
     let index = b.lengths()[&b.me()];
     say(b, 1080, Draft::general(KeyRotated::sign(&swarm, &b.me(), &key(7), index)));
@@ -182,11 +182,10 @@ fn guest(administrator: &Engine, who: Who) -> Engine {
 
 /// A random discussion of the first task, and a session about it: a step each millisecond. Now and
 /// then the administrator erases what was just said.
-fn discuss(steps: &Steps, proposed: EventId, engines: [&Engine; 5]) {
+fn discuss(steps: &Steps, plans: [EventId; 2], engines: [&Engine; 5]) {
     let mut talk = Talk::default();
-    for _ in 0..2 {
-        // What the history proposed before.
-        talk.note(&Who::Owner.plans(), proposed);
+    for plan in plans {
+        talk.note(&Who::Owner.plans(), plan);
     }
     for (n, (who, what, chance)) in steps.iter().enumerate() {
         let (step, at) = (random(*who, *what, *chance), 100 + 2 * n as u64);

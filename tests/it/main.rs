@@ -29,6 +29,7 @@ mod keys;
 mod local;
 mod log_laws;
 mod net;
+mod people;
 mod proof_laws;
 mod reasoner;
 mod running;

@@ -56,6 +56,7 @@ fn config_with(name: &str, script: &Path, board: &Path, bare: &Path, peers: &[St
         ("net.mdns", "false".to_owned()),
         ("agent.lease_seconds", "20".to_owned()),
         ("agent.plan_window_seconds", "5".to_owned()),
+        ("discussion.help_seconds", "120".to_owned()),
         ("agent.poll_seconds", "1".to_owned()),
         ("sandbox.kind", literal("process")),
         ("reasoner.kind", literal("scripted")),
@@ -128,8 +129,10 @@ fn three_nodes_take_the_samples_issues_to_pull_requests() {
             }
         }
     });
-    let branches = run(&bare, "git", &["branch", "--list", "bzzz/*"]);
+    let branches = run(&bare, "git", &["branch", "--list", "bzzz/issue-*"]);
     assert_eq!(branches.lines().count(), 5, "{branches}");
+    let unfinished = run(&bare, "git", &["branch", "--list", "bzzz/wip-4-1"]);
+    assert_eq!(unfinished.lines().count(), 1, "one was handed over with its work: {branches}");
     for node in nodes {
         runtime.block_on(node.stop());
     }

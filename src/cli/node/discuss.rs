@@ -7,12 +7,12 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::client::{Client, part};
+use super::client::{Client, part, whole};
 use super::context::{Context, out, print_json};
 use super::error::{Error, Result};
 use super::task::read_text;
 use crate::cli::text::{clean, table, time};
-use crate::kernel::audit::find_task;
+use crate::kernel::audit::{Transcript, discussion, find_task};
 use crate::kernel::fold::MAX_MESSAGE;
 use crate::web::{MAX_REASON, OpenItem, OpenKind, Say, Saying, open};
 
@@ -27,6 +27,7 @@ const GIST: usize = 60;
 #[derive(Debug, Subcommand)]
 pub(super) enum DiscussCommand {
     List(ListArgs),
+    Show(ShowArgs),
     Say(SayArgs),
     Ask(AskArgs),
     Object(ObjectArgs),
@@ -45,6 +46,14 @@ pub(super) struct ListArgs {
     /// Of this task alone, with whole texts: REPOSITORY#ISSUE, or an id
     #[arg(value_name = "TASK")]
     task: Option<String>,
+}
+
+/// Show what was said about a task, as a tree: what came of each part, and by which rule
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  bzzz discuss show 'sample#3'")]
+pub(super) struct ShowArgs {
+    /// The task: REPOSITORY#ISSUE, its id, or at least four digits that only its id begins with
+    task: String,
 }
 
 /// Say something that asks for nothing
@@ -110,8 +119,8 @@ pub(super) struct SupportArgs {
 
 /// Approve exactly what a task's owner asks for: a plan, a command or a change
 ///
-/// What is approved is shown with its hash; the approval is bound to that hash, and the node refuses
-/// it if something else is asked for by now.
+/// What is approved is shown with its hash; the approval is bound to that hash, and the node
+/// refuses it if something else is asked for by now.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  bzzz discuss approve 'sample#3'\n  \
                         bzzz discuss approve 'sample#3' --hash 5be1... --yes 'Looked at it.'")]
@@ -202,6 +211,7 @@ struct RequestArgs {
 pub(super) fn run(context: &Context, command: &DiscussCommand) -> Result<()> {
     match command {
         DiscussCommand::List(args) => list(context, args),
+        DiscussCommand::Show(args) => show(context, args),
         DiscussCommand::Say(args) => {
             let say = saying(Say::Comment, &args.what.text, args.to.as_deref())?;
             if !args.session {
@@ -298,7 +308,7 @@ fn list(context: &Context, args: &ListArgs) -> Result<()> {
     }
     if args.task.is_some() {
         for item in &items {
-            whole(&mut out, item)?;
+            detail(&mut out, item)?;
         }
         return Ok(out.flush()?);
     }
@@ -315,6 +325,27 @@ fn list(context: &Context, args: &ListArgs) -> Result<()> {
         ]
     }));
     table(&mut out, &rows)?;
+    Ok(out.flush()?)
+}
+
+fn show(context: &Context, args: &ShowArgs) -> Result<()> {
+    let config = context.config(&[])?;
+    let talk: Transcript = match context.reader(&config)? {
+        Some(engine) => engine.read(|state| {
+            let id = find_task(state, &args.task)?;
+            let missing = || Error::new(format!("no task is called {:?}", args.task));
+            Ok::<_, Error>(discussion(state, state.tasks.get(&id).ok_or_else(missing)?))
+        })?,
+        None => {
+            let path = ["api", "v1", "tasks", &args.task, "discussion"];
+            whole(Client::running(context)?.get(&path, &[])?)?
+        }
+    };
+    if context.json {
+        return print_json(&talk);
+    }
+    let mut out = out();
+    crate::cli::discussion::text(&mut out, &talk)?;
     Ok(out.flush()?)
 }
 
@@ -337,7 +368,7 @@ fn gist(text: &str) -> String {
 }
 
 /// All of an open thing. Its texts are untrusted.
-fn whole(out: &mut dyn Write, item: &OpenItem) -> Result<()> {
+fn detail(out: &mut dyn Write, item: &OpenItem) -> Result<()> {
     let (what, id, who) = (item.what.name(), &item.id, clean(&item.author_name));
     writeln!(out, "{what} {id}")?;
     writeln!(out, "  {} by {who} at {}", clean(&item.task), time(item.at_ms))?;
@@ -397,7 +428,7 @@ fn decide(context: &Context, say: Say, task: &str, text: &str, args: &RequestArg
     let hash = bound.ok_or_else(|| Error::new("the node does not say what is bound"))?.hash.clone();
     let mut out = out();
     if !context.json {
-        whole(&mut out, shown)?;
+        detail(&mut out, shown)?;
         out.flush()?;
     }
     drop(out);

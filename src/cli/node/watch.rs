@@ -28,7 +28,7 @@ const TASK: usize = 24;
 /// `bzzz log --json` has them.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  bzzz watch\n  bzzz watch 'sample#3' -n 100\n  \
-                        bzzz watch --json | jq -r 'select(.kind == \"approval_requested\") | .gist'")]
+                        bzzz watch --json | jq -r 'select(.kind == \"escalated\") | .gist'")]
 pub(super) struct WatchArgs {
     /// About this task alone, and sessions that it is a side of: REPOSITORY#ISSUE, or an id
     task: Option<String>,

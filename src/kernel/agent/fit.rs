@@ -28,10 +28,11 @@ impl Obstacle {
 }
 
 impl Agent {
-    /// What keeps this node from taking a task, the most lasting first; nothing if it would take it,
-    /// or owns it.
+    /// What keeps this node from taking a task, the most lasting first; nothing if it would take
+    /// it, or owns it.
     #[must_use]
-    pub fn obstacles(&self, state: &SwarmState, task: &Task, now: Now) -> Vec<Obstacle> {
+    pub fn obstacles(&mut self, state: &SwarmState, task: &Task, now: Now) -> Vec<Obstacle> {
+        self.follow(state);
         if task.owner().is_some_and(|(owner, _)| owner == self.me) {
             return Vec::new();
         }

@@ -10,6 +10,7 @@ use super::plans::Asked;
 use super::prompt;
 use super::stuck;
 use super::talk::chosen;
+use super::wants::Wants;
 use super::{Agent, Turn};
 use crate::kernel::event::kinds::{
     Escalated, HandedOver, HelpAccepted, HelpForm, HelpOffered, HelpRequested, PublishIntended,
@@ -174,6 +175,7 @@ impl Agent {
         let labels = &self.config.labels;
         self.config.works
             && (labels.is_empty() || task.labels.iter().any(|label| labels.contains(label)))
+            && Wants::of(task).missing(&self.config.capabilities).is_empty()
             && !task.epochs.values().any(handed)
             && self.config.repositories.contains_key(&task.repository)
             && !self.refused(state, &task.repository)
@@ -297,8 +299,8 @@ fn handed(task: &Task, epoch: &Epoch, helper: &Offer, claim: CommitId) -> Draft 
     Draft::about(task.id, HandedOver { epoch, to, offer, base, claim }).because([offer])
 }
 
-/// The work that an epoch goes on from: what was published before it was resumed, or what was handed
-/// over to it.
+/// The work that an epoch goes on from: what was published before it was resumed, or what was
+/// handed over to it.
 pub(super) fn begins_at(task: &Task, epoch: &Epoch) -> Option<(String, CommitId)> {
     let resumed = epoch.rounds.last().and_then(|round| round.base.clone());
     resumed.or_else(|| task.handed_to(epoch.number)?.base.clone())

@@ -295,7 +295,7 @@ mod tests {
                 2 => ClaimWon { intent: last, epoch, commit: commit() }.into(),
                 3 => {
                     let (sandbox, base) = (text(), commit());
-                    SandboxOpened { epoch, process: 1, sandbox, base }.into()
+                    SandboxOpened { epoch, process: 7, sandbox, base }.into()
                 }
                 4 => {
                     let (reasoning, command) = (text(), "c".to_owned());
@@ -322,7 +322,7 @@ mod tests {
             let epoch = self.epoch;
             let text = String::new;
             match self.step {
-                6 => match dice.roll(5) {
+                6 => match dice.roll(6) {
                     0 => {
                         (self.step, self.epoch) = (0, epoch + 1);
                         TaskFinished { epoch, outcome: "released".to_owned() }.into()
@@ -331,6 +331,11 @@ mod tests {
                     2 => {
                         (self.step, self.epoch) = (0, epoch + 1);
                         ClaimLost { epoch, commit: None, holder: None }.into()
+                    }
+                    // Of a process that ended: nobody closed its sandbox.
+                    3 => {
+                        let (target, status) = ("board".to_owned(), "claimed".to_owned());
+                        Reported { epoch, target, status }.into()
                     }
                     _ => SandboxClosed { epoch, reason: text() }.into(),
                 },
@@ -453,5 +458,32 @@ mod tests {
             }
         }
         assert!(passed > 1000 && looked > 1000, "passed over {passed}, looked at {looked}");
+    }
+
+    #[test]
+    fn a_task_that_is_taken_back_with_the_end_of_a_log_is_forgotten() {
+        let mut gone = 0;
+        for seed in 1..=20 {
+            let mut logs = Logs::at_random(&mut Dice(seed * 0x9e37_79b9));
+            let mut fold = Fold::new(logs.swarm);
+            for event in &logs.said {
+                let _ = fold.apply(event, &logs).unwrap();
+            }
+            let mut agent = Agent::new(key(2).author(), logs.swarm, 1, config());
+            agent.follow(fold.state());
+            let before = fold.state().tasks.len();
+            let author = key(3).author();
+            let (dropped, left) = logs.said.into_iter().partition(|event| event.author == author);
+            let dropped: Vec<Event> = dropped;
+            logs.said = left;
+            let about = dropped.iter().filter_map(Aggregate::of).collect();
+            fold.retract(author, 0, &about, &logs).unwrap();
+            agent.follow(fold.state());
+            let mut anew = Agent::new(key(2).author(), logs.swarm, 1, config());
+            anew.follow(fold.state());
+            assert_eq!(agent.local.live.tasks, anew.local.live.tasks, "seed {seed}");
+            gone += before - fold.state().tasks.len();
+        }
+        assert!(gone > 10, "only {gone} tasks are gone");
     }
 }

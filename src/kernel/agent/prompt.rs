@@ -36,8 +36,8 @@ without an answer from people.";
 
 const PLAN: &str = "\
 Say your plan as {\"summary\": one sentence, \"steps\": [..], \"files\": [..], \"tests\": [..], \
-\"risks\": [..]}. Only if nobody could plan it without an answer from people, leave the steps empty \
-and add \"question\": what you must know.";
+\"risks\": [..]}. Only if nobody could plan it without an answer from people, leave the steps \
+empty and add \"question\": what you must know.";
 
 const HELP: &str = "\
 Another agent works on this issue and is stuck. Say whether you can help as {\"help\": \

@@ -1,13 +1,14 @@
 //! Forks of administrators' logs: what they said behind the fork changes nothing, in whatever order
-//! it arrives.
+//! it arrives. Nor does an answer to what is said only later.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Aggregate, EventSource, Fold, FoldError, Place, SwarmState};
+use super::{Aggregate, EventSource, Fold, FoldError, Place, Reason, SwarmState};
 use crate::kernel::event::kinds::{
-    ForkProven, ForkResolved, MemberAdmitted, Payload, Role, SwarmFounded,
+    Act, ClaimIntended, ClaimWon, ForkProven, ForkResolved, MemberAdmitted, MessageSaid, Payload,
+    Role, SwarmFounded,
 };
-use crate::kernel::event::{Draft, Event, Hlc, swarm_id};
+use crate::kernel::event::{Draft, Event, Hlc, TaskId, swarm_id};
 use crate::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use crate::kernel::log::{Branch, Consistency, ForkProof, Hash, Inclusion, SignedHead};
 
@@ -25,10 +26,15 @@ struct Said(Vec<Event>);
 
 impl Said {
     fn say(&mut self, who: u8, payload: impl Into<Payload>) {
-        let seq = self.0.iter().filter(|event| event.author == id(who)).count() as u64;
         let clock = Hlc(self.0.len() as u64 + 1);
-        let record = Draft::general(payload).record(seq, clock).unwrap();
-        self.0.push(Event::read(id(who), seq, record.as_ref()).unwrap());
+        self.0.push(self.event(who, clock, Draft::general(payload)));
+    }
+
+    /// The next event of somebody's log, which is not said yet.
+    fn event(&self, who: u8, clock: Hlc, draft: Draft) -> Event {
+        let seq = self.0.iter().filter(|event| event.author == id(who)).count() as u64;
+        let record = draft.record(seq, clock).unwrap();
+        Event::read(id(who), seq, record.as_ref()).unwrap()
     }
 
     /// Administrators 1 and 2.
@@ -154,4 +160,34 @@ fn what_follows_from_behind_a_fork_is_the_same_in_every_order() {
     said.prove(2, 1, 1);
     said.prove(3, 2, 2);
     let _ = said.state();
+}
+
+/// A message that names a parent of the future, or answers itself through another one, is refused,
+/// whichever of the two arrives first.
+#[test]
+fn a_parent_of_the_future_is_no_parent() {
+    let mut said = Said::founded();
+    said.admit(1, 3);
+    let task = TaskId::of("r", 1);
+    let (epoch, process, lease_ms) = (1, 1, 1);
+    let intended = ClaimIntended { epoch, lease_ms, process, previous: None };
+    let intended = said.event(1, Hlc(10), Draft::about(task, intended));
+    let (intent, commit) = (intended.id, "a".repeat(40).parse().unwrap());
+    said.0.push(intended);
+    let won = ClaimWon { intent, epoch, commit };
+    said.0.push(said.event(1, Hlc(11), Draft::about(task, won)));
+    let message = |parent| {
+        let (act, text, deadline_ms) = (Act::Comment, "so?".to_owned(), 0);
+        Draft::about(task, MessageSaid { epoch, parent, act, text, deadline_ms })
+    };
+    let later = said.event(2, Hlc(20), message(None));
+    let earlier = said.event(3, Hlc(15), message(Some(later.id)));
+    let (later_id, earlier_id) = (later.id, earlier.id);
+    said.0.extend([earlier, later]);
+    let state = said.state();
+    let task = &state.tasks[&task];
+    let messages = &task.epochs[&1].discussion.messages;
+    assert_eq!(messages.keys().collect::<Vec<_>>(), [&later_id]);
+    let refused: Vec<_> = task.refusals.first.iter().map(|r| (r.event, r.reason)).collect();
+    assert_eq!(refused, [(earlier_id, Reason::Dangling)]);
 }

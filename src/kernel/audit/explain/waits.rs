@@ -187,10 +187,7 @@ fn of_owner(state: &SwarmState, epoch: &Epoch, all: &mut Vec<Waiting>) {
 fn discussion(state: &SwarmState, epoch: &Epoch, owner: &AuthorId, all: &mut Vec<Waiting>) {
     let since = epoch.rounds.last().map(|round| round.at);
     let fresh = |at| since.is_none_or(|since| at > since);
-    for asked in &epoch.approvals {
-        if asked.verdict.is_some() || !fresh(asked.at) {
-            continue;
-        }
+    for asked in epoch.awaited() {
         let what = match asked.subject {
             Subject::Plan => "the plan",
             Subject::Command => "a command",

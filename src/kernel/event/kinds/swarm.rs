@@ -11,7 +11,8 @@ choice! {
         Replica,
         /// Take tasks, work on them and review the plans of others.
         Agent,
-        /// Take part in discussions on behalf of people: object, answer, approve. It takes no tasks.
+        /// Take part in discussions on behalf of people: object, answer, approve. It takes no
+        /// tasks.
         Operator,
     }
 }

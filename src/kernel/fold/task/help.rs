@@ -138,6 +138,19 @@ impl Epoch {
         help.helper().filter(|offer| fresh && offer.help == HelpForm::TakeOver)
     }
 
+    /// The requests for an approval that people can still decide: nobody has, the work was not
+    /// resumed since, and the plan is still the one that stands.
+    pub fn awaited(&self) -> impl Iterator<Item = &Approval> {
+        let since = self.rounds.last().map(|round| round.at);
+        let plan = self.plan().filter(|plan| plan.adopted.is_none());
+        let plan = plan.map(|plan| Subject::Plan.hash(&plan.event.0));
+        self.approvals.iter().filter(move |asked| {
+            asked.verdict.is_none()
+                && since.is_none_or(|since| asked.at > since)
+                && (asked.subject != Subject::Plan || plan == Some(asked.hash))
+        })
+    }
+
     /// The last request for the approval of this content.
     #[must_use]
     pub fn approval(&self, hash: &Hash) -> Option<&Approval> {

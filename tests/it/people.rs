@@ -1,0 +1,283 @@
+//! People who take part in the discussion of a task: whole nodes of an agent that works, of a
+//! person with an operator's key, and of an agent that only looks on, each a process.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::running::{BZZZ, HANG, Up, failed, said, sample};
+
+const ANSWER: &str = "By date, the oldest first.";
+const OBJECTION: &str = "It deletes the old reports.";
+
+/// The homes of a swarm on this machine.
+struct Stage {
+    dir: tempfile::TempDir,
+}
+
+impl Stage {
+    /// A swarm whose founder works by a script: it asks, plans, plans anew, runs a command.
+    fn new() -> Self {
+        let stage = Self { dir: tempfile::tempdir().unwrap() };
+        sample(stage.dir.path());
+        let plan = |summary: &str| json!({ "summary": summary, "steps": ["write it"] });
+        let script = json!({ "issues": { "1": {
+            "plan": [{ "question": "Sort by what?" }, plan("Delete and sort"), plan("Just sort")],
+            "steps": [
+                { "reasoning": "do it", "action": "command", "command": "echo a >sorted.txt" },
+                { "reasoning": "it is there", "action": "done", "summary": "Sorted." },
+            ],
+        } } });
+        fs::write(stage.path("script.json"), script.to_string()).unwrap();
+        let script = format!("reasoner.script={}", stage.path("script.json").display());
+        stage.init(
+            "maple",
+            &[
+                "--repository",
+                "name=sample,url=sample.git,board=board",
+                "--set",
+                "reasoner.kind=scripted",
+                "--set",
+                &script,
+                "--set",
+                "agent.poll_seconds=1",
+                "--set",
+                "agent.plan_window_seconds=0",
+                "--set",
+                "approvals.plans=true",
+            ],
+        );
+        stage
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self, home: &str) -> Command {
+        let mut command = Command::new(BZZZ);
+        command.arg("--home").arg(self.path(home)).current_dir(self.dir.path());
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, home: &str, args: &[&str]) -> Output {
+        self.command(home).args(args).output().unwrap()
+    }
+
+    #[track_caller]
+    fn said(&self, home: &str, args: &[&str]) -> String {
+        said(self.run(home, args), args)
+    }
+
+    #[track_caller]
+    fn json(&self, home: &str, args: &[&str]) -> Value {
+        serde_json::from_str(&self.said(home, &[args, &["--json"]].concat())).unwrap()
+    }
+
+    /// Runs what has to fail with status 1, and gives what it says.
+    #[track_caller]
+    fn fails(&self, home: &str, args: &[&str]) -> String {
+        failed(self.run(home, args), args)
+    }
+
+    fn init(&self, home: &str, more: &[&str]) -> String {
+        let mut args = vec!["init", "--name", home];
+        for set in ["net.mdns=false", "net.listen=/ip4/127.0.0.1/tcp/0", "sandbox.kind=process"] {
+            args.extend(["--set", set]);
+        }
+        args.extend(more);
+        self.json(home, &args)["key"].as_str().unwrap().to_owned()
+    }
+
+    fn up(&self, home: &str, peers: &str) -> Up {
+        let peers = format!("net.peers={peers}");
+        let log = self.path(&format!("{home}.log"));
+        Up::start(self.command(home), &["--set", &peers], &log)
+    }
+
+    /// Joins and starts a node of that role.
+    fn join(&self, home: &str, role: &str, peer: &str) -> Up {
+        let status = self.json("maple", &["status"]);
+        let swarm = status["swarm"].as_str().unwrap().to_owned();
+        let key = self.init(home, &["--join", &swarm, "--set", "agent.work=false"]);
+        self.said("maple", &["member", "admit", &key, "--name", home, "--role", role]);
+        self.up(home, peer)
+    }
+
+    /// What is open of a sort in the task, as a node knows it, once it is as it should be.
+    #[track_caller]
+    fn open(&self, home: &str, what: &str, right: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let output = self.run(home, &["discuss", "list", "sample#1", "--json"]);
+            let all: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let mut items = all["open"].as_array().cloned().unwrap_or_default().into_iter();
+            if let Some(item) = items.find(|item| item["what"] == what && right(item)) {
+                return item;
+            }
+            let log = || fs::read_to_string(self.path("maple.log")).unwrap();
+            assert!(begun.elapsed() < HANG, "no {what} at {home}: {all:#}\n{}", log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+/// `bzzz watch --json`, line by line.
+struct Watch {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Watch {
+    fn start(mut command: Command) -> Self {
+        command.args(["watch", "sample#1", "--json"]).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits for an event of a kind, and gives it.
+    #[track_caller]
+    fn until(&self, kind: &str) -> Value {
+        loop {
+            let line = self.lines.recv_timeout(HANG).unwrap_or_else(|_| panic!("no {kind}"));
+            let event: Value = serde_json::from_str(&line).unwrap();
+            if event["kind"] == kind {
+                return event;
+            }
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn token(home: &Path) -> String {
+    let token = fs::read_to_string(home.join("api.token")).unwrap();
+    format!("Authorization: Bearer {}", token.trim())
+}
+
+#[test]
+fn a_person_answers_objects_and_approves_and_an_agent_cannot() {
+    let stage = Stage::new();
+    let maple = stage.up("maple", "");
+    let begun = Instant::now();
+    let address = loop {
+        let status = stage.json("maple", &["status"]);
+        if let Some(address) = status["listening"][0].as_str() {
+            break address.to_owned();
+        }
+        assert!(begun.elapsed() < HANG, "no address");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let ann = stage.join("ann", "operator", &address);
+    let _oak = stage.join("oak", "agent", &address);
+    stage.said("maple", &["task", "add", "--title", "Sort it", "--body", "Somehow."]);
+
+    // The owner's question stands in the discussion; it is answered there.
+    let asked = stage.open("ann", "question", |item| item["text"] == "Sort by what?");
+    assert_eq!(asked["author_name"], "maple");
+    let watch = Watch::start(stage.command("ann"));
+    let told = stage.said("ann", &["explain", "sample#1"]);
+    for part in ["maple owns it", "the claim ref was absent", "Sort by what?", "role operator"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    stage.said("ann", &["discuss", "answer", "sample#1", ANSWER]);
+    let first = stage.open("ann", "approval", |_| true);
+    assert!(first["text"].as_str().unwrap().contains("Delete and sort"), "{first:#}");
+    assert_eq!(first["bound"]["exact"], true, "{first:#}");
+    let hash = first["bound"]["hash"].as_str().unwrap();
+
+    // Only people approve, and only what they were shown.
+    stage.open("oak", "approval", |_| true);
+    let approve = ["discuss", "approve", "sample#1", "--yes"];
+    let refused = stage.fails("oak", &approve);
+    assert!(refused.contains("agents do not approve") && refused.contains("operator"), "{refused}");
+    let other = "0".repeat(64);
+    let refused = stage.fails("ann", &[&approve[..], &["--hash", &other]].concat());
+    assert!(refused.contains("the hash is not that of the request"), "{refused}");
+    let unasked = stage.run("ann", &approve[..3]);
+    assert_eq!(unasked.status.code(), Some(2), "nobody can be asked without a terminal");
+    refuses_nonsense(&ann, &token(&stage.path("ann")));
+
+    // An objection leads to another plan, which needs an approval of its own.
+    stage.said("ann", &["discuss", "object", "sample#1", OBJECTION]);
+    let second = stage.open("ann", "approval", |item| item["bound"]["hash"] != hash);
+    assert!(second["text"].as_str().unwrap().contains("Just sort"), "{second:#}");
+    let why = stage.json("ann", &["explain", "sample#1"]);
+    assert!(why["waits"].as_array().unwrap().iter().any(|wait| wait["for"] == "approval"));
+    let stale = stage.fails("ann", &[&approve[..], &["--hash", hash]].concat());
+    assert!(stale.contains("the hash is not that of the request"), "{stale}");
+    let shown = stage.said("ann", &[&approve[..], &["Looks good."]].concat());
+    assert!(shown.contains(second["bound"]["hash"].as_str().unwrap()), "{shown}");
+    let request = second["id"].as_str().unwrap();
+    let hash = second["bound"]["hash"].as_str().unwrap();
+    let named = ["--request", request, "--hash", hash];
+    let again = stage.fails("ann", &[&approve[..], &named].concat());
+    assert!(again.contains("approved already"), "{again}");
+
+    for (kind, part) in
+        [("message_said", ANSWER), ("plan_reviewed", OBJECTION), ("approval_given", "Looks good.")]
+    {
+        let event = watch.until(kind);
+        assert_eq!(
+            (&event["author_name"], &event["task_name"]),
+            (&"ann".into(), &"sample#1".into())
+        );
+        assert!(event["payload"].to_string().contains(part), "{event:#}");
+    }
+    watch.until("published");
+    let talk = stage.said("ann", &["discuss", "show", "sample#1"]);
+    for part in ["Sort by what?", ANSWER, OBJECTION, "Just sort", "Looks good."] {
+        assert!(talk.contains(part), "{part}: {talk}");
+    }
+    assert_eq!(ann.stop(), Some(0));
+    assert_eq!(maple.stop(), Some(0));
+}
+
+/// What is of the wrong form, too long, or about nothing says so, and no event comes of it.
+fn refuses_nonsense(up: &Up, token: &str) {
+    let path = "/api/v1/tasks/sample%231/discussion";
+    let long = json!({ "say": "comment", "text": "x".repeat(8 * 1024 + 1) }).to_string();
+    let huge = json!({ "say": "comment", "text": "x".repeat(128 * 1024) }).to_string();
+    let say = |value: Value| value.to_string();
+    for (status, part, body) in [
+        (400, "at most 8192", long),
+        (413, "limit", huge),
+        (400, "empty", say(json!({ "say": "object" }))),
+        (400, "the body", say(json!({ "say": "sing", "text": "x" }))),
+        (400, "the body", say(json!({ "say": "comment", "text": "x", "more": 1 }))),
+        (400, "no id", say(json!({ "say": "comment", "text": "x", "to": "!" }))),
+        (404, "there is no", say(json!({ "say": "comment", "text": "x", "to": "abcdef" }))),
+        (404, "open question", say(json!({ "say": "answer", "text": "x" }))),
+        (400, "hash", say(json!({ "say": "approve" }))),
+        (400, "64 hexadecimal", say(json!({ "say": "approve", "hash": "00" }))),
+    ] {
+        let (found, said) = up.post(path, &[token.to_owned()], &body);
+        let error = said["error"].as_str().unwrap();
+        assert!(found == status && error.contains(part), "{found} {said}, not {status} {part}");
+    }
+    let (status, _) = up.post(path, &[], "{}");
+    assert_eq!(status, 401, "writing needs the token");
+    let body = json!({ "say": "comment", "text": "x" }).to_string();
+    let (status, said) = up.post("/api/v1/tasks/sample%232/discussion", &[token.to_owned()], &body);
+    assert_eq!(status, 404, "{said}");
+    let (status, said) = up.post("/api/v1/sessions/sample%231", &[token.to_owned()], &body);
+    assert_eq!(status, 404, "{said}");
+}
