@@ -656,8 +656,8 @@ fn what_hive_names_is_taken_up_only_with_a_token_that_stays_where_it_belongs() {
     assert_report(
         &hive(""),
         &[
-            "4: hive.url: the key is missing: `take_up` needs it",
             "4: hive.github_token_file: the key is missing: `take_up` needs it",
+            "4: hive.url: the key is missing: `take_up` needs it",
         ],
     );
     let whole =

@@ -20,7 +20,7 @@ use super::outside::Vetted;
 use super::work::Hands;
 use crate::integrations::hive::{Project, place};
 use crate::kernel::agent::Input;
-use crate::kernel::fold::{SwarmState, TaskStatus};
+use crate::kernel::fold::{IntentResult, SwarmState};
 use crate::kernel::identity::AuthorId;
 
 pub(super) use self::rules::Wanted;
@@ -374,24 +374,23 @@ fn other_name(state: &SwarmState, name: &str, url: &str) -> Option<String> {
     found.map(|(other, _)| other.clone())
 }
 
-/// Whether something is left to do of this node's own tasks in a repository.
+/// Whether something is left to do of this node's own tasks in a repository: one is tried for or
+/// worked on, people are asked, or a pull request is not at its end. The end is said when the board
+/// was told and the claim ref is gone.
 fn is_busy(state: &SwarmState, me: &AuthorId, repository: &str) -> bool {
-    use crate::kernel::fold::{Epoch, IntentResult};
-    let wins = |epoch: &Epoch| epoch.winner.as_ref().filter(|win| win.author == *me).cloned();
-    let intends = |epoch: &Epoch| {
+    let tasks = state.tasks.values().filter(|task| task.repository == repository);
+    let mut epochs = tasks.flat_map(|task| task.epochs.values().map(|epoch| (task.open, epoch)));
+    epochs.any(|(open, epoch)| {
         let mut intents = epoch.intents.values();
-        intents.any(|made| made.author == *me && made.result == IntentResult::Pending)
-    };
-    state.tasks.values().filter(|task| task.repository == repository).any(|task| {
-        let unfinished = matches!(
-            task.status(),
-            TaskStatus::Claimed | TaskStatus::Published | TaskStatus::Escalated
-        );
-        let holds = |epoch: &Epoch| wins(epoch).is_some_and(|win| win.lost_at.is_none());
-        (unfinished && task.current().is_some_and(holds))
-            || task
-                .epochs
-                .values()
-                .any(|epoch| intends(epoch) || (epoch.is_active() && wins(epoch).is_some()))
+        let tries = intents.any(|made| made.author == *me && made.result == IntentResult::Pending);
+        let win = epoch.winner.as_ref();
+        let holds = win.is_some_and(|win| win.author == *me && win.lost_at.is_none());
+        let unfinished = match epoch.finished.as_deref() {
+            None | Some("published") => true,
+            // Nobody answers a question about a closed issue.
+            Some("escalated") => open,
+            Some(_) => false,
+        };
+        tries || (holds && unfinished)
     })
 }
