@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A file without `[consent]`, or none, refuses nothing: the node's operator has opted in by naming
-//! the repository. A file that cannot be read refuses: what it says may be no.
+//! the repository, or by letting Hive name it. A file that cannot be read refuses: what it says may
+//! be no.
 
 use toml_edit::{DocumentMut, Item};
 
@@ -17,6 +18,12 @@ use crate::integrations::git::{GitError, Mirror};
 
 /// The file in the repository.
 pub(super) const FILE: &str = ".bzzz.toml";
+
+/// Where a repository opted in that has no such file: the node's configuration names it.
+pub(super) const CONFIGURATION: &str = "configuration";
+
+/// The same for one that Hive names, within what the configuration allows.
+pub(super) const HIVE: &str = "hive";
 
 /// The largest file that is read, in bytes.
 pub(super) const MAX_FILE: u64 = 64 << 10;
@@ -46,11 +53,11 @@ impl Consent {
 ///
 /// # Errors
 /// If the remote cannot be asked: nobody knows then.
-pub(super) async fn ask(mirror: &Mirror) -> Result<Consent, GitError> {
+pub(super) async fn ask(mirror: &Mirror, named_by: &'static str) -> Result<Consent, GitError> {
     let base = mirror.fetch_base().await?;
     match mirror.read_file(&base, FILE, MAX_FILE).await {
-        Ok(None) => Ok(Consent { allowed: true, source: "configuration", reason: String::new() }),
-        Ok(Some(bytes)) => Ok(read(&bytes)),
+        Ok(None) => Ok(Consent { allowed: true, source: named_by, reason: String::new() }),
+        Ok(Some(bytes)) => Ok(read(&bytes, named_by)),
         Err(error @ (GitError::TooLarge { .. } | GitError::BadPath { .. })) => {
             Ok(Consent::refused(&format!("{FILE} cannot be read: {error}")))
         }
@@ -58,7 +65,7 @@ pub(super) async fn ask(mirror: &Mirror) -> Result<Consent, GitError> {
     }
 }
 
-fn read(bytes: &[u8]) -> Consent {
+fn read(bytes: &[u8], named_by: &'static str) -> Consent {
     let wrong = |why: &str| Consent::refused(&format!("{FILE} cannot be read: {why}"));
     let Ok(text) = std::str::from_utf8(bytes) else { return wrong("it is not UTF-8") };
     let document: DocumentMut = match text.parse() {
@@ -68,7 +75,7 @@ fn read(bytes: &[u8]) -> Consent {
     let (mut allowed, mut reason) = (true, String::new());
     match document.get("consent") {
         None => {
-            return Consent { allowed, source: "configuration", reason };
+            return Consent { allowed, source: named_by, reason };
         }
         Some(Item::Table(table)) => {
             for (key, item) in table {
@@ -91,10 +98,11 @@ mod tests {
 
     #[test]
     fn a_refusal_is_read() {
+        let read = |text: &[u8]| read(text, HIVE);
         let no = read(b"[consent]\nallow = false\nreason = \"No.\"\n");
         assert_eq!(no, Consent { allowed: false, source: FILE, reason: "No.".to_owned() });
         assert!(read(b"[consent]\nallow = true\n").allowed);
-        assert_eq!(read(b"[sandbox]\nx = 1\n").source, "configuration");
+        assert_eq!(read(b"[sandbox]\nx = 1\n").source, HIVE);
         assert!(read(b"").allowed);
     }
 
@@ -110,7 +118,7 @@ mod tests {
             b"[consent]\nallow = true\nreason = 3",
         ];
         for text in bad {
-            let read = read(text);
+            let read = read(text, CONFIGURATION);
             assert!(!read.allowed && !read.reason.is_empty(), "{}", String::from_utf8_lossy(text));
         }
     }

@@ -112,7 +112,7 @@ async fn drop_claim(hands: &Hands, task: TaskId, expected: CommitId) -> Outcome 
 }
 
 /// The repository and the issue of a task.
-pub(super) fn place(hands: &Hands, task: TaskId) -> Result<(&Repository, u64), String> {
+pub(super) fn place(hands: &Hands, task: TaskId) -> Result<(Arc<Repository>, u64), String> {
     let found = hands
         .engine
         .read(|state| state.tasks.get(&task).map(|task| (task.repository.clone(), task.issue)));
@@ -210,7 +210,7 @@ async fn open_sandbox(
         Err(error) => return Outcome::Failed(error),
     };
     let dir = hands.home.work().join(format!("{}-{epoch}", key.task.short()));
-    match prepare(hands, repository, issue, epoch, base, &dir).await {
+    match prepare(hands, &repository, issue, epoch, base, &dir).await {
         Ok((workspace, opened)) => {
             hands.workspaces.put(key.task, workspace);
             opened

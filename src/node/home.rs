@@ -136,6 +136,12 @@ impl Home {
         self.dir.join("mirrors")
     }
 
+    /// The file of what was taken up from Hive.
+    #[must_use]
+    pub fn hive_file(&self) -> PathBuf {
+        self.dir.join("hive.json")
+    }
+
     /// The directory of the tasks' files.
     #[must_use]
     pub fn work(&self) -> PathBuf {

@@ -24,6 +24,7 @@ mod services;
 mod settings;
 mod status;
 mod stores;
+mod takeup;
 mod tasks;
 mod tell;
 mod topics;

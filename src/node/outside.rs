@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::clock::{self, NoRandomness};
@@ -18,7 +19,7 @@ use super::settings::Own;
 use super::tasks::Source;
 use crate::integrations::docker::{DockerSandbox, DockerSettings};
 use crate::integrations::git::{GitError, Mirror, Remote, Token};
-use crate::integrations::github::{self, Access, GitHub, GitHubError, OnToken};
+use crate::integrations::github::{self, Access, GitHub, GitHubError, OnToken, Standing};
 use crate::integrations::http::HttpError;
 use crate::integrations::local::{Board, BoardError};
 use crate::integrations::ollama::{
@@ -98,6 +99,8 @@ pub(super) struct Repository {
     /// What the mirror enters its remote with, if that changes.
     token: Option<Token>,
     pub(super) source: Source,
+    /// Who named it to the node: the configuration, or Hive.
+    pub(super) named_by: &'static str,
 }
 
 impl Repository {
@@ -119,9 +122,41 @@ impl Repository {
     }
 }
 
+/// The repositories that are open, by name. Some come and go while the node runs.
+#[derive(Default)]
+pub(super) struct Repositories(RwLock<BTreeMap<String, Arc<Repository>>>);
+
+impl Repositories {
+    pub(super) fn get(&self, name: &str) -> Option<Arc<Repository>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    fn put(&self, name: &str, repository: Repository) {
+        let mut open = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        open.insert(name.to_owned(), Arc::new(repository));
+    }
+
+    /// Takes a repository out, unless something is still done with it: two mirrors in one
+    /// directory would disturb each other. Tells whether it is out.
+    pub(super) fn close(&self, name: &str) -> bool {
+        let mut open = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let used = open.get(name).is_some_and(|repository| Arc::strong_count(repository) > 1);
+        !used && open.remove(name).is_some()
+    }
+}
+
+/// What is asked of a repository before it is opened while the node runs.
+pub(super) struct Vetted {
+    /// Whether it may be private.
+    pub(super) private: bool,
+}
+
 /// What effects are carried out with.
 pub(super) struct Outside {
-    pub(super) repositories: BTreeMap<String, Repository>,
+    pub(super) repositories: Repositories,
+    doors: tokio::sync::Mutex<Doors>,
+    /// Which issues are tasks.
+    labels: Vec<String>,
     pub(super) reasoner: Option<Reasoner>,
     /// Hive, and the webhooks.
     pub(super) services: Services,
@@ -136,12 +171,14 @@ impl Outside {
     pub(super) async fn open(home: &Home, config: &Config) -> Result<Self, OutsideError> {
         let secrets = Secrets::default();
         let mut doors = Doors::new(secrets.clone());
-        let mut repositories = BTreeMap::new();
+        let labels = config.agent.labels.clone();
+        let repositories = Repositories::default();
         for entry in &config.repositories {
-            let repository = repository(home, config, entry, &mut doors).await?;
-            repositories.insert(entry.name.clone(), repository);
+            let repository = repository(home, &labels, entry, &mut doors).await?;
+            repositories.put(&entry.name, repository);
         }
-        let reasoner = if config.repositories.is_empty() { None } else { Some(reasoner(config)?) };
+        let needed = config.hive.take_up || !config.repositories.is_empty();
+        let reasoner = if needed { Some(reasoner(config)?) } else { None };
         let (sandbox, limits) = sandbox(home, &config.sandbox);
         limits.check()?;
         let (image, images) = match config.sandbox.kind {
@@ -159,18 +196,68 @@ impl Outside {
             secrets.keep(secret(path)?.as_bytes());
         }
         let services = Services::open(config)?;
-        Ok(Self { repositories, reasoner, services, sandbox, own, secrets })
+        let doors = tokio::sync::Mutex::new(doors);
+        let outside =
+            Self { repositories, doors, labels, reasoner, services, sandbox, own, secrets };
+        outside.recall(home, config).await;
+        Ok(outside)
+    }
+
+    /// What was taken up before and what is here of it, so that its tasks go on whether or not
+    /// Hive and GitHub answer.
+    async fn recall(&self, home: &Home, config: &Config) {
+        let Some(take_up) = self.services.take_up() else { return };
+        let mut doors = self.doors.lock().await;
+        for (wanted, entry) in take_up.recall(config, home) {
+            if !home.mirrors().join(&entry.name).join("mirror.git").exists() {
+                continue;
+            }
+            match repository(home, &self.labels, &entry, &mut doors).await {
+                Ok(mut repository) => {
+                    repository.named_by = consent::HIVE;
+                    self.repositories.put(&entry.name, repository);
+                    take_up.opened(&wanted);
+                }
+                Err(error) => warn!(%error, "what was taken from Hive cannot be opened"),
+            }
+        }
+    }
+
+    /// Opens one more repository on GitHub, if the node may work in it, as GitHub says.
+    pub(super) async fn open_one(
+        &self,
+        home: &Home,
+        entry: &config::Repository,
+        vetted: Vetted,
+    ) -> Result<(), String> {
+        let mut doors = self.doors.lock().await;
+        let source = source(&self.labels, entry, &mut doors).map_err(|error| error.to_string())?;
+        if let Source::GitHub(github) = &source {
+            let found = github.standing().await.map_err(|error| error.to_string())?;
+            if let Some(why) = hindrance(&found) {
+                return Err(why);
+            }
+            if found.private && !vetted.private {
+                let why = "it is private, says GitHub, and hive.private is not set";
+                return Err(why.to_owned());
+            }
+        }
+        let opened = repository(home, &self.labels, entry, &mut doors).await;
+        let mut repository = opened.map_err(|error| error.to_string())?;
+        repository.named_by = consent::HIVE;
+        self.repositories.put(&entry.name, repository);
+        Ok(())
     }
 }
 
 async fn repository(
     home: &Home,
-    config: &Config,
+    labels: &[String],
     entry: &config::Repository,
     doors: &mut Doors,
 ) -> Result<Repository, OutsideError> {
     let name = entry.name.clone();
-    let source = source(config, entry, doors)?;
+    let source = source(labels, entry, doors)?;
     let dir = home.mirrors().join(&name);
     let web = entry.url.starts_with("https://") || entry.url.starts_with("http://");
     let token = match (&source, entry.token_file.as_deref()) {
@@ -188,12 +275,12 @@ async fn repository(
     let (url, branch) = (entry.url.clone(), entry.branch.clone());
     let mirror = Mirror::open(&dir, Remote { url, token: token.clone(), branch }).await;
     let mirror = mirror.map_err(|source| OutsideError::Git { name: name.clone(), source })?;
-    Ok(Repository { mirror, token, source })
+    Ok(Repository { mirror, token, source, named_by: consent::CONFIGURATION })
 }
 
 /// Where a repository's issues are. Nothing is asked yet.
 fn source(
-    config: &Config,
+    labels: &[String],
     entry: &config::Repository,
     doors: &mut Doors,
 ) -> Result<Source, OutsideError> {
@@ -205,7 +292,7 @@ fn source(
         return Ok(Source::Local(board));
     };
     let access = doors.enter(entry)?;
-    let (draft, labels) = (entry.github_draft, config.agent.labels.clone());
+    let (draft, labels) = (entry.github_draft, labels.to_vec());
     let github = GitHub::new(access, repository, &entry.branch, draft, labels);
     let github = github.map_err(|source| OutsideError::GitHub { name: name(), source })?;
     Ok(Source::GitHub(Box::new(github)))
@@ -331,9 +418,10 @@ fn private(path: &Path) -> Result<Zeroizing<String>, OutsideError> {
 pub async fn doctor(home: &Home, config: &Config) -> Vec<(String, Result<String, String>)> {
     let mut findings = Vec::new();
     let mut doors = Doors::new(Secrets::default());
+    let labels = &config.agent.labels;
     for entry in &config.repositories {
         if entry.github.is_some() {
-            let found = match source(config, entry, &mut doors) {
+            let found = match source(labels, entry, &mut doors) {
                 Ok(Source::GitHub(github)) => standing(&github).await,
                 Ok(Source::Local(_)) => Err("its issues are on a board".to_owned()),
                 Err(error) => Err(error.to_string()),
@@ -341,7 +429,7 @@ pub async fn doctor(home: &Home, config: &Config) -> Vec<(String, Result<String,
             findings.push((format!("GitHub for {}", entry.name), found));
         }
         let name = format!("repository {}", entry.name);
-        let found = match repository(home, config, entry, &mut doors).await {
+        let found = match repository(home, labels, entry, &mut doors).await {
             Err(error) => Err(error.to_string()),
             Ok(repository) => look_at(&repository).await,
         };
@@ -356,7 +444,7 @@ pub async fn doctor(home: &Home, config: &Config) -> Vec<(String, Result<String,
             found.map(|()| format!("through a proxy to {}", config.sandbox.egress.join(", ")));
         findings.push(("egress".to_owned(), found.map_err(|error| error.to_string())));
     }
-    if !config.repositories.is_empty() {
+    if config.hive.take_up || !config.repositories.is_empty() {
         let found = match reasoner(config) {
             Err(error) => Err(error.to_string()),
             Ok(reasoner) => {
@@ -379,7 +467,8 @@ pub async fn doctor(home: &Home, config: &Config) -> Vec<(String, Result<String,
 
 async fn look_at(repository: &Repository) -> Result<String, String> {
     let mirror = repository.mirror().await?;
-    let consent = consent::ask(mirror).await.map_err(|error| error.to_string())?;
+    let consent =
+        consent::ask(mirror, repository.named_by).await.map_err(|error| error.to_string())?;
     if !consent.allowed {
         let (file, reason) = (consent.source, consent.reason);
         return Err(format!("it lets no agents work in it, says its file {file}: {reason}"));
@@ -394,16 +483,22 @@ async fn look_at(repository: &Repository) -> Result<String, String> {
     Ok(format!("{branch} is at {short}, {issues} issues, {} claims", claims.len()))
 }
 
+/// Why the node cannot work in a repository on GitHub.
+fn hindrance(found: &Standing) -> Option<String> {
+    if found.archived {
+        return Some("the repository is archived: nothing can be pushed to it".to_owned());
+    }
+    let login = &found.login;
+    (!found.push).then(|| format!("{login} may not push, so that no task can be claimed"))
+}
+
 /// What the node may do on GitHub.
 async fn standing(github: &GitHub) -> Result<String, String> {
     let found = github.standing().await.map_err(|error| error.to_string())?;
+    if let Some(why) = hindrance(&found) {
+        return Err(why);
+    }
     let login = &found.login;
-    if found.archived {
-        return Err("the repository is archived: nothing can be pushed to it".to_owned());
-    }
-    if !found.push {
-        return Err(format!("{login} may not push, so that no task can be claimed"));
-    }
     let scopes = found.scopes.filter(|scopes| !scopes.is_empty());
     let scopes = scopes.map(|scopes| format!(" (scopes: {scopes})")).unwrap_or_default();
     let left = found.left.map(|(left, of)| format!("; {left} of {of} requests are left"));

@@ -1,7 +1,8 @@
 //! What Hive says of this node's repositories, and what it is told of their tasks.
 //!
-//! Hive can only narrow: a repository that the configuration doesn't name is never worked on,
-//! whatever Hive says of it. Its last word counts while it doesn't answer.
+//! Of the configured repositories it can only narrow which are worked on; whether it may name
+//! others, and which, is the configuration's word too (`takeup`). Its last word counts while it
+//! doesn't answer.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::config::{Config, Unlisted};
+use super::takeup::TakeUp;
 use super::work::Hands;
 use crate::integrations::hive::{
     Claimed, Hive, Listing, MAX_SUMMARY, Project, Results, StatusUpdate, place,
@@ -20,6 +22,9 @@ use crate::kernel::agent::Input;
 /// How many entries of a listing that cannot be read are named in the log.
 const MAX_NAMED: usize = 5;
 
+/// How many projects that the configuration does not name `bzzz doctor` lists.
+const MAX_LISTED: usize = 50;
+
 /// Hive, as this node sees it.
 pub(super) struct Registry {
     hive: Hive,
@@ -28,6 +33,8 @@ pub(super) struct Registry {
     /// The configured repositories: name and place, if the remote has one that can be compared.
     places: BTreeMap<String, Option<String>>,
     projects: Mutex<Option<BTreeMap<String, Project>>>,
+    /// What is taken up of what only Hive names.
+    pub(super) take_up: Option<TakeUp>,
 }
 
 /// What Hive says of a repository.
@@ -47,6 +54,9 @@ pub(super) async fn watch(hands: Arc<Hands>) {
     let Some(registry) = &hands.outside.services.hive else { return };
     let mut last = BTreeMap::new();
     registry.say(&hands, &mut last, |_| word(true, false, "Hive was not asked yet")).await;
+    if let Some(take_up) = &registry.take_up {
+        take_up.hold(&hands).await;
+    }
     loop {
         let words = registry.look().await;
         let unknown = || word(true, true, "Hive does not answer, and has not said anything yet");
@@ -55,6 +65,9 @@ pub(super) async fn watch(hands: Arc<Hands>) {
             known.unwrap_or_else(unknown)
         };
         registry.say(&hands, &mut last, of).await;
+        if let Some(take_up) = &registry.take_up {
+            take_up.follow(&hands).await;
+        }
         tokio::time::sleep(registry.poll).await;
     }
 }
@@ -88,6 +101,7 @@ impl Registry {
             poll: Duration::from_secs(config.hive.poll_seconds),
             places: places.collect(),
             projects: Mutex::default(),
+            take_up: TakeUp::of(config),
         }
     }
 
@@ -120,11 +134,17 @@ impl Registry {
                 for reason in refused.iter().take(MAX_NAMED) {
                     warn!(reason, "an entry of Hive's list cannot be taken");
                 }
+                if let Some(take_up) = &self.take_up {
+                    take_up.heard(&projects);
+                }
                 let known = self.keep(projects);
                 debug!(hive = self.hive.at(), known, "asked Hive");
             }
             Err(error) => {
                 warn!(%error, "Hive gives no list of repositories; what it said last still counts");
+                if let Some(take_up) = &self.take_up {
+                    take_up.missed();
+                }
             }
         }
         let kept = self.projects.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,6 +179,11 @@ impl Registry {
     }
 
     fn project(&self, repository: &str) -> Result<u64, String> {
+        if !self.places.contains_key(repository)
+            && let Some(project) = self.take_up.as_ref().and_then(|t| t.project(repository))
+        {
+            return Ok(project);
+        }
         let kept = self.projects.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(projects) = kept.as_ref() else {
             return Err("Hive has not said yet which project the repository is".to_owned());
@@ -205,6 +230,7 @@ impl Registry {
             return Err(format!("{count} entries of its list cannot be read; the first: {first}"));
         }
         let all = listing.projects.len();
+        let others = self.take_up.as_ref().map(|t| t.doctor(&listing.projects, MAX_LISTED));
         self.keep(listing.projects);
         let mut text = format!("{} says {health:?}; {all} projects", self.hive.at());
         let kept: BTreeMap<String, Project> = {
@@ -221,6 +247,7 @@ impl Registry {
                 text.push_str(&format!(" (project {id}, {all} tasks, {claimed} claimed)"));
             }
         }
+        text.push_str(&others.unwrap_or_default());
         Ok(text)
     }
 }

@@ -14,6 +14,7 @@ use super::mask::Masker;
 use super::outside::{Outside, OutsideError};
 use super::replicate::{Lags, Replicator};
 use super::status::{LogStatus, NodeStatus, PeerStatus};
+use super::takeup::{self, TakeUp};
 use super::witness;
 use super::work::{Crash, Worker};
 use crate::engine::{Engine, EngineError, Stop};
@@ -254,25 +255,34 @@ impl StatusSource {
 
 fn agent_config(config: &Config, outside: &Outside) -> AgentConfig {
     let mut agent = agent_settings(config);
-    for (name, (url, _)) in &mut agent.repositories {
-        let shown = outside.repositories.get(name);
-        *url = shown.map_or_else(String::new, |found| found.remote_shown());
-    }
+    let taken = outside.services.take_up().map(TakeUp::taken).unwrap_or_default();
+    let entries = config.repositories.iter();
+    let entries = entries.map(|entry| (entry.name.clone(), entry.branch.clone())).chain(taken);
+    let shown = |name: &String| {
+        let open = outside.repositories.get(name);
+        open.map_or_else(String::new, |open| open.remote_shown())
+    };
+    agent.repositories =
+        entries.map(|(name, branch)| (name.clone(), (shown(&name), branch))).collect();
     agent
 }
 
 /// What a configuration says of the node's agent. The addresses of repositories are left out: a
-/// running node knows them without credentials.
+/// running node knows them without credentials. Those that were taken up from Hive, as the home's
+/// file has it, are among them.
 #[must_use]
 pub fn agent_settings(config: &Config) -> AgentConfig {
     let (agent, budget) = (&config.agent, &config.budget);
     let context = usize::try_from(config.reasoner.context_bytes).unwrap_or(usize::MAX);
     let repositories = config.repositories.iter();
-    let repositories =
-        repositories.map(|entry| (entry.name.clone(), (String::new(), entry.branch.clone())));
+    let repositories = repositories
+        .map(|entry| (entry.name.clone(), entry.branch.clone()))
+        .chain(takeup::remembered(config))
+        .map(|(name, branch)| (name, (String::new(), branch)));
+    let has_some = config.hive.take_up || !config.repositories.is_empty();
     AgentConfig {
-        works: agent.work && !config.repositories.is_empty(),
-        review: agent.review && !config.repositories.is_empty(),
+        works: agent.work && has_some,
+        review: agent.review && has_some,
         labels: agent.labels.clone(),
         capabilities: agent.capabilities.clone(),
         max_tasks: usize::try_from(agent.max_tasks).unwrap_or(usize::MAX),
@@ -312,7 +322,7 @@ fn talk_config(config: &Config) -> TalkConfig {
     TalkConfig {
         reviewers: talk.reviewers,
         helpers: talk.helpers,
-        helps: talk.help && !config.repositories.is_empty(),
+        helps: talk.help && (config.hive.take_up || !config.repositories.is_empty()),
         max_help: talk.max_help,
         help_ms: talk.help_seconds.saturating_mul(1000),
         question_ms: talk.question_seconds.saturating_mul(1000),

@@ -11,6 +11,7 @@ use super::config::Config;
 use super::models::Models;
 use super::outside::{OutsideError, secret};
 use super::registry::{Registry, Told};
+use super::takeup::TakeUp;
 use super::work::Hands;
 use crate::integrations::hive::{Hive, HiveSettings};
 use crate::integrations::http::{Ambient, Backoff, Secret, short};
@@ -77,6 +78,13 @@ impl Services {
     }
 }
 
+impl Services {
+    /// What takes up repositories that only Hive names, if that is configured.
+    pub(super) fn take_up(&self) -> Option<&TakeUp> {
+        self.hive.as_ref().and_then(|registry| registry.take_up.as_ref())
+    }
+}
+
 /// What an answer of people has to show, and what is done with it before it becomes an event.
 pub struct PeoplesKeys {
     /// The key of callbacks.
@@ -101,7 +109,10 @@ impl PeoplesKeys {
 
 /// The files with secrets of these services.
 pub(super) fn secret_files(config: &Config) -> impl Iterator<Item = &Path> {
-    let files = [&config.hive.key_file, &config.n8n.secret_file, &config.n8n.callback_key_file];
+    let hive = &config.hive;
+    let token = if hive.take_up { &hive.github_token_file } else { &None };
+    let (secret, callback) = (&config.n8n.secret_file, &config.n8n.callback_key_file);
+    let files = [&hive.key_file, token, secret, callback];
     files.into_iter().filter_map(|file| file.as_deref())
 }
 
@@ -114,6 +125,12 @@ pub(super) async fn doctor(config: &Config) -> Vec<(String, Result<String, Strin
     };
     if let Some(registry) = &services.hive {
         findings.push(("hive".to_owned(), registry.doctor().await));
+        if let Some(file) = config.hive.github_token_file.as_deref().filter(|_| config.hive.take_up)
+        {
+            let found = secret(file).map_err(|error| error.to_string());
+            let found = found.map(|_| format!("{} holds one", file.display()));
+            findings.push(("token for what Hive names".to_owned(), found));
+        }
     }
     if let Some(n8n) = &services.n8n {
         // A call would alert people.

@@ -138,7 +138,7 @@ pub(super) async fn poll(hands: &Hands, repository: String) -> Vec<Input> {
     let Some(found) = hands.outside.repositories.get(&repository) else {
         return vec![Input::PollFailed { repository }];
     };
-    match poll_issues(hands, &repository, found).await {
+    match poll_issues(hands, &repository, &found).await {
         Ok(inputs) => inputs,
         Err(error) => {
             warn!(repository, error, "the repository could not be read");
@@ -154,7 +154,7 @@ async fn poll_issues(
 ) -> Result<Vec<Input>, String> {
     let mirror = found.mirror().await?;
     let Consent { allowed, source, reason } =
-        consent::ask(mirror).await.map_err(|error| error.to_string())?;
+        consent::ask(mirror, found.named_by).await.map_err(|error| error.to_string())?;
     if !allowed {
         warn!(repository, source, reason, "the repository lets no agents work in it");
     }

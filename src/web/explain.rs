@@ -51,7 +51,7 @@ pub fn explained(
 }
 
 pub(super) async fn explanation(State(site): State<Arc<Site>>, Path(text): Path<String>) -> Answer {
-    let (config, now) = (site.shared.agent.clone(), (site.shared.clock)());
+    let (config, now) = ((site.shared.agent)(), (site.shared.clock)());
     blocking(site, move |engine| {
         let me = engine.me();
         let found = engine.read(|state| {

@@ -119,7 +119,7 @@ pub struct Shared {
     /// Takes secrets out of a text before it becomes an event.
     pub mask: Box<dyn Fn(String) -> String + Send + Sync>,
     /// How the node's agent works, to say why it does not take a task.
-    pub agent: AgentConfig,
+    pub agent: Box<dyn Fn() -> AgentConfig + Send + Sync>,
 }
 
 /// What the handlers share.

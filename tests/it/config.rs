@@ -651,6 +651,42 @@ fn issues_come_from_one_place_that_can_be_entered() {
 }
 
 #[test]
+fn what_hive_names_is_taken_up_only_with_a_token_that_stays_where_it_belongs() {
+    let hive = |more: &str| format!("[agent]\nwork = false\n[hive]\ntake_up = true\n{more}");
+    assert_report(
+        &hive(""),
+        &[
+            "4: hive.github_token_file: the key is missing: `take_up` needs it",
+            "4: hive.url: the key is missing: `take_up` needs it",
+        ],
+    );
+    let whole =
+        |more: &str| hive(&format!("url = \"http://h\"\ngithub_token_file = \"t\"\n{more}"));
+    let good = parse(&whole("owners = [\"acme/*\", \"a/b-*\", \"a/b\"]")).unwrap().config.hive;
+    assert_eq!(good.owners, ["acme/*", "a/b-*", "a/b"]);
+    assert!(!parse("").unwrap().config.hive.take_up);
+    for bad in ["*", "*/*", "*/b", "a*/b", "a/*b", "a/b*c", "a/**", "a/", "/b", "a/b/*", "a/-*"] {
+        let said = report(&whole(&format!("owners = [\"{bad}\"]")));
+        assert!(said[0].contains("OWNER/NAME, where the name may end in *"), "{bad}: {said:?}");
+    }
+    for (url, said) in [
+        ("http://github.example", "only over https"),
+        ("http://127.0.0.1.evil.example", "only over https"),
+        ("https://h.example/path", "scheme, name and port"),
+        ("https://h_h.example", "scheme, name and port"),
+    ] {
+        let found = report(&whole(&format!("web_url = \"{url}\"")));
+        assert!(found[0].contains(said), "{url}: {found:?}");
+    }
+    let found = report(&whole("github_url = \"http://api.example\""));
+    assert!(found[0].contains("only over https"), "{found:?}");
+    parse(&whole("web_url = \"http://127.0.0.1:1\"\ngithub_url = \"http://[::1]:1\"")).unwrap();
+    // A node that takes repositories up needs a model for them.
+    let said = report(&whole("").replace("work = false", "work = true"));
+    assert!(said[0].contains("4: reasoner.model: the key is missing"), "{said:?}");
+}
+
+#[test]
 fn repositories_can_be_written_in_line() {
     let loaded = parse(
         "repository = [{ name = \"a\", url = \"/u\", board = \"/b\" }]\nagent.work = false\n",

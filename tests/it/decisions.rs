@@ -13,7 +13,7 @@ use bzzz::kernel::event::kinds::{
     CheckState, CommandStatus, EscalationAcknowledged, EscalationAnswered, Payload, PullState,
     Purpose, ReviewState, Stream,
 };
-use bzzz::kernel::event::{Claim, ClaimStatus, CommitId, Draft, TaskId};
+use bzzz::kernel::event::{Claim, ClaimStatus, CommitId, Draft, Event, TaskId};
 use bzzz::kernel::fold::{Epoch, Task, TaskStatus};
 use bzzz::kernel::identity::SecretKey;
 use bzzz::kernel::log::Hash;
@@ -452,6 +452,48 @@ fn nothing_new_is_claimed_where_hive_is_not_ready() {
     assert_eq!(world.task().status(), TaskStatus::Escalated);
     // What runs goes on.
     world.turn(ready(false));
+    world.answer("The first.");
+    world.run(10);
+    assert_eq!(world.task().status(), TaskStatus::Published);
+}
+
+#[test]
+fn a_repository_comes_and_goes_while_the_agent_runs() {
+    let mut world = World::new(AgentConfig { repositories: BTreeMap::new(), ..config() }, &[HELP]);
+    let take_up = || Input::TakeUp {
+        repository: REPOSITORY.to_owned(),
+        url: "git://r".to_owned(),
+        branch: "main".to_owned(),
+    };
+    let let_go = || Input::LetGo { repository: REPOSITORY.to_owned() };
+    let length = |world: &World| world.engine.lengths()[&world.engine.me()];
+    let before = length(&world);
+    world.run(10);
+    assert_eq!(length(&world), before, "nobody reads it");
+    // Its issue is closed, so that nothing is to be done.
+    world.open = false;
+    world.turn(take_up());
+    let me = world.engine.me();
+    let seen = world.engine.read(|state| state.repositories[REPOSITORY].clone());
+    assert_eq!((seen.url.as_str(), seen.branch.as_str()), ("git://r", "main"));
+    assert!(seen.nodes.contains(&me));
+    let before = length(&world);
+    assert!(!world.task().open);
+    world.turn(let_go());
+    world.turn(let_go());
+    world.open = true;
+    world.run(20);
+    assert_eq!(length(&world), before, "it is not read any more");
+    // Taken up again it is not said again, and its task is worked on.
+    world.turn(take_up());
+    world.turn(take_up());
+    world.run(10);
+    assert_eq!(world.task().status(), TaskStatus::Escalated);
+    let events = world.engine.events(me, 0, 1_000).unwrap();
+    let seen = |event: &&Event| matches!(event.payload(), Some(Payload::RepositorySeen(_)));
+    assert_eq!(events.iter().filter(seen).count(), 1);
+    // What runs ends where it was let go.
+    world.turn(let_go());
     world.answer("The first.");
     world.run(10);
     assert_eq!(world.task().status(), TaskStatus::Published);

@@ -114,6 +114,7 @@ async fn serve(
     let token = hex::encode(clock::random::<32>()?);
     let source = node.status_source();
     let PeoplesKeys { key, secret } = PeoplesKeys::read(config).map_err(NodeError::from)?;
+    let settings = config.clone();
     let shared = web::Shared {
         engine: Arc::clone(node.engine()),
         status: Box::new(move || {
@@ -125,7 +126,7 @@ async fn serve(
         remote: !address.ip().is_loopback() && config.api.allow_remote,
         callback: web::Callback { key, secret },
         mask: node.mask(),
-        agent: agent_settings(config),
+        agent: Box::new(move || agent_settings(&settings)),
     };
     let stop = watch::Sender::new(false);
     let mut stopped = stop.subscribe();

@@ -179,6 +179,8 @@ pub struct Standing {
     pub push: bool,
     /// Whether the repository takes no changes any more.
     pub archived: bool,
+    /// Whether not everybody can read the repository.
+    pub private: bool,
     /// Requests left, of how many.
     pub left: Option<(u64, u64)>,
 }
@@ -238,6 +240,12 @@ impl GitHub {
             permissions: Option<Permissions>,
             #[serde(default)]
             archived: bool,
+            /// What GitHub does not say is taken for the worse.
+            #[serde(default = "yes")]
+            private: bool,
+        }
+        fn yes() -> bool {
+            true
         }
         let account = self.account().await?;
         let me = account.me().await?;
@@ -249,6 +257,7 @@ impl GitHub {
             scopes: me.scopes.clone(),
             push,
             archived: found.archived,
+            private: found.private,
             left: account.left(),
         })
     }

@@ -53,7 +53,8 @@ pub struct AgentConfig {
     pub talk: TalkConfig,
     /// What people must approve.
     pub approvals: ApprovalRules,
-    /// The repositories: name, and URL without credentials and branch.
+    /// The repositories at the start: name, and URL without credentials and branch. Others come
+    /// and go by [`super::Input::TakeUp`] and [`super::Input::LetGo`].
     pub repositories: BTreeMap<String, (String, String)>,
 }
 

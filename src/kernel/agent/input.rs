@@ -203,6 +203,21 @@ pub enum Input {
         /// Whether they may.
         ready: bool,
     },
+    /// A repository comes to those that this node works on.
+    TakeUp {
+        /// The repository's name.
+        repository: String,
+        /// Its URL without credentials.
+        url: String,
+        /// The branch that work starts from.
+        branch: String,
+    },
+    /// A repository is none of those any more that this node works on: it is not read, and none of
+    /// its tasks is claimed.
+    LetGo {
+        /// The repository's name.
+        repository: String,
+    },
     /// A running command wrote something.
     Output {
         /// The task.

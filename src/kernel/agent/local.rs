@@ -6,6 +6,7 @@ use super::effect::{Key, What};
 use super::input::RefRead;
 use super::live::Live;
 use crate::kernel::event::{CommitId, Draft, EventId, TaskId};
+use crate::kernel::fold::SwarmState;
 
 /// The wait after the first failure of an effect, in milliseconds; it doubles with each further
 /// one.
@@ -130,6 +131,18 @@ impl Local {
                 let since_ms = same.map_or(mono_ms, |seen| seen.since_ms);
                 self.refs.insert(task, Watched { read, since_ms });
             }
+        }
+    }
+
+    /// Forgets what was read of a repository: it has to be read again before anything of it is
+    /// claimed. When its tasks may be tried again stays known.
+    pub(super) fn forget_repository(&mut self, state: &SwarmState, repository: &str) {
+        self.polls.remove(repository);
+        self.read.remove(repository);
+        self.not_ready.remove(repository);
+        for task in state.tasks.values().filter(|task| task.repository == repository) {
+            self.open.remove(&task.id);
+            self.refs.remove(&task.id);
         }
     }
 

@@ -46,6 +46,13 @@ impl Agent {
                 Vec::new()
             }
             Input::Consent { .. } | Input::Ready { .. } => self.was_read(state, input),
+            Input::TakeUp { repository, url, branch } => {
+                self.take_up(state, repository, url, branch)
+            }
+            Input::LetGo { repository } => {
+                self.let_go(state, &repository);
+                Vec::new()
+            }
             Input::Output { task, command, stream, at_ms, bytes } => {
                 let Some(epoch) = self.own_epoch(state, task) else {
                     return Vec::new();

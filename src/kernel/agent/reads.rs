@@ -4,7 +4,8 @@ use super::input::{Input, IssueRead, RefRead};
 use super::references::references;
 use super::{Agent, Now};
 use crate::kernel::event::kinds::{
-    ClaimLost, ClaimSeen, DependencyDetected, RepositoryConsent, Source, TaskSeen, cut,
+    ClaimLost, ClaimSeen, DependencyDetected, RepositoryConsent, RepositorySeen, Source, TaskSeen,
+    cut,
 };
 use crate::kernel::event::{Claim, ClaimStatus, Draft, TaskId};
 use crate::kernel::fold::{Consent, SwarmState};
@@ -36,6 +37,35 @@ impl Agent {
                 Vec::new()
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// A repository comes to those that are worked on. That is said of a member once; what comes
+    /// before the agent says that it started is said there.
+    pub(super) fn take_up(
+        &mut self,
+        state: &SwarmState,
+        repository: String,
+        url: String,
+        branch: String,
+    ) -> Vec<Draft> {
+        let place = (url.clone(), branch.clone());
+        if self.config.repositories.insert(repository.clone(), place).is_some() {
+            return Vec::new();
+        }
+        self.local.forget_repository(state, &repository);
+        let known = state.repositories.get(&repository);
+        let said = known.is_some_and(|known| known.nodes.contains(&self.me));
+        if said || !state.members.stands(&self.me, 0) {
+            return Vec::new();
+        }
+        vec![Draft::general(RepositorySeen { repository, url, branch })]
+    }
+
+    /// A repository is let go. Tasks of it that this node owns stay its own.
+    pub(super) fn let_go(&mut self, state: &SwarmState, repository: &str) {
+        if self.config.repositories.remove(repository).is_some() {
+            self.local.forget_repository(state, repository);
         }
     }
 

@@ -13,6 +13,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     reasoner(checker);
     sandbox(checker);
     webhook(checker);
+    take_up(checker);
     same_repository(checker);
     task_source(checker);
 }
@@ -46,7 +47,9 @@ fn reasoner(checker: &mut Checker<'_>) {
         return;
     };
     let kind_origin = origin(checker, "reasoner", "kind");
-    let works = value(checker, "agent", "work") == Some(true) && !checker.repositories.is_empty();
+    let takes_up = value(checker, "hive", "take_up") == Some(true);
+    let has_some = takes_up || !checker.repositories.is_empty();
+    let works = value(checker, "agent", "work") == Some(true) && has_some;
     let needed: &[&'static str] = match kind {
         // Ollama is the default: a node that works on no repository needs no model.
         ReasonerKind::Ollama if !works && kind_origin == Origin::Default => &[],
@@ -57,6 +60,7 @@ fn reasoner(checker: &mut Checker<'_>) {
     // With nothing said about the reasoner, it is the repository that makes one necessary.
     let place = match checker.repositories.first() {
         Some(first) if kind_origin == Origin::Default => Origin::File { line: first.line },
+        None if takes_up && kind_origin == Origin::Default => origin(checker, "hive", "take_up"),
         _ => kind_origin.clone(),
     };
     for &key in needed {
@@ -103,6 +107,35 @@ fn webhook(checker: &mut Checker<'_>) {
         let fault = Fault::new("the key is missing: `webhook_url` needs it");
         let fault = fault.hint("name the file that holds the secret for signatures");
         checker.at(&place, "n8n.secret_file", fault);
+    }
+}
+
+/// Repositories that Hive names are taken up only with all that keeps their token where it belongs.
+fn take_up(checker: &mut Checker<'_>) {
+    if value(checker, "hive", "take_up") == Some(true) {
+        let place = origin(checker, "hive", "take_up");
+        for key in ["url", "github_token_file"] {
+            if setting(checker, "hive", key).is_none() && !checker.was_tried("hive", key) {
+                let fault = Fault::new("the key is missing: `take_up` needs it");
+                checker.at(&place, format!("hive.{key}"), fault);
+            }
+        }
+    }
+    for key in ["web_url", "github_url"] {
+        let url: Option<String> = value(checker, "hive", key);
+        let Some(url) = url else { continue };
+        let place = origin(checker, "hive", key);
+        if is_open(&url) {
+            let fault = Fault::new("a token is sent only over https");
+            checker.at(&place, format!("hive.{key}"), fault);
+        }
+        let host = url.split_once("://").map_or("", |(_, rest)| rest);
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".:-".contains(c);
+        if key == "web_url" && !host.chars().all(plain) {
+            let fault = Fault::new("this is more than scheme, name and port of a host");
+            let fault = fault.hint("write for example \"https://github.com\"");
+            checker.at(&place, format!("hive.{key}"), fault);
+        }
     }
 }
 
@@ -200,14 +233,21 @@ fn github(values: &Values, set: &dyn Fn(&str) -> bool) -> Vec<(&'static str, Fau
         let fault = Fault::new("an installation is that of an App");
         found.push(("github_installation", fault.hint("set github_app, or leave it out")));
     }
-    let open = values.text("github_url").is_some_and(|url| {
-        let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
-        url.starts_with("http://") && !local.iter().any(|start| url.starts_with(start))
-    });
-    if open {
+    if values.text("github_url").is_some_and(is_open) {
         found.push(("github_url", Fault::new("a token is sent only over https")));
     }
     found
+}
+
+/// Whether others on the way could read what is sent to the address.
+fn is_open(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("http://") else { return false };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    !["127.0.0.1", "localhost", "::1"].contains(&host)
 }
 
 /// Where Ollama listens if nobody says otherwise.

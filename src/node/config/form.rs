@@ -231,6 +231,7 @@ impl Form {
             Form::Remote => "a path or an address of a git repository",
             Form::OwnerName => "a repository on GitHub, OWNER/NAME",
             Form::Host => "a name of a host, with or without a port",
+            Form::OwnerPattern => "OWNER/NAME, where the name may end in *",
             Form::Rule => "a label, `=` and the name of a model",
             Form::LogFilter => "a level or a filter",
         }
@@ -283,6 +284,12 @@ impl Form {
                 Ok(_) => keep(true),
                 Err(_) => Err(wrong().hint("write for example \"crates.io\" or \"*.crates.io\"")),
             },
+            Form::OwnerPattern => match text.split_once('/') {
+                Some((owner, name)) if is_word(owner, 100, "-") && is_name_pattern(name) => {
+                    keep(true)
+                }
+                _ => Err(wrong().hint("write for example \"octo-org/*\"")),
+            },
             Form::Rule => keep(is_rule(text)),
             Form::LogFilter => log_filter(text, wrong()),
         }
@@ -299,6 +306,14 @@ fn is_word(text: &str, longest: usize, signs: &str) -> bool {
     text.len() <= longest
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(fine)
+}
+
+/// A name, or its beginning and `*`.
+fn is_name_pattern(text: &str) -> bool {
+    match text.strip_suffix('*') {
+        Some(start) => start.is_empty() || is_word(start, 100, "._-"),
+        None => is_word(text, 100, "._-"),
+    }
 }
 
 /// The model's name has no `=`; a label may.

@@ -412,8 +412,8 @@ section! {
 
 section! {
     /// Hive, a registry of projects that says which repositories are worked on, and is told what
-    /// becomes of tasks. It can only narrow what this file allows. While it doesn't answer, its
-    /// last word counts; before the first, this file alone.
+    /// becomes of tasks. It can only narrow what this file allows, unless `take_up` is set. While it
+    /// doesn't answer, its last word counts; before the first, this file alone.
     hive: Hive {
         /// Its address: what stands before "/api/bzzz". Without one there is no Hive.
         url: Option<String> = optional(Form::Http, "https://hive.example.org");
@@ -426,6 +426,28 @@ section! {
         /// What becomes of a repository of this file that Hive doesn't list: its tasks rest, or
         /// they are worked on.
         unlisted: Unlisted = choice(Unlisted::WORDS);
+        /// Whether repositories on GitHub that only Hive names are worked on, if `owners` has them.
+        /// It needs `url` and `github_token_file`.
+        take_up: bool = flag(false);
+        /// The repositories that may be taken up: OWNER/NAME, where `*` at the end of the name
+        /// stands for any end. None if it is empty.
+        owners: Vec<String> = list(Form::OwnerPattern, 0, &[]);
+        /// How many repositories are taken up at once, those included that are let go and have a
+        /// task that is not over.
+        max_repositories: u64 = integer(1, 64, 16);
+        /// Whether private repositories are taken up too. What the node does in a repository is in
+        /// the swarm's logs, and the model reads its files.
+        private: bool = flag(false);
+        /// For how long what was taken up is worked on while Hive does not answer, also over a
+        /// restart.
+        keep_seconds: u64 = integer(0, 31_536_000, 86_400);
+        /// The host at which all repositories that are taken up are: scheme, name and port.
+        web_url: String = text(Form::Http, "https://github.com");
+        /// The address of the API of this host: https://HOST/api/v3 for an Enterprise Server.
+        github_url: String = text(Form::Http, "https://api.github.com");
+        /// The file that holds the token for repositories that are taken up. The token itself never
+        /// stands here, and is sent to `web_url` and `github_url` alone.
+        github_token_file: Option<PathBuf> = optional(Form::SecretPath, "hive-github.token");
     }
 }
 

@@ -89,6 +89,8 @@ pub(super) enum Form {
     OwnerName,
     /// A host, or all below one, with or without a port.
     Host,
+    /// Repositories of an owner: a repository on GitHub, whose name may end in `*`.
+    OwnerPattern,
     /// A label, `=` and the name of a model.
     Rule,
     /// A filter of the log, as `tracing` reads it.

@@ -3,3 +3,4 @@
 mod adapter;
 mod hub;
 mod nodes;
+mod taken;

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use super::hub::{AGENTS, DEMO, Hub};
 
 /// A node's home, and its process while it runs.
-struct Agent {
-    home: PathBuf,
+pub(super) struct Agent {
+    pub(super) home: PathBuf,
     name: &'static str,
     process: Option<Child>,
     /// How often it was started.
@@ -28,7 +28,7 @@ impl Drop for Agent {
 }
 
 impl Agent {
-    fn bzzz(&self, args: &[&str]) -> Value {
+    pub(super) fn bzzz(&self, args: &[&str]) -> Value {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bzzz"));
         let output = command.arg("--home").arg(&self.home).arg("--json").args(args);
         let output = output.stdin(Stdio::null()).output().unwrap();
@@ -36,7 +36,7 @@ impl Agent {
             .unwrap_or_else(|_| json!({ "failed": format!("{output:?}") }))
     }
 
-    /// Makes a home for the agent of this number.
+    /// Makes a home for the agent of this number, with the repository in its configuration.
     fn init(
         hub: &Hub,
         number: usize,
@@ -44,18 +44,32 @@ impl Agent {
         peer: Option<u16>,
         listen: u16,
     ) -> (Self, Value) {
-        let (name, token) = AGENTS[number];
-        let dir = hub.dir.path();
-        let file = dir.join(format!("{name}.token"));
-        fs::write(&file, format!("{token}\n")).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-        let agent = Self { home: dir.join(name), name, process: None, starts: 0 };
+        let file = hub.dir.path().join(format!("{}.token", AGENTS[number].0));
         let repository = format!(
             "name=demo,url={},github={DEMO},github_url={},token_file={}",
             hub.remote(),
             hub.api(),
             file.display()
         );
+        let more = ["--repository".to_owned(), repository];
+        Self::init_with(hub, number, how, peer, listen, &more)
+    }
+
+    /// Makes a home for the agent of this number, with more arguments.
+    pub(super) fn init_with(
+        hub: &Hub,
+        number: usize,
+        how: &[&str],
+        peer: Option<u16>,
+        listen: u16,
+        more: &[String],
+    ) -> (Self, Value) {
+        let (name, token) = AGENTS[number];
+        let dir = hub.dir.path();
+        let file = dir.join(format!("{name}.token"));
+        fs::write(&file, format!("{token}\n")).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let agent = Self { home: dir.join(name), name, process: None, starts: 0 };
         let script = dir.join("script.json");
         let mut args = vec!["init".to_owned(), "--name".to_owned(), name.to_owned()];
         args.extend(how.iter().map(|word| (*word).to_owned()));
@@ -80,13 +94,13 @@ impl Agent {
         for setting in settings {
             args.extend(["--set".to_owned(), setting]);
         }
-        args.extend(["--repository".to_owned(), repository]);
+        args.extend(more.iter().cloned());
         let said = agent.bzzz(&args.iter().map(String::as_str).collect::<Vec<_>>());
         assert!(said["key"].is_string(), "{said}");
         (agent, said)
     }
 
-    fn up(&mut self) {
+    pub(super) fn up(&mut self) {
         let log = self.home.with_extension("log");
         let log = fs::File::options().create(true).append(true).open(log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_bzzz"));
@@ -97,28 +111,28 @@ impl Agent {
     }
 
     /// SIGKILL.
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
             let _ = process.wait();
         }
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         fs::read_to_string(self.home.with_extension("log")).unwrap_or_default()
     }
 
-    fn tasks(&self) -> Vec<Value> {
+    pub(super) fn tasks(&self) -> Vec<Value> {
         self.bzzz(&["task", "list"])["tasks"].as_array().cloned().unwrap_or_default()
     }
 
-    fn is_dead(&mut self) -> bool {
+    pub(super) fn is_dead(&mut self) -> bool {
         self.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_some())
     }
 }
 
 /// What stands for a model: each issue is one file.
-fn script(dir: &Path, issues: u64) {
+pub(super) fn script(dir: &Path, issues: u64) {
     let lists = (1..=issues).map(|n| {
         let plan = json!({ "summary": format!("Write done/{n}.txt"), "steps": ["Write it"],
             "files": [format!("done/{n}.txt")], "tests": [], "risks": [] });
@@ -132,7 +146,7 @@ fn script(dir: &Path, issues: u64) {
     fs::write(dir.join("script.json"), json!({ "issues": issues }).to_string()).unwrap();
 }
 
-fn files(hub: &Hub, consent: Option<&str>) {
+pub(super) fn files(hub: &Hub, consent: Option<&str>) {
     let source = hub.dir.path().join("source");
     fs::create_dir(&source).unwrap();
     fs::write(source.join("README.md"), "A sample.\n").unwrap();
@@ -142,12 +156,12 @@ fn files(hub: &Hub, consent: Option<&str>) {
     hub.push(&source);
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Whether every issue has its pull request, and the board was told.
-fn all_told(hub: &Hub, issues: &[u64]) -> bool {
+pub(super) fn all_told(hub: &Hub, issues: &[u64]) -> bool {
     hub.pulls().len() >= issues.len()
         && issues.iter().all(|issue| {
             let found = hub.owner("GET", &format!("/issues/{issue}/labels"), None);
@@ -159,7 +173,7 @@ fn all_told(hub: &Hub, issues: &[u64]) -> bool {
 }
 
 /// One comment and one pull request for each issue, and each branch has the file.
-fn check(hub: &Hub, issues: &[u64]) {
+pub(super) fn check(hub: &Hub, issues: &[u64]) {
     let pulls = hub.pulls();
     let mut heads = BTreeSet::new();
     for pull in &pulls {
@@ -185,7 +199,7 @@ fn check(hub: &Hub, issues: &[u64]) {
 }
 
 /// Exports what an agent holds and lets the auditor's program judge it.
-fn verify(agent: &Agent, dir: &Path) {
+pub(super) fn verify(agent: &Agent, dir: &Path) {
     let bundle = dir.join("swarm.bzzz");
     agent.bzzz(&["export", bundle.to_str().unwrap()]);
     let output = Command::new(env!("CARGO_BIN_EXE_bzzz-verify")).arg(&bundle).output().unwrap();
