@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A file without `[consent]`, or none, refuses nothing: the node's operator has opted in by naming
-//! the repository, or by letting Hive name it. A file that cannot be read refuses: what it says may be no.
+//! the repository, or by letting Hive name it. A file that cannot be read refuses: what it says may
+//! be no.
 
 use toml_edit::{DocumentMut, Item};
 
