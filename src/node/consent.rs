@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_read() {
-        let read = |text: &[u8]| super::read(text, HIVE);
+        let read = |text: &[u8]| read(text, HIVE);
         let no = read(b"[consent]\nallow = false\nreason = \"No.\"\n");
         assert_eq!(no, Consent { allowed: false, source: FILE, reason: "No.".to_owned() });
         assert!(read(b"[consent]\nallow = true\n").allowed);
