@@ -412,8 +412,8 @@ section! {
 
 section! {
     /// Hive, a registry of projects that says which repositories are worked on, and is told what
-    /// becomes of tasks. It can only narrow what this file allows, unless `take_up` is set. While it
-    /// doesn't answer, its last word counts; before the first, this file alone.
+    /// becomes of tasks. It can only narrow what this file allows, unless `take_up` is set. While
+    /// it doesn't answer, its last word counts; before the first, this file alone.
     hive: Hive {
         /// Its address: what stands before "/api/bzzz". Without one there is no Hive.
         url: Option<String> = optional(Form::Http, "https://hive.example.org");
