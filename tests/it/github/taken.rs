@@ -75,6 +75,15 @@ fn events(agent: &Agent, kind: &str) -> Vec<Value> {
     found.map(|event| event["payload"].clone()).collect()
 }
 
+/// Whether Hive was told of one task of the demo, all of it.
+fn was_told(hive: &FakeHive) -> bool {
+    let mut told: Vec<String> = hive.look(|memory| {
+        memory.told.iter().map(|(project, _, status)| format!("{project} {status}")).collect()
+    });
+    told.sort();
+    told == ["7 claimed", "7 completed", "7 in_progress"]
+}
+
 #[test]
 fn github_a_repository_that_only_hive_names_is_worked_on_and_let_go() {
     let hub = Hub::start();
@@ -103,13 +112,7 @@ fn github_a_repository_that_only_hive_names_is_worked_on_and_let_go() {
     assert!(log.contains("it is not at"), "{log}");
     assert_eq!(trap.requests().len(), 0, "no address of Hive's is gone to");
     assert_eq!(hub.asked("GET", "/eve/"), 0, "nobody asks for the foreign one");
-    wait(&mut agent, "the reports", |_| {
-        let mut told: Vec<String> = hive.look(|memory| {
-            memory.told.iter().map(|(project, _, status)| format!("{project} {status}")).collect()
-        });
-        told.sort();
-        told == ["7 claimed", "7 completed", "7 in_progress"]
-    });
+    wait(&mut agent, "the reports", |_| was_told(&hive));
     let says = agent.bzzz(&["doctor"]).to_string();
     assert!(says.contains("eve/demo: not taken up") && says.contains(&name), "{says}");
 
