@@ -19,7 +19,7 @@ const MAX_FILE: u64 = 1024;
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
 /// How long a node may take to say that it is there.
-const HELLO: Duration = Duration::from_secs(5);
+const HELLO: Duration = Duration::from_secs(20);
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(60);
