@@ -253,7 +253,8 @@ impl Engine {
         Ok(places.iter().map(|place| source.event(place)).collect::<Result<_, _>>()?)
     }
 
-    /// An event with its proof, under the log's present head.
+    /// An event with its proof, under the log's present head. None if the log does not have it,
+    /// or not yet: the store holds an append a moment before its head counts.
     ///
     /// # Errors
     /// [`EngineError::Store`].
@@ -262,7 +263,8 @@ impl Engine {
         author: &AuthorId,
         index: u64,
     ) -> Result<Option<SignedEvent>, EngineError> {
-        let Some(tip) = self.view().tips.get(author).cloned() else {
+        let tip = self.view().tips.get(author).cloned();
+        let Some(tip) = tip.filter(|tip| index < tip.length()) else {
             return Ok(None);
         };
         let Some(head) = self.store.heads(author, tip.length() - 1, 1)?.pop() else {

@@ -158,15 +158,15 @@ impl Replicator {
         if own > self.published {
             let from = self.published.max(own.saturating_sub(NEWS));
             self.published = own;
-            self.gossip(me, from).await?;
+            self.gossip(me, from, own).await?;
         }
         self.choose_topics().await;
         Ok(())
     }
 
-    /// Gossips the newest event of each topic from an index of this node's own log on.
-    async fn gossip(&self, me: AuthorId, from: u64) -> Result<(), EngineError> {
-        let limit = usize::try_from(NEWS).unwrap_or(usize::MAX);
+    /// Gossips the newest event of each topic of a part of this node's own log.
+    async fn gossip(&self, me: AuthorId, from: u64, to: u64) -> Result<(), EngineError> {
+        let limit = usize::try_from(to - from).unwrap_or(usize::MAX);
         let events = self.engine.events(me, from, limit)?;
         let newest: BTreeMap<Topic, u64> =
             events.iter().map(|event| (Topic::of(&event.header), event.header.seq)).collect();

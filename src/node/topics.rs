@@ -111,6 +111,31 @@ mod tests {
         engine.append(vec![Draft::about(task, finished)], NOW).unwrap();
     }
 
+    /// What is gossiped is read while the node's other parts append: an event that the store holds
+    /// and no head that counts yet has no proof, and that is no fault.
+    #[test]
+    fn a_proof_is_asked_for_while_the_log_grows() {
+        let key = SecretKey::from_seed(&[1; 32]);
+        let (me, store) = (key.author(), Arc::new(MemoryStore::new()));
+        let founding = found(&key, "test", [7; 16], NOW).unwrap();
+        let swarm = founding.swarm;
+        founding.commit(&*store, &key).unwrap();
+        let engine = Engine::open(store, key, swarm, NOW).unwrap();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| (0..300).for_each(|issue| claim(&engine, issue)));
+            let mut from = 0;
+            while !writer.is_finished() {
+                let events = engine.events(me, from, 64).unwrap();
+                for event in &events {
+                    if let Some(signed) = engine.signed_event(&me, event.header.seq).unwrap() {
+                        assert!(signed.verify(&swarm).is_ok());
+                        from = event.header.seq;
+                    }
+                }
+            }
+        });
+    }
+
     #[test]
     fn topics_of_the_tasks_that_were_claimed_last_are_joined_and_left() {
         let key = SecretKey::from_seed(&[1; 32]);
