@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::event::{name, names};
-use crate::kernel::event::kinds::{PlanText, Subject, cut};
+use crate::kernel::event::kinds::{Subject, cut};
 use crate::kernel::event::{EventId, TaskId};
 use crate::kernel::fold::{Approval, Epoch, Session, SwarmState, Task};
 use crate::kernel::identity::AuthorId;
@@ -188,7 +188,7 @@ fn of_task(task: &Task, names: &BTreeMap<AuthorId, String>) -> Vec<OpenItem> {
             [] => String::new(),
             _ => format!("objections: {}", against.join(", ")),
         };
-        items.push(OpenItem { text: plan_text(&plan.text), note, ..made });
+        items.push(OpenItem { text: plan.text.to_string(), note, ..made });
     }
     if let Some(help) = epoch.open_help() {
         let made = item(OpenKind::Help, help.event, owner, help.at.ms(), help.deadline_ms);
@@ -213,7 +213,7 @@ fn bound(epoch: &Epoch, asked: &Approval) -> (String, Bound) {
         Subject::Plan => {
             let is_it = |event: &EventId| Subject::Plan.hash(&event.0) == asked.hash;
             let plan = epoch.plans.iter().find(|plan| is_it(&plan.event));
-            let text = plan.map_or_else(|| asked.text.clone(), |plan| plan_text(&plan.text));
+            let text = plan.map_or_else(|| asked.text.clone(), |plan| plan.text.to_string());
             ("plan", text, plan.is_some())
         }
         Subject::Command => {
@@ -231,24 +231,6 @@ fn bound(epoch: &Epoch, asked: &Approval) -> (String, Bound) {
         }
     };
     (text, Bound { subject: subject.to_owned(), hash: asked.hash.to_string(), exact })
-}
-
-/// A plan as text.
-fn plan_text(plan: &PlanText) -> String {
-    let mut text = plan.summary.clone();
-    let lists = [
-        ("Steps", &plan.steps),
-        ("Files", &plan.files),
-        ("Tests", &plan.tests),
-        ("Risks", &plan.risks),
-    ];
-    for (title, entries) in lists.into_iter().filter(|(_, entries)| !entries.is_empty()) {
-        text.push_str(&format!("\n{title}:"));
-        for entry in entries {
-            text.push_str(&format!("\n- {entry}"));
-        }
-    }
-    text
 }
 
 fn of_session(session: &Session, names: &BTreeMap<AuthorId, String>) -> Option<OpenItem> {

@@ -101,20 +101,10 @@ pub(super) async fn in_task(
     Path(task): Path<String>,
     given: Result<Bytes, BytesRejection>,
 ) -> Answer {
-    let saying = checked(&site, given)?;
-    let now_ms = (site.shared.clock)();
-    let inner = Arc::clone(&site);
-    blocking(site, move |engine| {
-        // One after the other, so that two that come at once do not both find it open.
-        let _one = inner.answering.lock().unwrap_or_else(PoisonError::into_inner);
-        let me = engine.me();
-        let ready = engine.read(|state| {
-            may(state, &me, saying.say)?;
-            let id = find_task(state, &task)?;
-            let task = state.tasks.get(&id).ok_or_else(|| missing("no such task"))?;
-            prepare(task, &me, &saying, now_ms)
-        })?;
-        append(engine, ready, now_ms)
+    say(site, given, move |state, me, saying, now_ms| {
+        let id = find_task(state, &task)?;
+        let task = state.tasks.get(&id).ok_or_else(|| missing("no such task"))?;
+        prepare(task, me, saying, now_ms)
     })
     .await
 }
@@ -125,15 +115,25 @@ pub(super) async fn in_session(
     Path(id): Path<String>,
     given: Result<Bytes, BytesRejection>,
 ) -> Answer {
+    say(site, given, move |state, _, saying, _| prepare_in_session(state, &id, saying)).await
+}
+
+/// Checks what somebody wants to say, makes the event of it, and appends that.
+async fn say(
+    site: Arc<Site>,
+    given: Result<Bytes, BytesRejection>,
+    ready: impl FnOnce(&SwarmState, &AuthorId, &Saying, u64) -> Result<Ready, Refusal> + Send + 'static,
+) -> Answer {
     let saying = checked(&site, given)?;
     let now_ms = (site.shared.clock)();
     let inner = Arc::clone(&site);
     blocking(site, move |engine| {
+        // One after the other, so that two that come at once do not both find it open.
         let _one = inner.answering.lock().unwrap_or_else(PoisonError::into_inner);
         let me = engine.me();
         let ready = engine.read(|state| {
             may(state, &me, saying.say)?;
-            prepare_in_session(state, &id, &saying)
+            ready(state, &me, &saying, now_ms)
         })?;
         append(engine, ready, now_ms)
     })

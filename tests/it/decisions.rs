@@ -25,7 +25,7 @@ const COMMAND: &str = r#"{"reasoning":"next","action":"command","command":"make"
 const DONE: &str = r#"{"reasoning":"tested","action":"done","summary":"done"}"#;
 const HELP: &str = r#"{"reasoning":"vague","action":"help","question":"Which of both?"}"#;
 
-fn config() -> AgentConfig {
+pub(crate) fn config() -> AgentConfig {
     let repository = ("git://r".to_owned(), "main".to_owned());
     AgentConfig {
         works: true,

@@ -80,7 +80,7 @@ fn admit(engine: &Engine, member: AuthorId, name: &str) {
 fn wait(what: &str, mut ready: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !ready() {
-        assert!(begun.elapsed() < Duration::from_secs(480), "waited too long for {what}");
+        assert!(begun.elapsed() < Duration::from_secs(240), "waited too long for {what}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }

@@ -229,20 +229,7 @@ fn plan_question(epoch: &Epoch) -> String {
 }
 
 pub(super) fn plan_text(plan: &PlanText) -> String {
-    let mut text = plan.summary.clone();
-    let lists = [
-        ("Steps", &plan.steps),
-        ("Files", &plan.files),
-        ("Tests", &plan.tests),
-        ("Risks", &plan.risks),
-    ];
-    for (title, entries) in lists.into_iter().filter(|(_, entries)| !entries.is_empty()) {
-        text.push_str(&format!("\n\n{title}:\n"));
-        for entry in entries {
-            text.push_str(&format!("- {entry}\n"));
-        }
-    }
-    cut(text.trim_end(), 8 * 1024)
+    cut(&plan.to_string(), 8 * 1024)
 }
 
 /// The commands so far and the ends of their outputs, the newest as long as they fit.

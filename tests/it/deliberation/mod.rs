@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use bzzz::engine::{Engine, found};
 use bzzz::kernel::agent::{
-    Agent, AgentConfig, ApprovalRules, Budget, DayBudget, Effect, EscalationCall, Input, IssueRead,
-    Now, Outcome, PullRead, Push, RefRead, Report, TalkConfig,
+    Agent, AgentConfig, Budget, Effect, EscalationCall, Input, IssueRead, Now, Outcome, PullRead,
+    Push, RefRead, Report,
 };
 use bzzz::kernel::event::kinds::{
     CheckState, CommandStatus, MemberAdmitted, PullState, Purpose, ReviewState, Role, Stream,
@@ -34,36 +34,15 @@ const TAKE_OVER: &str = r#"{"help":"take_over","text":"I know it."}"#;
 const OBJECT: &str = r#"{"verdict":"object","blocking":true,"reason":"It breaks the API."}"#;
 
 fn config() -> AgentConfig {
+    let budget =
+        Budget { commands: 50, answers: 60, tokens: 1_000_000, wall_ms: 36_000_000, retries: 4 };
     AgentConfig {
-        works: true,
         review: true,
-        labels: Vec::new(),
-        capabilities: Vec::new(),
-        max_tasks: 1,
-        lease_ms: 30_000,
         plan_window_ms: 60_000,
-        max_plan_revisions: 2,
         poll_ms: 1_000,
-        command_seconds: 60,
-        context_bytes: 16 * 1024,
-        max_tokens: 100,
-        budget: Budget {
-            commands: 50,
-            answers: 60,
-            tokens: 1_000_000,
-            wall_ms: 36_000_000,
-            retries: 4,
-        },
-        day: DayBudget { commands: 1000, answers: 1000, tokens: 1_000_000 },
-        max_rounds: 1,
-        watch_ms: 1_000,
-        hive: true,
-        people: true,
-        acknowledge_ms: 60_000,
-        max_raises: 2,
-        talk: TalkConfig::default(),
-        approvals: ApprovalRules::default(),
+        budget,
         repositories: [repository(REPOSITORY)].into(),
+        ..crate::decisions::config()
     }
 }
 

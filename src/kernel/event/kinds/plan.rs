@@ -1,5 +1,7 @@
 //! Plans and what others say of them.
 
+use std::fmt;
+
 use super::{choice, payload};
 use crate::kernel::event::header::EventId;
 
@@ -62,5 +64,25 @@ payload! {
         pub plan: EventId,
         /// The reviews that the owner had when it decided.
         pub considered: Vec<EventId>,
+    }
+}
+
+/// For people and models: the summary, and below it each list under its name.
+impl fmt::Display for PlanText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.summary)?;
+        let lists = [
+            ("Steps", &self.steps),
+            ("Files", &self.files),
+            ("Tests", &self.tests),
+            ("Risks", &self.risks),
+        ];
+        for (title, entries) in lists.into_iter().filter(|(_, entries)| !entries.is_empty()) {
+            write!(f, "\n\n{title}:")?;
+            for entry in entries {
+                write!(f, "\n- {entry}")?;
+            }
+        }
+        Ok(())
     }
 }
