@@ -151,6 +151,15 @@ pub(super) struct Vetted {
     pub(super) private: bool,
 }
 
+impl Vetted {
+    fn objection(&self, found: &Standing) -> Option<String> {
+        let secret = found.private && !self.private;
+        let why =
+            secret.then(|| "it is private, says GitHub, and hive.private is not set".to_owned());
+        hindrance(found).or(why)
+    }
+}
+
 /// What effects are carried out with.
 pub(super) struct Outside {
     pub(super) repositories: Repositories,
@@ -234,12 +243,8 @@ impl Outside {
         let source = source(&self.labels, entry, &mut doors).map_err(|error| error.to_string())?;
         if let Source::GitHub(github) = &source {
             let found = github.standing().await.map_err(|error| error.to_string())?;
-            if let Some(why) = hindrance(&found) {
+            if let Some(why) = vetted.objection(&found) {
                 return Err(why);
-            }
-            if found.private && !vetted.private {
-                let why = "it is private, says GitHub, and hive.private is not set";
-                return Err(why.to_owned());
             }
         }
         let opened = repository(home, &self.labels, entry, &mut doors).await;
@@ -247,6 +252,23 @@ impl Outside {
         repository.named_by = consent::HIVE;
         self.repositories.put(&entry.name, repository);
         Ok(())
+    }
+}
+
+impl Outside {
+    /// Why an open repository may not be worked on any more, by GitHub's word of now.
+    ///
+    /// # Errors
+    /// GitHub does not say.
+    pub(super) async fn objection(
+        &self,
+        name: &str,
+        vetted: &Vetted,
+    ) -> Result<Option<String>, String> {
+        let Some(open) = self.repositories.get(name) else { return Ok(None) };
+        let Source::GitHub(github) = &open.source else { return Ok(None) };
+        let found = github.standing().await.map_err(|error| error.to_string())?;
+        Ok(vetted.objection(&found))
     }
 }
 

@@ -123,8 +123,9 @@ mod tests {
         let engine = Engine::open(store, key, swarm, NOW).unwrap();
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| (0..300).for_each(|issue| claim(&engine, issue)));
-            let mut from = 0;
-            while !writer.is_finished() {
+            let (mut from, mut over) = (0, false);
+            while !over {
+                over = writer.is_finished();
                 let events = engine.events(me, from, 64).unwrap();
                 for event in &events {
                     if let Some(signed) = engine.signed_event(&me, event.header.seq).unwrap() {
@@ -133,6 +134,7 @@ mod tests {
                     }
                 }
             }
+            assert!(from > 0, "no event had a proof");
         });
     }
 

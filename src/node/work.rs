@@ -112,7 +112,10 @@ impl Worker {
             };
             if self.hands.engine.may_append().is_err() {
                 // It comes to know its own log, or does not append any more: the node goes on
-                // to replicate.
+                // to replicate. Where nothing may be claimed is kept for when it does.
+                if let Input::Ready { repository, ready } = input {
+                    self.agent.set_ready(repository, ready);
+                }
                 if let Err(error) = self.hands.engine.release(clock::wall_ms()) {
                     break Err(error);
                 }

@@ -212,7 +212,7 @@ fn add_names(status: &mut Value, state: &SwarmState) {
     }
     let mut tasks = std::collections::BTreeMap::new();
     for task in state.tasks.values() {
-        *tasks.entry(task::status(task.status())).or_insert(0_u64) += 1;
+        *tasks.entry(task.status().name()).or_insert(0_u64) += 1;
     }
     if let Some(fields) = status.as_object_mut() {
         let swarm_name = state.members.founded.as_ref().map(|(_, name)| name);

@@ -10,7 +10,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use super::{Site, task};
+use super::Site;
 use crate::kernel::fold::SwarmState;
 
 /// The format's own name.
@@ -61,7 +61,7 @@ fn swarm(out: &mut Out, state: &SwarmState) {
     }
     let mut refused = state.members.refusals.count + state.repository_refusals.count;
     for task in state.tasks.values() {
-        *tasks.entry(task::status(task.status())).or_insert(0) += 1;
+        *tasks.entry(task.status().name()).or_insert(0) += 1;
         refused += task.refusals.count;
     }
     out.head("bzzz_tasks", "gauge", "Tasks by status.");

@@ -312,6 +312,9 @@ fn verdict(task: &Task, epoch: &Epoch, saying: &Saying) -> Said {
         let what = format!("it was {verb} already by {}", before.author.short());
         return Err(conflict(what).with("event", &before.event.to_string()));
     }
+    if !epoch.awaited().any(|asked| asked.event == request) {
+        return Err(conflict("it is not asked for any more: look at what is asked for now"));
+    }
     let (approved, reason) = (saying.say == Say::Approve, saying.text.clone());
     let given = ApprovalGiven { epoch: epoch.number, request, hash, approved, reason };
     Ok((Draft::about(task.id, given), Some(request)))
@@ -349,7 +352,9 @@ fn find_session<'a>(state: &'a SwarmState, text: &str) -> Result<&'a Session, Re
     let digits = text.len() >= MIN_PREFIX && text.bytes().all(|b| b.is_ascii_hexdigit());
     let prefix = text.to_ascii_lowercase();
     let mut found = state.sessions.values().filter(|session| {
-        let named = digits && session.id.to_string().starts_with(&prefix);
+        let opened = session.opening.as_ref().map(|opening| opening.event.to_string());
+        let ids = std::iter::once(session.id.to_string()).chain(opened);
+        let named = digits && ids.into_iter().any(|id| id.starts_with(&prefix));
         named || task.is_some_and(|task| session.is_open() && is_side(session, task))
     });
     match (found.next(), found.next()) {

@@ -9,7 +9,7 @@ use crate::kernel::agent::Wants;
 use crate::kernel::event::kinds::Verdict;
 use crate::kernel::event::{ClaimStatus, TaskId};
 use crate::kernel::fold::{
-    Dependencies, Epoch, Escalation, Plan, Round, SwarmState, Task, TaskStatus, Win, Work,
+    Dependencies, Epoch, Escalation, Plan, Round, SwarmState, Task, Win, Work,
 };
 use crate::kernel::identity::AuthorId;
 
@@ -293,19 +293,6 @@ pub fn view(state: &SwarmState, task: TaskId) -> Option<TaskView> {
     })
 }
 
-/// The status in a word.
-pub(super) fn status(status: TaskStatus) -> &'static str {
-    match status {
-        TaskStatus::Open => "open",
-        TaskStatus::Claimed => "claimed",
-        TaskStatus::Published => "published",
-        TaskStatus::Escalated => "escalated",
-        TaskStatus::Merged => "merged",
-        TaskStatus::Rejected => "rejected",
-        TaskStatus::Closed => "closed",
-    }
-}
-
 fn summary(state: &SwarmState, task: &Task, names: &BTreeMap<AuthorId, String>) -> TaskSummary {
     let epoch = task.current();
     let owner = epoch.and_then(|epoch| epoch.winner.as_ref()).map(|win| win.author);
@@ -322,7 +309,7 @@ fn summary(state: &SwarmState, task: &Task, names: &BTreeMap<AuthorId, String>) 
         repository: task.repository.clone(),
         issue: task.issue,
         title: task.title.clone(),
-        status: status(task.status()).to_owned(),
+        status: task.status().name().to_owned(),
         priority: wants.priority.name().to_owned(),
         kind: wants.kind.map(|kind| kind.name().to_owned()),
         requires: wants.requires.into_iter().collect(),

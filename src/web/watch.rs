@@ -107,6 +107,9 @@ fn tell(state: &SwarmState, events: &[Arc<Event>], task: Option<TaskId>) -> Vec<
         }
     };
     let events: Vec<&Arc<Event>> = events.iter().filter(concerns).collect();
+    if events.is_empty() {
+        return Vec::new();
+    }
     let mut told = views(state, events.iter().map(|event| &***event));
     for (view, event) in told.iter_mut().zip(&events) {
         if view.task_name.is_none() {

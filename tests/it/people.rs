@@ -224,6 +224,10 @@ fn a_person_answers_objects_and_approves_and_an_agent_cannot() {
     assert!(why["waits"].as_array().unwrap().iter().any(|wait| wait["for"] == "approval"));
     let stale = stage.fails("ann", &[&approve[..], &["--hash", hash]].concat());
     assert!(stale.contains("hash is not that of the request"), "{stale}");
+    let request = first["id"].as_str().unwrap();
+    let dead = ["--request", request, "--hash", hash, "--yes"];
+    let dead = stage.fails("ann", &[&approve[..], &dead].concat());
+    assert!(dead.contains("not asked for any more"), "{dead}");
     let shown = stage.said("ann", &[&approve[..], &["Looks good."]].concat());
     assert!(shown.contains(second["bound"]["hash"].as_str().unwrap()), "{shown}");
     let request = second["id"].as_str().unwrap();
@@ -249,7 +253,7 @@ fn a_person_answers_objects_and_approves_and_an_agent_cannot() {
     assert_eq!(maple.stop(), Some(0));
 }
 
-/// What is of the wrong form, too long, or about nothing says so, and no event comes of it.
+/// What is of the wrong form, too long, or about nothing says so.
 fn refuses_nonsense(up: &Up, token: &str) {
     let path = "/api/v1/tasks/sample%231/discussion";
     let long = json!({ "say": "comment", "text": "x".repeat(8 * 1024 + 1) }).to_string();

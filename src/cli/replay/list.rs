@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use crate::cli::text::{Names, clean, count, table, time};
-use crate::kernel::fold::{SwarmState, Task, TaskStatus};
+use crate::kernel::fold::{SwarmState, Task};
 
 /// The state that is shown.
 pub(super) struct Shown<'a> {
@@ -33,7 +33,7 @@ pub(super) fn text(out: &mut dyn Write, shown: &Shown<'_>) -> io::Result<()> {
     rows.extend(in_order(state).into_iter().map(|task| {
         vec![
             label(task),
-            status(task.status()).to_owned(),
+            task.status().name().to_owned(),
             winner(task, &names).unwrap_or_else(|| "-".to_owned()),
             task.epochs.len().to_string(),
             task.events.to_string(),
@@ -96,19 +96,6 @@ pub(super) fn label(task: &Task) -> String {
 /// Who won the last epoch.
 pub(super) fn winner(task: &Task, names: &Names) -> Option<String> {
     Some(names.name(&task.current()?.winner.as_ref()?.author))
-}
-
-/// The status in a word, as in JSON.
-pub(super) fn status(status: TaskStatus) -> &'static str {
-    match status {
-        TaskStatus::Open => "open",
-        TaskStatus::Claimed => "claimed",
-        TaskStatus::Published => "published",
-        TaskStatus::Escalated => "escalated",
-        TaskStatus::Merged => "merged",
-        TaskStatus::Rejected => "rejected",
-        TaskStatus::Closed => "closed",
-    }
 }
 
 fn in_order(state: &SwarmState) -> Vec<&Task> {

@@ -67,8 +67,8 @@ struct Args {
 
 const AFTER: &str = "\
 Exit status:
-  0  done; of diff: the two lead to one state
-  1  the bundle does not verify, or there is no such task; of diff: they part
+  0  done; of diff: the two lead to one state, and a fresh fold confirms what was said of it
+  1  the bundle does not verify, or there is no such task; of diff: anything else
   2  wrong usage, or the file could not be read
 
 Examples:

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::list::{Shown, label, status, summary, winner};
+use super::list::{Shown, label, summary, winner};
 use super::{events, read_again};
 use crate::cli::exit::CliError;
 use crate::cli::text::{Names, clean, count, time};
@@ -33,8 +33,7 @@ impl<'a, R: Records> Story<'a, R> {
         if let Some(task) = self.shown.state.tasks.get(&self.task) {
             writeln!(out, "{}  {}", label(task), clean(&task.title))?;
             let owner = winner(task, &self.names).map_or(String::new(), |o| format!(", owner {o}"));
-            let (status, epochs) =
-                (status(task.status()), count(task.epochs.len() as u64, "epoch"));
+            let (status, epochs) = (task.status().name(), count(task.epochs.len() as u64, "epoch"));
             let at = self.shown.at.map_or(String::new(), |ms| format!(", at {}", time(ms)));
             writeln!(out, "{status}{owner}, {epochs}, task {}{at}", task.id)?;
             writeln!(out)?;

@@ -197,9 +197,9 @@ impl Agent {
             && !self.refused(state, &task.repository)
             && left_alone.is_none_or(|(_, until)| now.mono_ms >= *until)
             && matches!(state.dependencies(task), Dependencies::Ready(_))
-            && state.waits(task, Some(&self.me)).is_empty()
             && self.may_succeed(task, now)
-            && self.is_able(task);
+            && self.is_able(task)
+            && self.waits(state, task).is_empty();
         if !ready || task.current().is_some_and(|e| self.is_mine(e) && e.is_active()) {
             return None;
         }
@@ -247,10 +247,13 @@ impl Agent {
         };
         match (&last.handed, last.open_help(), last.successor()) {
             (Some(handed), ..) => {
-                let since = self.local.refs.get(&task.id).map(|watched| watched.since_ms);
-                let waited_ms = now.mono_ms.saturating_sub(since.unwrap_or(now.mono_ms));
-                let others_wait = waited_ms < self.config.lease_ms;
-                handed.to == self.me && others_wait && task.status() == TaskStatus::Open
+                let others_wait = self.local.refs.get(&task.id).is_some_and(|watched| {
+                    now.mono_ms.saturating_sub(watched.since_ms) < self.config.lease_ms
+                });
+                handed.to == self.me
+                    && others_wait
+                    && task.status() == TaskStatus::Open
+                    && self.config.repositories.contains_key(&task.repository)
             }
             (None, Some(help), _) => last.is_active() && help.offers.iter().any(mine),
             (None, None, successor) => last.is_active() && successor.is_some_and(mine),
@@ -264,9 +267,11 @@ impl Agent {
         let Some(last) = task.current() else { return true };
         let first = last.handed.as_ref().is_some_and(|handed| handed.to == self.me);
         let free = last.handed.is_none() && last.successor().is_none();
-        let watched = self.local.refs.get(&task.id);
-        let since = watched.map_or(now.mono_ms, |watched| watched.since_ms);
-        first || free || now.mono_ms.saturating_sub(since) >= self.config.lease_ms
+        // A ref that somebody deleted holds nothing for the helper any more.
+        let over = self.local.refs.get(&task.id).is_none_or(|watched| {
+            now.mono_ms.saturating_sub(watched.since_ms) >= self.config.lease_ms
+        });
+        first || free || over
     }
 
     fn is_mine(&self, epoch: &Epoch) -> bool {

@@ -108,7 +108,7 @@ impl Agent {
         if self.refused(state, repository) {
             add("consent", format!("it read that {repository} wants no agents"));
         }
-        let waits = state.waits(task, Some(&self.me));
+        let waits = self.waits(state, task);
         if !waits.is_empty() {
             let names: Vec<String> = waits.iter().map(Wait::name).collect();
             add("waits", format!("it waits for {}", names.join(", ")));

@@ -153,6 +153,13 @@ impl Local {
         *times += 1;
     }
 
+    /// Forgets what was said in sessions that are over.
+    pub(super) fn forget_sessions(&mut self, state: &SwarmState) {
+        self.said.retain(|id, _| {
+            state.sessions.get(id).is_none_or(crate::kernel::fold::Session::is_open)
+        });
+    }
+
     /// Forgets a task that is over for this node. A sandbox that is still there stays known.
     pub(super) fn forget(&mut self, task: TaskId) {
         self.renewed.remove(&task);

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use super::{Agent, Turn};
-use crate::kernel::event::Draft;
 use crate::kernel::event::kinds::{
     CoordinationEscalated, CoordinationJoined, CoordinationOpened, CoordinationResolved,
     DependencyDetected, PlanText, Side, Source,
 };
+use crate::kernel::event::{Draft, TaskId};
 use crate::kernel::fold::{Epoch, Opening, Order, Session, SwarmState, Task, Wait, Win};
 
 /// The most evidence that an event names.
@@ -17,7 +17,7 @@ const MAX_EVIDENCE: usize = 16;
 impl Agent {
     /// Looks for plans of others that touch the same as this node's, and moves the sessions on that
     /// this node has a part in.
-    pub(super) fn coordinate(&self, turn: &mut Turn<'_>) {
+    pub(super) fn coordinate(&mut self, turn: &mut Turn<'_>) {
         let state = turn.state;
         if self.config.talk.order_percent <= 100 {
             for (task, epoch) in self.own(state) {
@@ -32,6 +32,33 @@ impl Agent {
             let draft = draft.or_else(|| self.settle(turn, session, opening));
             turn.drafts.extend(draft);
         }
+        self.local.forget_sessions(state);
+    }
+
+    /// What a task waits for, as far as this node believes it: what the issue's text names now, not
+    /// what others say that it named; and an order if this node is the one that waits, or saw in
+    /// the ref that the claim which waits was won.
+    pub(super) fn waits(&self, state: &SwarmState, task: &Task) -> Vec<Wait> {
+        let mut waits = state.waits(task);
+        waits.retain(|wait| match wait {
+            Wait::Issue { repository, .. } => *repository == task.repository,
+            Wait::Order { session, .. } => self.saw_who_waits(state, session),
+        });
+        let named = self.named(&task.repository, &task.body).into_iter();
+        waits.extend(named.filter_map(|(repository, issue, _)| {
+            let other = state.task(repository, issue)?;
+            let (repository, known) = (repository.to_owned(), true);
+            let due = other.open && other.published().is_none();
+            due.then_some(Wait::Issue { repository, issue, known })
+        }));
+        waits
+    }
+
+    fn saw_who_waits(&self, state: &SwarmState, session: &TaskId) -> bool {
+        let sides = state.sessions.get(session).and_then(Session::sides);
+        let Some(epoch) = sides.and_then(|(_, second)| state.side(second)) else { return false };
+        let Some(win) = &epoch.winner else { return false };
+        win.author == self.me || epoch.seen.get(&win.author).is_some_and(|by| by.contains(&self.me))
     }
 
     /// The first older plan that this node's plan overlaps with, and is in no session with yet.
@@ -41,15 +68,15 @@ impl Agent {
             let active = other.current().filter(|epoch| epoch.is_active() && !has_ended(epoch));
             let Some(theirs) = active else { continue };
             let Some(older) = theirs.plan().filter(|older| older.at < plan.at) else { continue };
-            let same = other.repository == task.repository;
-            let (confidence, evidence) = overlap(&plan.text, &older.text, same);
-            if confidence < self.config.talk.order_percent || confidence == 0 {
-                continue;
-            }
             let mut sides = vec![side(task, epoch), side(other, theirs)];
             sides.sort_by_key(Side::task);
             let session = CoordinationOpened::session(&sides);
             if turn.state.sessions.get(&session).is_some_and(|known| known.opening.is_some()) {
+                continue;
+            }
+            let same = other.repository == task.repository;
+            let (confidence, evidence) = overlap(&plan.text, &older.text, same);
+            if confidence < self.config.talk.order_percent || confidence == 0 {
                 continue;
             }
             let (repository, issue) = (other.repository.clone(), other.issue);
@@ -97,8 +124,8 @@ impl Agent {
             return None;
         }
         let (first, _) = session.sides()?;
-        let owner = turn.state.side(first)?.winner.as_ref()?.author;
-        let joined = session.joined.get(&owner);
+        let owner = turn.state.side(first).and_then(|epoch| epoch.winner.as_ref());
+        let joined = owner.and_then(|win| session.joined.get(&win.author));
         if joined.is_none() && turn.now.wall_ms < opening.deadline_ms {
             return None;
         }
@@ -140,7 +167,7 @@ impl Agent {
         if orders.any(|order| order == Order::Open) {
             return true;
         }
-        let waits = state.waits(task, Some(&self.me));
+        let waits = self.waits(state, task);
         let waits = waits.iter().any(|wait| matches!(wait, Wait::Order { .. }));
         if waits {
             self.release(turn, task, epoch, win);

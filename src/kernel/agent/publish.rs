@@ -38,7 +38,11 @@ impl Agent {
     ) {
         let (commit, changed) = (made.commit.clone(), made.changed);
         let name = commit.to_string();
-        let rule = self.config.approvals.change(&made.files, changed);
+        let handed = task.handed_to(epoch.number).is_some_and(|handed| handed.base.is_some());
+        let inherited = handed && epoch.earlier.is_none();
+        let rules = &self.config.approvals;
+        let rule = rules.change(&made.files, changed);
+        let rule = rule.or_else(|| inherited.then(|| rules.inherited()).flatten());
         let text = prompt::change(task, epoch, made);
         let asked = (Subject::Change, name.as_bytes(), text.as_str());
         let number = epoch.number;

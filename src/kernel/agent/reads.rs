@@ -14,6 +14,14 @@ use crate::kernel::fold::{Consent, SwarmState};
 const MAX_ISSUE_TEXT: usize = 32 * 1024;
 
 impl Agent {
+    /// Whether new tasks of a repository may be claimed from now on.
+    pub fn set_ready(&mut self, repository: String, ready: bool) {
+        match ready {
+            true => self.local.not_ready.remove(&repository),
+            false => self.local.not_ready.insert(repository),
+        };
+    }
+
     /// What a repository says of itself, and what Hive says of it.
     pub(super) fn was_read(&mut self, state: &SwarmState, input: Input) -> Vec<Draft> {
         match input {
@@ -30,10 +38,7 @@ impl Agent {
                 vec![Draft::general(RepositoryConsent { repository, allowed, source, reason })]
             }
             Input::Ready { repository, ready } => {
-                match ready {
-                    true => self.local.not_ready.remove(&repository),
-                    false => self.local.not_ready.insert(repository),
-                };
+                self.set_ready(repository, ready);
                 Vec::new()
             }
             _ => Vec::new(),
@@ -132,25 +137,33 @@ impl Agent {
         let id = TaskId::of(repository, issue.number);
         let known = state.tasks.get(&id);
         let mut drafts = Vec::new();
-        for reference in references(&issue.body) {
-            let Some(place) = &reference.repository else { continue };
-            let mut names = self.config.repositories.iter();
-            let found = names.find(|(name, (url, _))| is_at(place, name, url));
-            let Some((other, _)) = found.filter(|(name, _)| *name != repository) else { continue };
-            let said =
-                known.and_then(|known| known.detected.get(&TaskId::of(other, reference.number)));
+        for (other, number, place) in self.named(repository, &issue.body) {
+            let said = known.and_then(|known| known.detected.get(&TaskId::of(other, number)));
             if !said.is_some_and(|said| said.by.contains(&self.me)) {
                 let found = DependencyDetected {
-                    repository: other.clone(),
-                    issue: reference.number,
+                    repository: other.to_owned(),
+                    issue: number,
                     source: Source::Stated,
                     confidence: 100,
-                    evidence: vec![format!("the issue names {place}#{}", reference.number)],
+                    evidence: vec![format!("the issue names {place}#{number}")],
                 };
                 drafts.push(Draft::about(id, found));
             }
         }
         drafts
+    }
+
+    /// The issues of other repositories that a text names as what it depends on, as far as this
+    /// node is configured for them: the repository's name, the number, and the place as it is
+    /// written there.
+    pub(super) fn named(&self, repository: &str, body: &str) -> Vec<(&str, u64, String)> {
+        let named = references(body).into_iter().filter_map(|reference| {
+            let place = reference.repository?;
+            let mut names = self.config.repositories.iter();
+            let (other, _) = names.find(|(name, (url, _))| is_at(&place, name, url))?;
+            (other != repository).then_some((other.as_str(), reference.number, place))
+        });
+        named.collect()
     }
 }
 

@@ -72,6 +72,13 @@ impl ApprovalRules {
         let pattern = self.files.iter().find(touched)?;
         Some(format!("changes of files like \"{pattern}\" are approved by people"))
     }
+
+    /// The rule that asks for an approval of a change that goes on from work which somebody handed
+    /// over: nobody has approved that, and it is no part of what changed since.
+    pub(super) fn inherited(&self) -> Option<String> {
+        let looks = self.lines > 0 || !self.files.is_empty();
+        looks.then(|| "it goes on from unfinished work that nobody approved".to_owned())
+    }
 }
 
 impl Agent {

@@ -160,6 +160,14 @@ impl Agent {
         if epoch.plan().is_none_or(|plan| plan.adopted.is_some()) {
             return false;
         }
+        // One question of a node is open at a time: the answer to that for a revision is not to be
+        // thrown away.
+        let revises = epoch.asks.get(&self.me).is_some_and(|ask| {
+            ask.purpose == Purpose::Plan && (ask.waiting || ask.answer.is_some())
+        });
+        if revises {
+            return false;
+        }
         let late = epoch.room_for(&self.me, 1, turn.now.wall_ms).is_err();
         let asked = open_question(turn.state, epoch, &self.me).filter(|_| !late);
         let Some(event) = asked.map(|(event, _)| *event) else { return false };

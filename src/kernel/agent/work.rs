@@ -132,9 +132,7 @@ impl Agent {
             return self.ask_for(turn, key, effect);
         }
         if let Some(command) = epoch.work.setup.get(epoch.work.commands.len()) {
-            let reasoning = "the repository's own settings ask for it".to_owned();
-            let intended = self.command(task, epoch, reasoning, command.clone());
-            return turn.drafts.push(Draft::about(task.id, intended));
+            return self.set_up(turn, task, epoch, command);
         }
         if circles(epoch) >= stuck::GIVE_UP {
             let reason = "the work goes round in circles".to_owned();
@@ -183,6 +181,28 @@ impl Agent {
 }
 
 impl Agent {
+    /// A command of the repository's own settings, which people may have to approve like those of
+    /// the model.
+    fn set_up(&self, turn: &mut Turn<'_>, task: &Task, epoch: &Epoch, command: &str) {
+        let reasoning = "the repository's own settings ask for it".to_owned();
+        let rule = self.config.approvals.command(command);
+        let asked = (Subject::Command, command.as_bytes(), command);
+        let draft = match self.gate(turn, task, epoch, asked, rule) {
+            Gate::Waiting => return,
+            Gate::Refused(verdict) => {
+                let reason = "people refused a command of the repository's settings".to_owned();
+                let question = cut(&verdict.reason, 4096);
+                let escalated = Escalated { epoch: epoch.number, reason, question };
+                Draft::about(task.id, escalated).because([verdict.event])
+            }
+            Gate::Open => {
+                let command = command.to_owned();
+                Draft::about(task.id, self.command(task, epoch, reasoning, command))
+            }
+        };
+        turn.drafts.push(draft);
+    }
+
     /// The next command of an attempt. Its limit is that of the sandbox.
     fn command(
         &self,

@@ -100,16 +100,22 @@ impl SwarmState {
         if session.resolved.is_none() {
             return Order::Open;
         }
-        let active = self.side(first).is_some_and(|epoch| {
-            epoch.is_active() && epoch.publish.as_ref().is_none_or(|p| p.claim.is_none())
+        // An owner that is gone says nothing: its claim counts until the next one is won, or the
+        // issue is closed.
+        let current = self.tasks.get(&first.task()).filter(|task| task.open);
+        let current = current.and_then(|task| task.current());
+        let active = current.is_some_and(|epoch| {
+            epoch.number == first.epoch
+                && epoch.is_active()
+                && epoch.publish.as_ref().is_none_or(|p| p.claim.is_none())
         });
         if active { Order::Stands } else { Order::Over }
     }
 
-    /// What the task waits for. Of dependencies that nodes found in an issue's text, those count
-    /// that `reader` found itself; for nobody in particular, all.
+    /// What the task waits for, if all is believed that nodes say of it. A node that chooses its
+    /// tasks believes less (`kernel::agent`).
     #[must_use]
-    pub fn waits(&self, task: &Task, reader: Option<&AuthorId>) -> Vec<Wait> {
+    pub fn waits(&self, task: &Task) -> Vec<Wait> {
         let mut waits = Vec::new();
         for issue in &task.depends_on {
             let other = self.task(&task.repository, *issue);
@@ -119,12 +125,11 @@ impl SwarmState {
             }
         }
         for (id, found) in &task.detected {
-            let counts = reader.is_none_or(|reader| found.by.contains(reader));
             let other = self.tasks.get(id).filter(|other| other.open);
             let done = other.is_none_or(|other| other.published().is_some());
             let named =
                 found.repository == task.repository && task.depends_on.contains(&found.issue);
-            if found.source == Source::Stated && counts && !done && !named {
+            if found.source == Source::Stated && !done && !named {
                 let (repository, issue) = (found.repository.clone(), found.issue);
                 waits.push(Wait::Issue { repository, issue, known: true });
             }
@@ -177,7 +182,7 @@ impl SwarmState {
         path: &mut Vec<(TaskId, String)>,
         seen: &mut BTreeSet<TaskId>,
     ) -> bool {
-        for wait in self.waits(from, None) {
+        for wait in self.waits(from) {
             let next = wait.task();
             if next == end {
                 path.push((next, wait.name()));

@@ -39,6 +39,8 @@ pub(super) struct Remembered {
     pub(super) project: u64,
     /// Whether Hive still lists it; if not, tasks of it are not over.
     pub(super) listed: bool,
+    /// Whether Hive said that tasks may be claimed.
+    pub(super) ready: bool,
 }
 
 impl Memory {
@@ -94,6 +96,7 @@ mod tests {
             branch: "b".repeat(200),
             project: u64::MAX,
             listed: n.is_multiple_of(2),
+            ready: n.is_multiple_of(3),
         };
         let all = (0..MAX_REPOSITORIES).map(remembered).collect();
         Memory::new(&format!("https://{}", "h".repeat(2_000)), u64::MAX, all)

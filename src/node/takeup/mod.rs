@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use self::memory::{Memory, Remembered};
 use self::rules::Rules;
@@ -37,6 +37,9 @@ const LONGEST_WAIT_MS: u64 = 3_600_000;
 /// How often the file is written at least, in milliseconds, while Hive says the same.
 const WRITE_MS: u64 = 60_000;
 
+/// For how long GitHub's word counts that the node may work in a repository, in milliseconds.
+const VETTED_MS: u64 = 600_000;
+
 /// What is taken up, and by which rules.
 #[derive(Debug)]
 pub(super) struct TakeUp {
@@ -63,6 +66,9 @@ struct Kept {
     idle: BTreeSet<String>,
     /// How often a repository could not be opened, and when it may be tried again.
     waits: BTreeMap<String, (u32, u64)>,
+    /// Until when GitHub's word on what is open counts, by the monotonic clock. It is asked again
+    /// after a restart: the configuration may have changed as well.
+    vetted: BTreeMap<String, u64>,
     /// What was logged of a project that is not taken up.
     refused: BTreeMap<String, String>,
     written: Option<Memory>,
@@ -85,6 +91,7 @@ impl Kept {
             branch: wanted.branch.clone(),
             project: wanted.project,
             listed: self.word.contains_key(name),
+            ready: self.word.get(name).is_some_and(|said| said.ready),
         });
         Memory::new(hive, self.heard_ms, repositories.collect())
     }
@@ -104,8 +111,8 @@ fn recall(rules: &Rules, config: &Config, path: &Path) -> (Vec<(Wanted, bool)>, 
     };
     let same = Some(&memory.hive) == config.hive.url.as_ref();
     let mut found = BTreeMap::new();
-    for Remembered { repository, branch, project, listed } in memory.repositories {
-        match rules.check(&repository, &branch, project, true) {
+    for Remembered { repository, branch, project, listed, ready } in memory.repositories {
+        match rules.check(&repository, &branch, project, ready) {
             Ok(wanted) => {
                 found.insert(wanted.name.clone(), (wanted, listed && same));
             }
@@ -222,6 +229,7 @@ impl TakeUp {
 
     /// Brings what is open in line with Hive's last word.
     pub(super) async fn follow(&self, hands: &Hands) {
+        self.vet(hands).await;
         self.pass_on(hands).await;
         let due = self.kept().due(self.max, clock::now().mono_ms);
         for wanted in due {
@@ -229,6 +237,31 @@ impl TakeUp {
         }
         self.close(hands).await;
         self.remember(&hands.home);
+    }
+
+    /// Asks GitHub again whether the node may work in what is open. What it may not is as if Hive
+    /// had dropped it.
+    async fn vet(&self, hands: &Hands) {
+        let now_ms = clock::now().mono_ms;
+        let due: Vec<String> = {
+            let kept = self.kept();
+            let fresh = |name: &str| kept.vetted.get(name).is_some_and(|until| now_ms < *until);
+            let listed = kept.taken.keys().filter(|name| kept.word.contains_key(*name));
+            listed.filter(|name| !fresh(name)).cloned().collect()
+        };
+        let vetted = Vetted { private: self.rules.private };
+        for name in due {
+            match hands.outside.objection(&name, &vetted).await {
+                Ok(None) => {
+                    self.kept().vetted.insert(name, now_ms.saturating_add(VETTED_MS));
+                }
+                Ok(Some(why)) => {
+                    warn!(repository = name, why, "what was taken up is not worked on any more");
+                    self.kept().word.remove(&name);
+                }
+                Err(error) => debug!(repository = name, error, "GitHub does not say"),
+            }
+        }
     }
 
     /// Tells the agent what is open and ready. It is said each time: a node that doesn't know its
@@ -311,6 +344,7 @@ impl TakeUp {
                 kept.taken.remove(&name);
                 kept.idle.remove(&name);
                 kept.ready.remove(&name);
+                kept.vetted.remove(&name);
             }
             info!(repository = name, "let go: Hive does not list it, and nothing is left to do");
             let mirror = hands.home.mirrors().join(&name);

@@ -140,7 +140,9 @@ impl Rules {
         if self.names.contains(&name) {
             return Err(format!("the configuration calls another repository {name}"));
         }
-        if self.on_github.contains(&(self.api.clone(), repository.to_owned())) {
+        if self.on_github.contains(&(self.api.clone(), repository.to_owned()))
+            || self.places.contains(&format!("{}/{repository}", self.host))
+        {
             return Err("the configuration has it".to_owned());
         }
         let (repository, branch) = (repository.to_owned(), branch.to_owned());
@@ -282,6 +284,11 @@ mod tests {
     fn the_configuration_wins() {
         for url in ["https://github.com/acme/mine", "https://github.com/acme/second"] {
             assert_eq!(judged(url), None, "{url}");
+        }
+        // So too where it was taken up before it was configured.
+        for repository in ["acme/mine", "acme/second"] {
+            let error = rules(TEXT).unwrap().check(repository, "main", 1, true).unwrap_err();
+            assert_eq!(error, "the configuration has it", "{repository}");
         }
         assert!(rules(&TEXT.replace("take_up = true", "")).is_none(), "off by default");
         let none = TEXT.replace(r#"owners = ["Acme/*", "other/web-*", "one/only"]"#, "");

@@ -50,7 +50,7 @@ fn the_later_of_two_plans_that_touch_the_same_waits_and_starts_from_the_first() 
     assert_eq!(two.epochs[&1].finished.as_deref(), Some("released"), "it gave its task back");
     assert_eq!(two.epochs.len(), 1, "and does not take it again");
     assert!(world.nodes[1].bases.is_empty(), "it did not begin");
-    let waits = world.read(|state| state.waits(&two, None));
+    let waits = world.read(|state| state.waits(&two));
     assert!(matches!(&waits[..], [Wait::Order { issue: 1, .. }]), "{waits:?}");
     world.answer_slowly();
     world.until("the second task", |world| world.is_so("r", 2, TaskStatus::Published));
@@ -76,6 +76,10 @@ fn the_owner_of_the_other_task_need_not_be_there() {
     world.run(30);
     let resolved = world.read(|s| s.sessions.values().next().is_some_and(|s| s.resolved.is_some()));
     assert!(resolved, "for so long");
+    assert!(!world.is_so("r", 2, TaskStatus::Published), "it waits");
+    // Its owner never says that it is gone; people close the issue.
+    world.issues.get_mut(&("r".to_owned(), 1)).unwrap().open = false;
+    world.until("the second task", |world| world.is_so("r", 2, TaskStatus::Published));
     world.check();
 }
 
@@ -100,7 +104,7 @@ fn nobody_can_make_somebody_elses_task_wait() {
         let session = &state.sessions[&session];
         assert!(session.resolved.is_some(), "the fold takes it for what it is");
         assert_eq!(state.order(session), Order::Void);
-        assert!(state.waits(state.task("r", 2).unwrap(), None).is_empty());
+        assert!(state.waits(state.task("r", 2).unwrap()).is_empty());
     });
     world.run(10);
     assert_eq!(world.task_of("r", 2).epochs[&1].finished, None, "it goes on");

@@ -199,5 +199,15 @@ fn github_a_hive_in_the_wrong_hands_is_bounded() {
     let kept: Value = serde_json::from_slice(&fs::read(&word).unwrap()).unwrap();
     assert_eq!(kept["repositories"][0]["repository"], "octo-owner/demo");
     assert_eq!(fs::metadata(&word).unwrap().permissions().mode() & 0o777, 0o600);
+
+    // It becomes private while the node is down: nothing more is claimed in it.
+    agent.kill();
+    hub.owner("PATCH", "", Some(&json!({ "private": true })));
+    hub.issue("Write another", "It is missing.", &["bzzz-task"]);
+    agent.up();
+    wait(&mut agent, "a second thought", |agent| agent.log().contains("worked on any more"));
+    let from = looks(&hive.server);
+    wait(&mut agent, "looks", |_| looks(&hive.server) > from + 3);
+    assert_eq!(hub.pulls().len(), 1);
     verify(&agent, hub.dir.path());
 }

@@ -174,11 +174,9 @@ async fn take_connections(listener: TcpListener, shared: Arc<Shared>) {
             continue;
         };
         let served = lock(&shared.command).clone();
-        let Some(served) = served else {
-            drop(client);
-            sleep(REST).await;
-            continue;
-        };
+        // Between commands nobody is served, and what a command left behind in the queue must not
+        // become the next one's.
+        let Some(served) = served else { continue };
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
             let mut over = served.over.clone();
@@ -232,7 +230,13 @@ async fn read_head(client: &mut TcpStream) -> Result<Option<(Request, Vec<u8>)>,
         }
         match client.read(&mut piece[..room]).await {
             Ok(0) | Err(_) => return Ok(None),
-            Ok(count) => bytes.extend_from_slice(&piece[..count]),
+            Ok(count) => {
+                bytes.extend_from_slice(&piece[..count]);
+                // A head is whole only at the end of a line.
+                if !piece[..count].contains(&b'\n') {
+                    continue;
+                }
+            }
         }
         match request::read(&bytes) {
             Ok(None) => {}
@@ -273,12 +277,7 @@ fn refusal(status: u16, text: &str) -> Refusal {
 }
 
 async fn connect(addresses: &[SocketAddr]) -> Option<TcpStream> {
-    for address in addresses {
-        if let Ok(Ok(server)) = timeout(CONNECT_TIME, TcpStream::connect(address)).await {
-            return Some(server);
-        }
-    }
-    None
+    timeout(CONNECT_TIME, TcpStream::connect(addresses)).await.ok()?.ok()
 }
 
 async fn pass(

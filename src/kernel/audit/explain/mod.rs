@@ -10,7 +10,7 @@ pub use waits::{WaitKind, Waiting};
 
 use crate::kernel::event::ClaimStatus;
 use crate::kernel::event::TaskId;
-use crate::kernel::fold::{Epoch, Intent, IntentResult, SwarmState, Task, TaskStatus, Win};
+use crate::kernel::fold::{Epoch, Intent, IntentResult, SwarmState, Task, Win};
 use crate::kernel::identity::AuthorId;
 
 /// The most attempts of one epoch that are told; the others are counted.
@@ -148,7 +148,7 @@ pub fn explain(state: &SwarmState, id: TaskId) -> Option<Explanation> {
         task: if task.repository.is_empty() { task.id.short() } else { task.name() },
         id: task.id.to_string(),
         title: task.title.clone(),
-        status: status(task.status()).to_owned(),
+        status: task.status().name().to_owned(),
         owner: task.owner().map(|(owner, _)| who(state, &owner)),
         epochs: epochs.collect(),
         older: older as u64,
@@ -165,18 +165,6 @@ fn who(state: &SwarmState, author: &AuthorId) -> Who {
     let name = name.or(member.map(|member| member.name.as_str())).unwrap_or_default();
     let name = if name.trim().is_empty() { author.short() } else { name.to_owned() };
     Who { key: author.to_string(), name }
-}
-
-fn status(status: TaskStatus) -> &'static str {
-    match status {
-        TaskStatus::Open => "open",
-        TaskStatus::Claimed => "claimed",
-        TaskStatus::Published => "published",
-        TaskStatus::Escalated => "escalated",
-        TaskStatus::Merged => "merged",
-        TaskStatus::Rejected => "rejected",
-        TaskStatus::Closed => "closed",
-    }
 }
 
 fn story(state: &SwarmState, task: &Task, epoch: &Epoch) -> EpochStory {

@@ -122,7 +122,7 @@ fn dependencies(state: &SwarmState, task: &Task) -> Vec<Waiting> {
             Waiting::new(WaitKind::Order, said).about(session, 0)
         }
     };
-    state.waits(task, None).into_iter().map(wait).collect()
+    state.waits(task).into_iter().map(wait).collect()
 }
 
 /// Sessions about the order of this task and another that came to no end yet.

@@ -105,6 +105,22 @@ pub enum TaskStatus {
     Closed,
 }
 
+impl TaskStatus {
+    /// The status in a word, as in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Claimed => "claimed",
+            Self::Published => "published",
+            Self::Escalated => "escalated",
+            Self::Merged => "merged",
+            Self::Rejected => "rejected",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 impl Task {
     pub(super) fn new(id: TaskId) -> Self {
         Self {
