@@ -119,11 +119,10 @@ pub(super) async fn in_session(
 }
 
 /// Checks what somebody wants to say, makes the event of it, and appends that.
-async fn say(
-    site: Arc<Site>,
-    given: Result<Bytes, BytesRejection>,
-    ready: impl FnOnce(&SwarmState, &AuthorId, &Saying, u64) -> Result<Ready, Refusal> + Send + 'static,
-) -> Answer {
+async fn say<F>(site: Arc<Site>, given: Result<Bytes, BytesRejection>, ready: F) -> Answer
+where
+    F: FnOnce(&SwarmState, &AuthorId, &Saying, u64) -> Result<Ready, Refusal> + Send + 'static,
+{
     let saying = checked(&site, given)?;
     let now_ms = (site.shared.clock)();
     let inner = Arc::clone(&site);

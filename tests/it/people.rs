@@ -225,7 +225,7 @@ fn a_person_answers_objects_and_approves_and_an_agent_cannot() {
     let stale = stage.fails("ann", &[&approve[..], &["--hash", hash]].concat());
     assert!(stale.contains("hash is not that of the request"), "{stale}");
     let request = first["id"].as_str().unwrap();
-    let dead = ["--request", request, "--hash", hash, "--yes"];
+    let dead = ["--request", request, "--hash", hash];
     let dead = stage.fails("ann", &[&approve[..], &dead].concat());
     assert!(dead.contains("not asked for any more"), "{dead}");
     let shown = stage.said("ann", &[&approve[..], &["Looks good."]].concat());

@@ -43,8 +43,9 @@ const HELPER_OUTPUT: usize = 256 * 1024;
 /// builtins, so it can end the command when no further process can be started. It fires when the
 /// node writes a line (the time is over) and when its end of the pipe is gone (the node is dead, or
 /// has dropped the call). After the command's own end, what it has left is killed at once, so that
-/// its output ends.
-const WRAPPER: &str = "exec 3<&0 </dev/null
+/// its output ends. Podman adds two variables to those that a command is to have.
+const WRAPPER: &str = "unset container TERM
+exec 3<&0 </dev/null
 (exec >/dev/null 2>&1; read -r x <&3; kill -9 -1) &
 sh -c \"$1\" 3<&- &
 exec >/dev/null 2>&1
@@ -60,7 +61,12 @@ for f in memory.events memory/memory.oom_control
 do while read -r key value; do [ \"$key\" = oom_kill ] && echo \"oom_kill $value\"; done \
 < /sys/fs/cgroup/$f; done 2>/dev/null; :";
 
-const UNPACK: &str = "exec tar -x -f - -C /work";
+/// What a full file system leaves of the input is read all the same: Podman resets the connection
+/// of a program that ends before its input does, and what it said is lost.
+const UNPACK: &str = "tar -x -f - -C /work && exit
+code=$?
+cat >/dev/null
+exit $code";
 
 /// A file that its owner may not read would stop the copy. The directory itself may be root's, so
 /// that its mode stays; what cannot be read then is said by `tar`.

@@ -1,4 +1,4 @@
-//! The sandbox of containers.
+//! The sandbox of containers, of Docker's engine or of Podman's.
 //!
 //! The work tree is a tmpfs of a fixed size inside the container, and files go in and out as a tar
 //! stream through a command's input and output. A directory of the host, mounted, would have no
@@ -13,6 +13,7 @@
 
 mod exec;
 mod gate;
+mod podman;
 mod setup;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ use super::sandbox::{
     Bounds, Chunk, Denied, Exported, Finished, Limits, SandboxError, SandboxSpec,
 };
 use gate::Gate;
+use setup::Kind;
 
 /// How long the engine may take to answer a request, in seconds.
 const REQUEST_SECONDS: u64 = 120;
@@ -43,7 +45,7 @@ const LABEL_SANDBOX: &str = "bzzz.sandbox";
 /// How a node's containers are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DockerSettings {
-    /// The engine's socket: a path, or `unix://` and a path as in `DOCKER_HOST`.
+    /// The socket of Docker or Podman: a path, or `unix://` and a path as in `DOCKER_HOST`.
     pub host: String,
     /// The image, when a sandbox's specification names none. It needs `sh`, `tar`, `sleep`, `cat`
     /// and `chmod`.
@@ -73,6 +75,7 @@ pub struct DockerSandbox {
 #[derive(Debug)]
 pub struct Container {
     engine: Docker,
+    kind: Kind,
     name: String,
     limits: Limits,
     /// The links out of the tree that came in with it.
@@ -105,18 +108,31 @@ impl DockerSandbox {
         let engine = self.connect().await?;
         let image = spec.image.as_ref().unwrap_or(&self.settings.image);
         let runtime = self.settings.runtime.as_deref();
-        setup::check_engine(&engine, runtime, Some(&spec.limits)).await?;
+        let (kind, _) = setup::check_engine(&engine, runtime, Some(&spec.limits)).await?;
         setup::check_image(&engine, image).await?;
-        let body = setup::body(spec, image, runtime);
+        if kind == Kind::Podman {
+            podman::make_volumes(&engine, spec).await?;
+        }
+        let body = setup::body(spec, image, runtime, kind);
         let options = CreateContainerOptionsBuilder::new().name(&spec.name).build();
-        let created = engine.create_container(Some(options), body).await.map_err(|e| match e {
-            Error::DockerResponseServerError { status_code: 409, .. } => {
-                SandboxError::Exists { name: spec.name.clone() }
+        let created = match engine.create_container(Some(options), body).await {
+            Ok(created) => created,
+            Err(error) => {
+                if kind == Kind::Podman {
+                    // Those of a container that is there stay.
+                    let _ = podman::remove_volumes(&engine, &spec.name, &spec.limits).await;
+                }
+                return Err(match error {
+                    Error::DockerResponseServerError { status_code: 409, .. } => {
+                        SandboxError::Exists { name: spec.name.clone() }
+                    }
+                    other => engine_error("making a container", &other),
+                });
             }
-            other => engine_error("making a container", &other),
-        })?;
+        };
         let mut container = Container {
             engine,
+            kind,
             name: spec.name.clone(),
             limits: spec.limits,
             links: BTreeMap::new(),
@@ -149,13 +165,15 @@ impl DockerSandbox {
             remove(&engine, &id).await?;
             removed.push(name.unwrap_or(id));
         }
+        podman::remove_orphans(&engine, owner).await?;
         removed.sort_unstable();
         Ok(removed)
     }
 
     pub(super) async fn check(&self) -> Result<String, SandboxError> {
         let engine = self.connect().await?;
-        let made_of = setup::check_engine(&engine, self.settings.runtime.as_deref(), None).await?;
+        let runtime = self.settings.runtime.as_deref();
+        let (_, made_of) = setup::check_engine(&engine, runtime, None).await?;
         setup::check_image(&engine, &self.settings.image).await?;
         Ok(format!("{made_of}, image {}", self.settings.image))
     }
@@ -257,7 +275,11 @@ impl Container {
     }
 
     async fn remove(&self) -> Result<(), SandboxError> {
-        remove(&self.engine, &self.name).await
+        remove(&self.engine, &self.name).await?;
+        match self.kind {
+            Kind::Docker => Ok(()),
+            Kind::Podman => podman::remove_volumes(&self.engine, &self.name, &self.limits).await,
+        }
     }
 }
 

@@ -1,14 +1,16 @@
 //! How a container is made, and the proof that its limits hold before anything runs in it.
 
+use std::collections::BTreeMap;
+
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigLogConfig, ResourcesUlimits, RestartPolicy,
-    RestartPolicyNameEnum, SystemInfo,
+    RestartPolicyNameEnum, SystemInfo, SystemVersion,
 };
 
 use super::super::sandbox::{Limits, MAX_ENTRIES, SandboxError, SandboxSpec};
-use super::{Container, LABEL_OWNER, LABEL_SANDBOX, engine_error};
+use super::{Container, LABEL_OWNER, LABEL_SANDBOX, engine_error, podman};
 
 /// The user of all commands.
 pub(super) const COMMAND_USER: &str = "1000:1000";
@@ -45,13 +47,43 @@ const OWN_PROCESSES: i64 = 8;
 /// Open files of one process.
 const OPEN_FILES: i64 = 4096;
 
+/// What answers at the socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Docker,
+    Podman,
+}
+
+impl Kind {
+    fn of(version: &SystemVersion) -> Kind {
+        let mut parts = version.components.iter().flatten();
+        if parts.any(|part| part.name == "Podman Engine") { Kind::Podman } else { Kind::Docker }
+    }
+}
+
+/// A file system in memory that commands may write to.
+pub(super) struct Room {
+    pub(super) place: &'static str,
+    /// In bytes.
+    pub(super) size: u64,
+    /// How many files and directories it may have.
+    pub(super) files: u64,
+    pub(super) mode: &'static str,
+}
+
+/// All of them.
+pub(super) fn rooms(limits: &Limits) -> [Room; 2] {
+    let room = |place, size, mode| Room { place, size, files: files_of(size), mode };
+    [room(WORK, limits.disk_bytes, "0755"), room("/tmp", TMP_BYTES, "0700")]
+}
+
 /// Asks the engine whether it enforces what a sandbox needs; says what it is.
 /// Where `limits` are given, they have to fit into the machine's memory.
 pub(super) async fn check_engine(
     engine: &Docker,
     runtime: Option<&str>,
     limits: Option<&Limits>,
-) -> Result<String, SandboxError> {
+) -> Result<(Kind, String), SandboxError> {
     let info = engine.info().await.map_err(|error| engine_error("describing itself", &error))?;
     let enforced = [
         ("memory", info.memory_limit),
@@ -78,11 +110,11 @@ pub(super) async fn check_engine(
     }
     let version = engine.version().await;
     let version = version.map_err(|error| engine_error("telling its version", &error))?;
-    if version.components.iter().flatten().any(|part| part.name == "Podman Engine") {
-        let reason = "Podman gives file systems in memory neither an owner nor a count".to_owned();
-        return Err(SandboxError::Unenforceable { limit: "files", reason });
+    let kind = Kind::of(&version);
+    if kind == Kind::Podman {
+        podman::check_runtime(runtime)?;
     }
-    Ok(describe(&info, known_runtime(&info, runtime)?))
+    Ok((kind, describe(kind, &info, known_runtime(&info, runtime)?)))
 }
 
 fn known_runtime<'a>(
@@ -102,10 +134,10 @@ fn known_runtime<'a>(
     Err(SandboxError::Engine { what: "choosing the runtime", reason })
 }
 
-fn describe(info: &SystemInfo, runtime: &str) -> String {
+fn describe(kind: Kind, info: &SystemInfo, runtime: &str) -> String {
     let version = info.server_version.as_deref().unwrap_or("of unknown version");
     let groups = info.cgroup_version.map_or_else(|| "?".to_owned(), |v| v.to_string());
-    format!("Docker {version}, runtime {runtime}, control groups v{groups}")
+    format!("{kind:?} {version}, runtime {runtime}, control groups v{groups}")
 }
 
 /// The image must be there: nothing is fetched when a task runs.
@@ -131,8 +163,8 @@ pub(super) fn check_warnings(warnings: Vec<String>) -> Result<(), SandboxError> 
     }
 }
 
-/// Looks from inside, as a command would: who it is, that the root can't be written, that the work
-/// tree is a file system of its own with the size that was asked for, that there is no network.
+/// Looks from inside, as a command would: who it is, that the root can't be written, that what can
+/// be written are file systems in memory of the size that was asked for, that there is no network.
 pub(super) async fn check_inside(container: &Container) -> Result<(), SandboxError> {
     let probe = "cat /proc/self/status /proc/self/mounts /proc/net/dev";
     let (code, text) = container.helper(probe).await?;
@@ -154,15 +186,7 @@ pub(super) async fn check_inside(container: &Container) -> Result<(), SandboxErr
     if field("NoNewPrivs:") == "0" {
         return failed("privileges", "new ones could be had");
     }
-    let mount = |place: &str| {
-        text.lines().find(|line| line.split_whitespace().nth(1) == Some(place)).unwrap_or("")
-    };
-    if !mount("/").split_whitespace().nth(3).is_some_and(|o| o.split(',').any(|o| o == "ro")) {
-        return failed("the root file system", "it can be written");
-    }
-    if !mount(WORK).starts_with("tmpfs ") || !mount(WORK).contains("size=") {
-        return failed("disk", "the work tree has no size of its own");
-    }
+    check_mounts(&text, &container.limits)?;
     let devices = text.lines().filter_map(|line| line.trim().split_once(": ")).filter(|(_, r)| {
         let mut numbers = r.split_whitespace();
         numbers.clone().count() == 16 && numbers.all(|n| n.bytes().all(|b| b.is_ascii_digit()))
@@ -175,13 +199,69 @@ pub(super) async fn check_inside(container: &Container) -> Result<(), SandboxErr
     Ok(())
 }
 
+/// Whether what can be written is bounded, by the kernel's list of what is mounted.
+fn check_mounts(text: &str, limits: &Limits) -> Result<(), SandboxError> {
+    let failed =
+        |limit: &'static str, reason: String| Err(SandboxError::Unenforceable { limit, reason });
+    // The last one at a place is the one that is seen.
+    let mut mounts = BTreeMap::new();
+    for line in text.lines() {
+        let mut words = line.split(' ').skip(1);
+        if let (Some(place), Some(sort), Some(options)) = (words.next(), words.next(), words.next())
+            && place.starts_with('/')
+        {
+            mounts.insert(place, (sort, options));
+        }
+    }
+    let has = |options: &str, wanted: &str| options.split(',').any(|option| option == wanted);
+    if !mounts.get("/").is_some_and(|(_, options)| has(options, "ro")) {
+        return failed("the root file system", "it can be written".to_owned());
+    }
+    for room in rooms(limits) {
+        let place = room.place;
+        let Some(("tmpfs", options)) = mounts.remove(place) else {
+            return failed("disk", format!("{place} is no file system in memory of its own"));
+        };
+        let number = |name: &str| {
+            let value = options.split(',').find_map(|option| option.strip_prefix(name));
+            value.map(|value| value.trim_end_matches('k').parse::<u64>().unwrap_or(u64::MAX))
+        };
+        // The kernel rounds up to whole pages, which have 64 KiB at most.
+        if number("size=").is_none_or(|kib| kib > room.size.div_ceil(1024).next_multiple_of(64)) {
+            return failed("disk", format!("{place} is not of the size that was asked for"));
+        }
+        // Some runtimes' kernels do not report this one.
+        if number("nr_inodes=").is_some_and(|files| files > room.files) {
+            return failed("files", format!("{place} can have more than were asked for"));
+        }
+    }
+    // What the runtime makes for the kernel's own files belongs to root.
+    let own = |place: &str| ["/dev", "/proc", "/sys"].iter().any(|top| place.starts_with(top));
+    let more = mounts
+        .iter()
+        .find(|(place, (sort, options))| *sort == "tmpfs" && has(options, "rw") && !own(place));
+    match more {
+        Some((place, _)) => failed("disk", format!("{place} can be written, and is in memory")),
+        None => Ok(()),
+    }
+}
+
 fn is_nonzero(digit: char) -> bool {
     digit != '0'
 }
 
 /// The container itself.
-pub(super) fn body(spec: &SandboxSpec, image: &str, runtime: Option<&str>) -> ContainerCreateBody {
-    let labels = [(LABEL_OWNER, &spec.owner), (LABEL_SANDBOX, &spec.name)];
+pub(super) fn body(
+    spec: &SandboxSpec,
+    image: &str,
+    runtime: Option<&str>,
+    kind: Kind,
+) -> ContainerCreateBody {
+    let mut host_config = host_config(spec, runtime);
+    match kind {
+        Kind::Docker => host_config.tmpfs = Some(tmpfs(&spec.limits)),
+        Kind::Podman => podman::change(&mut host_config, &spec.name, &spec.limits),
+    }
     ContainerCreateBody {
         image: Some(image.to_owned()),
         hostname: Some("sandbox".to_owned()),
@@ -191,24 +271,30 @@ pub(super) fn body(spec: &SandboxSpec, image: &str, runtime: Option<&str>) -> Co
         working_dir: Some("/".to_owned()),
         network_disabled: Some(true),
         stop_signal: Some("SIGKILL".to_owned()),
-        labels: Some(labels.into_iter().map(|(k, v)| (k.to_owned(), v.clone())).collect()),
-        host_config: Some(host_config(spec, runtime)),
+        labels: Some(labels(spec)),
+        host_config: Some(host_config),
         ..ContainerCreateBody::default()
     }
+}
+
+/// What tells whose a container or a volume is.
+pub(super) fn labels<M: FromIterator<(String, String)>>(spec: &SandboxSpec) -> M {
+    let labels = [(LABEL_OWNER, &spec.owner), (LABEL_SANDBOX, &spec.name)];
+    labels.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect()
+}
+
+fn tmpfs<M: FromIterator<(String, String)>>(limits: &Limits) -> M {
+    let options = |room: Room| {
+        let Room { place, size, files, mode } = room;
+        let options = format!("rw,exec,nosuid,nodev,size={size},nr_inodes={files}");
+        (place.to_owned(), format!("{options},uid=1000,gid=1000,mode={mode}"))
+    };
+    rooms(limits).into_iter().map(options).collect()
 }
 
 fn host_config(spec: &SandboxSpec, runtime: Option<&str>) -> HostConfig {
     let limits = &spec.limits;
     let memory = memory_of(limits);
-    let tmpfs = |size: u64, mode: &str| {
-        let files = files_of(size);
-        let options = format!("rw,exec,nosuid,nodev,size={size},nr_inodes={files}");
-        format!("{options},uid=1000,gid=1000,mode={mode}")
-    };
-    let mounts = [
-        (WORK.to_owned(), tmpfs(limits.disk_bytes, "0755")),
-        ("/tmp".to_owned(), tmpfs(TMP_BYTES, "0700")),
-    ];
     HostConfig {
         memory: Some(memory),
         memory_swap: Some(memory),
@@ -229,7 +315,6 @@ fn host_config(spec: &SandboxSpec, runtime: Option<&str>) -> HostConfig {
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         privileged: Some(false),
         readonly_rootfs: Some(true),
-        tmpfs: Some(mounts.into_iter().collect()),
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),
             maximum_retry_count: None,
@@ -242,9 +327,9 @@ fn host_config(spec: &SandboxSpec, runtime: Option<&str>) -> HostConfig {
 
 /// Files of a tmpfs count as memory of the container, and so does what the kernel keeps of them.
 fn memory_of(limits: &Limits) -> i64 {
-    let files = files_of(limits.disk_bytes) + files_of(TMP_BYTES);
-    let kept = files * KERNEL_BYTES_PER_FILE;
-    number(limits.memory_bytes + limits.disk_bytes + TMP_BYTES + SHM_BYTES + kept)
+    let rooms = rooms(limits);
+    let files: u64 = rooms.iter().map(|room| room.files * KERNEL_BYTES_PER_FILE + room.size).sum();
+    number(limits.memory_bytes + SHM_BYTES + files)
 }
 
 /// How many files and directories a file system of this size may have.
@@ -252,7 +337,7 @@ fn files_of(bytes: u64) -> u64 {
     (bytes / BYTES_PER_FILE + LEAST_FILES).min(MAX_ENTRIES)
 }
 
-fn ulimit(name: &str, value: i64) -> ResourcesUlimits {
+pub(super) fn ulimit(name: &str, value: i64) -> ResourcesUlimits {
     ResourcesUlimits { name: Some(name.to_owned()), soft: Some(value), hard: Some(value) }
 }
 

@@ -343,14 +343,15 @@ section! {
         /// A container, or a plain process, which has no isolation at all: it can read, change and
         /// send whatever this node's user can. Take it for work that you would run by hand.
         kind: SandboxKind = choice(SandboxKind::WORDS);
-        /// The socket of the Docker engine.
+        /// The socket of the Docker engine, or of Podman's service (/run/podman/podman.sock).
         docker_socket: PathBuf = text(Form::Path, "/var/run/docker.sock");
         /// The image of the container. It has to be on this machine: none is fetched.
         image: String = text(Form::Word, "bzzz-sandbox:1");
         /// Further images that a repository may ask for in its own file (docs/sandbox.md). They
         /// have to be on this machine too.
         images: Vec<String> = list(Form::Word, 0, &[]);
-        /// The runtime of the container, if not the engine's own choice.
+        /// The runtime of the container, if not the engine's own choice. Podman takes it from its
+        /// own settings alone.
         runtime: Option<String> = optional(Form::Word, "runsc");
         /// Memory, without swap. A container holds its files in memory too: the engine is asked for
         /// this and `disk_mib` together.
