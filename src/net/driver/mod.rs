@@ -125,20 +125,19 @@ impl Driver {
 
     /// Runs until the node closes the network or drops its handles or its end of the events.
     pub(super) async fn run(mut self) {
-        let closed = loop {
+        loop {
             self.dial_due();
             let wake = self.next_wake();
             tokio::select! {
                 room = self.events.clone().reserve_owned(), if !self.outbox.is_empty() => {
-                    let Ok(room) = room else { break None };
+                    let Ok(room) = room else { break };
                     if let Some((event, _permit)) = self.outbox.pop_front() {
                         room.send(event);
                     }
                 }
                 command = self.commands.recv() => match command {
-                    Some(Command::Close(done)) => break Some(done),
+                    Some(Command::Close) | None => break,
                     Some(command) => self.on_command(command),
-                    None => break None,
                 },
                 event = self.swarm.select_next_some(), if self.outbox.len() < OUTBOX => {
                     self.on_swarm(event);
@@ -147,14 +146,11 @@ impl Driver {
                     self.on_resolved(attempt, found);
                 }
                 () = sleep_until(wake) => self.on_tick(),
-                () = self.events.closed() => break None,
+                () = self.events.closed() => break,
             }
-        };
-        drop(self.swarm);
-        if let Some(done) = closed {
-            // The one who asked may have stopped waiting.
-            let _ = done.send(());
         }
+        // Before the end of the queue of commands, by which others know that its ports are free.
+        drop(self.swarm);
     }
 
     fn next_wake(&self) -> Instant {
@@ -212,7 +208,7 @@ impl Driver {
                 // The one who asked may have stopped waiting.
                 let _ = reply.send(self.peer_infos());
             }
-            Command::Close(_) => {}
+            Command::Close => {}
         }
     }
 
