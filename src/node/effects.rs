@@ -401,11 +401,11 @@ impl Output<'_> {
 }
 
 async fn close_sandbox(hands: &Hands, task: TaskId) -> Outcome {
-    let Some(workspace) = hands.workspaces.take(task) else { return Outcome::Done };
-    if let Err(error) = workspace.handle.close().await {
-        return Outcome::Failed(error.to_string());
+    match hands.workspaces.close(task).await {
+        None => {}
+        Some(Ok(dir)) => remove(&dir),
+        Some(Err(error)) => return Outcome::Failed(error.to_string()),
     }
-    remove(&workspace.dir);
     Outcome::Done
 }
 

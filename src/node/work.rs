@@ -229,9 +229,8 @@ impl Worker {
     async fn close(mut self) {
         self.inputs.close();
         for task in self.hands.workspaces.all() {
-            let Some(workspace) = self.hands.workspaces.take(task) else { continue };
-            let closed = tokio::time::timeout(CLOSE, workspace.handle.close()).await;
-            if let Ok(Err(error)) = closed {
+            let closed = tokio::time::timeout(CLOSE, self.hands.workspaces.close(task)).await;
+            if let Ok(Some(Err(error))) = closed {
                 warn!(%error, "a sandbox could not be closed");
             }
         }

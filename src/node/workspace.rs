@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::integrations::sandbox::Handle;
+use crate::integrations::sandbox::{Handle, SandboxError};
 use crate::kernel::event::TaskId;
 
 /// A sandbox, and the files that it began with.
@@ -31,12 +31,20 @@ impl Workspaces {
         self.lock().get(&task).cloned()
     }
 
-    pub(super) fn take(&self, task: TaskId) -> Option<Arc<Workspace>> {
-        let taken = self.lock().remove(&task);
-        if let Some(workspace) = &taken {
-            workspace.closed.send_replace(true);
+    /// Closes a task's sandbox. It stays among the others until nothing of it is left, so that a
+    /// node that stops meanwhile closes it as well.
+    pub(super) async fn close(&self, task: TaskId) -> Option<Result<PathBuf, SandboxError>> {
+        let workspace = self.get(task)?;
+        workspace.closed.send_replace(true);
+        let closed = workspace.handle.close().await;
+        if closed.is_ok() {
+            let mut all = self.lock();
+            // Another one may have been opened for the task.
+            if all.get(&task).is_some_and(|now| Arc::ptr_eq(now, &workspace)) {
+                all.remove(&task);
+            }
         }
-        taken
+        Some(closed.map(|()| workspace.dir.clone()))
     }
 
     pub(super) fn all(&self) -> Vec<TaskId> {

@@ -278,7 +278,7 @@ impl Container {
         remove(&self.engine, &self.name).await?;
         match self.kind {
             Kind::Docker => Ok(()),
-            Kind::Podman => podman::remove_volumes(&self.engine, &self.name, &self.limits).await,
+            Kind::Podman => podman::wait_for_volumes(&self.engine, &self.name, &self.limits).await,
         }
     }
 }

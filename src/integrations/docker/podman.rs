@@ -5,10 +5,13 @@
 //! to are named volumes here, which go with their container. It also makes `/run` and `/var/tmp`
 //! writable in a container whose root isn't; something that can't be written stands there.
 
+use std::time::Duration;
+
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{HostConfig, Mount, MountType, VolumeCreateRequest};
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
+use tokio::time::{Instant, sleep};
 
 use super::super::sandbox::{Limits, SandboxError, SandboxSpec};
 use super::setup::{Room, labels, rooms, ulimit};
@@ -17,6 +20,9 @@ use super::{LABEL_OWNER, engine_error};
 /// Processes of the commands' user, on the whole machine. Podman's own default is more than the
 /// service may set where it lacks `CAP_SYS_RESOURCE`; the container's count is bounded apart.
 const USER_PROCESSES: i64 = 32_768;
+
+/// How long a container may take to give up its volumes.
+const VOLUME_TIME: Duration = Duration::from_secs(10);
 
 /// Podman takes the runtime from its own settings, and drops what a client asks for.
 pub(super) fn check_runtime(runtime: Option<&str>) -> Result<(), SandboxError> {
@@ -83,14 +89,33 @@ pub(super) fn change(host_config: &mut HostConfig, sandbox: &str, limits: &Limit
     host_config.ulimits.get_or_insert_default().push(ulimit("nproc", USER_PROCESSES));
 }
 
-/// Removes the volumes of a sandbox whose container is gone.
+/// Removes the volumes of a sandbox; whether they are gone now, since those that a container uses
+/// stay.
 pub(super) async fn remove_volumes(
     engine: &Docker,
     sandbox: &str,
     limits: &Limits,
-) -> Result<(), SandboxError> {
+) -> Result<bool, SandboxError> {
+    let mut gone = true;
     for room in rooms(limits) {
-        remove_volume(engine, &volume(sandbox, &room)).await?;
+        gone &= remove_volume(engine, &volume(sandbox, &room)).await?;
+    }
+    Ok(gone)
+}
+
+/// Removes the volumes of a sandbox whose container is gone, or goes on another request.
+pub(super) async fn wait_for_volumes(
+    engine: &Docker,
+    sandbox: &str,
+    limits: &Limits,
+) -> Result<(), SandboxError> {
+    let begun = Instant::now();
+    while !remove_volumes(engine, sandbox, limits).await? {
+        if begun.elapsed() > VOLUME_TIME {
+            let reason = "a container still uses it".to_owned();
+            return Err(SandboxError::Engine { what: "removing a volume", reason });
+        }
+        sleep(Duration::from_millis(100)).await;
     }
     Ok(())
 }

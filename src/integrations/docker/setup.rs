@@ -345,3 +345,56 @@ pub(super) fn ulimit(name: &str, value: i64) -> ResourcesUlimits {
 fn number(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits { disk_bytes: 16 << 20, ..Limits::default() }
+    }
+
+    /// What the kernel lists in a container, with these changes.
+    fn checked(changes: &[(&str, &str)]) -> String {
+        let mut mounts = "Name:\tsh\noverlay / overlay ro,relatime,lowerdir=/l 0 0\n\
+            proc /proc proc rw,nosuid 0 0\n\
+            tmpfs /dev tmpfs rw,nosuid,size=65536k,mode=755 0 0\n\
+            shm /dev/shm tmpfs rw,nosuid,nodev,noexec,relatime,size=16384k 0 0\n\
+            tmpfs /work tmpfs rw,nosuid,size=16384k,nr_inodes=8192,uid=1000,gid=1000 0 0\n\
+            tmpfs /tmp tmpfs rw,nosuid,size=65536k,nr_inodes=20480,mode=700,uid=1000 0 0\n\
+            tmpfs /run tmpfs ro,nosuid,size=64k 0 0\n\
+            tmpfs /proc/keys tmpfs rw,nosuid,size=65536k 0 0\nface |bytes\n"
+            .to_owned();
+        for (from, to) in changes {
+            assert!(mounts.contains(from), "{from}");
+            mounts = mounts.replace(from, to);
+        }
+        let checked = check_mounts(&mounts, &limits());
+        checked.map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn what_can_be_written_has_a_bound_of_its_own() {
+        assert_eq!(checked(&[]), "");
+        // A runtime with a kernel of its own may not say how many files there can be.
+        assert_eq!(checked(&[(",nr_inodes=8192", "")]), "");
+        for (from, to, part) in [
+            ("overlay ro,", "overlay rw,", "the root file system (it can be written)"),
+            ("overlay / ", "overlay /other ", "the root file system (it can be written)"),
+            ("/work tmpfs", "/work ext4", "disk (/work is no file system in memory of its own)"),
+            ("tmpfs /work", "tmpfs /wark", "disk (/work is no file system in memory of its own)"),
+            ("size=16384k", "size=16449k", "disk (/work is not of the size"),
+            ("size=16384k,nr", "nr", "disk (/work is not of the size"),
+            ("size=16384k,nr", "size=1g,nr", "disk (/work is not of the size"),
+            ("nr_inodes=20480", "nr_inodes=20481", "files (/tmp can have more than"),
+            ("nr_inodes=8192", "nr_inodes=", "files (/work can have more than"),
+            ("/run tmpfs ro", "/run tmpfs rw", "disk (/run can be written, and is in memory)"),
+        ] {
+            let said = checked(&[(from, to)]);
+            assert!(said.contains(part), "{from} as {to}: {said}");
+        }
+        // The last one at a place is the one that is seen.
+        let over = "tmpfs /work tmpfs rw,size=9999999k 0 0\nface |";
+        assert!(checked(&[("face |", over)]).contains("/work is not of the size"));
+    }
+}
