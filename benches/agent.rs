@@ -2,9 +2,10 @@
 //! `cargo bench --bench agent [-- --quick]`; needs none of the default features.
 //!
 //! Every task was claimed, worked on, published and merged, half of them by the agent itself, one
-//! each minute. A node asks its agent for every change and four times a second, while it holds up
-//! the fold, so that a decision must not take longer than a millisecond. The first one of a process
-//! may: it gets to know all tasks.
+//! each minute, and the owners of every second one had agreed on its order with that before. There
+//! are also 50 open issues that wait for one of another repository. A node asks its agent for every
+//! change and four times a second, while it holds up the fold, so that a decision must not take
+//! longer than a millisecond. The first one of a process may: it gets to know all tasks.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
@@ -13,20 +14,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bzzz::kernel::agent::{
-    Agent, AgentConfig, ApprovalRules, Budget, DayBudget, Input, Now, TalkConfig,
+    Agent, AgentConfig, ApprovalRules, Budget, DayBudget, Effect, Input, IssueRead, Now, TalkConfig,
 };
 use bzzz::kernel::event::kinds::{
     CheckState, ClaimDropped, ClaimIntended, ClaimWon, CommandFinished, CommandIntended,
-    CommandStatus, MemberAdmitted, ModelAnswered, ModelAsked, Payload, PublishIntended, Published,
-    PullRequestOpened, PullRequestSeen, PullState, Purpose, Reported, ReviewState, Role,
-    SandboxClosed, SandboxOpened, SwarmFounded, TaskFinished, TaskSeen, WorkDone,
+    CommandStatus, CoordinationJoined, CoordinationOpened, CoordinationResolved, MemberAdmitted,
+    ModelAnswered, ModelAsked, Payload, PublishIntended, Published, PullRequestOpened,
+    PullRequestSeen, PullState, Purpose, Reported, ReviewState, Role, SandboxClosed, SandboxOpened,
+    Side, SwarmFounded, TaskFinished, TaskSeen, WorkDone,
 };
 use bzzz::kernel::event::{CommitId, Draft, Event, EventId, Hlc, TaskId, swarm_id};
-use bzzz::kernel::fold::{Aggregate, EventSource, Fold, FoldError, Place, SwarmState, TaskStatus};
+use bzzz::kernel::fold::{
+    Aggregate, EventSource, Fold, FoldError, Order, Place, SwarmState, TaskStatus,
+};
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use bzzz::kernel::log::Hash;
 
 const NOW: u64 = 1_800_000_000_000;
+/// How many open issues wait for another one.
+const WAITING: u64 = 50;
 /// How long a decision may take.
 const LIMIT: Duration = Duration::from_millis(1);
 
@@ -43,21 +49,33 @@ fn row(count: u64, rounds: usize) {
     let mut swarm = Swarm::new();
     for issue in 0..count {
         swarm.task(issue);
+        if issue % 2 == 1 {
+            swarm.session(issue);
+        }
     }
     check(swarm.fold.state(), count);
+    let issues = swarm.waiting(count);
     let mut agent = Agent::new(swarm.author(0), swarm.swarm, 1, config());
     let (mut mono_ms, wall_ms) = (1_000, swarm.clock >> 16);
-    let mut step = |state: &SwarmState| {
+    let mut take = |state: &SwarmState, input: Input| {
         mono_ms += 250;
         let now = Now { wall_ms: wall_ms + mono_ms, mono_ms };
         let begun = Instant::now();
-        let effects = agent.step(state, Input::Tick, now, mono_ms);
-        (begun.elapsed(), effects.len())
+        let effects = agent.step(state, input, now, mono_ms);
+        (begun.elapsed(), effects)
     };
-    let first = step(swarm.fold.state()).0;
+    let first = take(swarm.fold.state(), Input::Tick).0;
+    let repository = "r".to_owned();
+    let refs = Input::Claims { repository: repository.clone(), refs: Vec::new() };
+    take(swarm.fold.state(), refs);
+    take(swarm.fold.state(), Input::Issues { repository, issues });
+    let mut step = |state: &SwarmState| take(state, Input::Tick);
     let (mut idle, mut changed) = (Vec::new(), Vec::new());
     for round in 0..rounds as u64 {
-        idle.push(step(swarm.fold.state()).0);
+        let (time, effects) = step(swarm.fold.state());
+        // Whatever is open waits, so that there is nothing to claim.
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Append(_))), "{effects:?}");
+        idle.push(time);
         swarm.seen(round % count, false, "again");
         changed.push(step(swarm.fold.state()).0);
     }
@@ -66,11 +84,15 @@ fn row(count: u64, rounds: usize) {
     println!("{count:>8}{first:>14.1?}{idle:>14.1?}{changed:>14.1?}{said:>10}");
 }
 
-/// All tasks are over, and every event counted.
+/// All tasks are over, every session is, and every event counted.
 fn check(state: &SwarmState, count: u64) {
     assert_eq!(state.tasks.len() as u64, count);
     for task in state.tasks.values() {
         assert_eq!((task.refusals.count, task.status()), (0, TaskStatus::Merged));
+    }
+    assert_eq!(state.sessions.len() as u64, count / 2);
+    for session in state.sessions.values() {
+        assert_eq!((session.refusals.count, state.order(session)), (0, Order::Over));
     }
 }
 
@@ -95,7 +117,7 @@ fn config() -> AgentConfig {
         context_bytes: 16 * 1024,
         max_tokens: 100,
         budget: Budget { commands: 20, answers: 40, tokens: 1_000_000, wall_ms: 1_000, retries: 4 },
-        day: DayBudget { commands: 1000, answers: 1000, tokens: 1_000_000 },
+        day: DayBudget { commands: u64::MAX, answers: u64::MAX, tokens: u64::MAX },
         max_rounds: 1,
         watch_ms: 1_000,
         hive: true,
@@ -104,7 +126,7 @@ fn config() -> AgentConfig {
         max_raises: 2,
         talk: TalkConfig::default(),
         approvals: ApprovalRules::default(),
-        repositories: [("r".to_owned(), repository)].into(),
+        repositories: ["r", "o/other"].map(|name| (name.to_owned(), repository.clone())).into(),
     }
 }
 
@@ -171,10 +193,50 @@ impl Swarm {
     }
 
     fn seen(&mut self, issue: u64, open: bool, title: &str) {
-        let (repository, title) = ("r".to_owned(), title.to_owned());
-        let (body, labels, depends_on) = ("What is wrong.".to_owned(), Vec::new(), Vec::new());
+        self.read("r", issue, open, title, "What is wrong.");
+    }
+
+    fn read(&mut self, repository: &str, issue: u64, open: bool, title: &str, body: &str) {
+        let task = TaskId::of(repository, issue);
+        let (title, body) = (title.to_owned(), body.to_owned());
+        let (repository, labels, depends_on) = (repository.to_owned(), Vec::new(), Vec::new());
         let seen = TaskSeen { repository, issue, title, body, labels, depends_on, open };
-        self.say(0, Draft::about(TaskId::of("r", issue), seen));
+        self.say(0, Draft::about(task, seen));
+    }
+
+    /// The owners of a task and of the one before agree that this one waits.
+    fn session(&mut self, issue: u64) {
+        let side = |issue| Side { repository: "r".to_owned(), issue, epoch: 1 };
+        let mut sides = vec![side(issue - 1), side(issue)];
+        sides.sort_by_key(Side::task);
+        let (id, first) = (CoordinationOpened::session(&sides), u32::from(sides[1].issue < issue));
+        let (reason, evidence, deadline_ms) = ("so".to_owned(), Vec::new(), 0);
+        let opened = CoordinationOpened { sides, first, reason, evidence, deadline_ms };
+        let opening = self.say(1, Draft::about(id, opened));
+        let joined = CoordinationJoined { opening, agrees: true, reason: String::new() };
+        let joined = self.say(0, Draft::about(id, joined));
+        let resolved = CoordinationResolved { opening, first, considered: vec![joined] };
+        self.say(1, Draft::about(id, resolved));
+    }
+
+    /// Open issues that wait for one of another repository.
+    fn waiting(&mut self, after: u64) -> Vec<IssueRead> {
+        self.read("o/other", 1, true, "First this", "It takes a while.");
+        let title = "Something waits";
+        let body = format!("Depends on o/other#1. {}", "What is wrong. ".repeat(140));
+        let read = |number| IssueRead {
+            number,
+            title: title.to_owned(),
+            body: body.clone(),
+            labels: Vec::new(),
+            depends_on: Vec::new(),
+            open: true,
+        };
+        let issues: Vec<IssueRead> = (after..after + WAITING).map(read).collect();
+        for issue in &issues {
+            self.read("r", issue.number, true, title, &body);
+        }
+        issues
     }
 
     /// One task from its issue to its end.

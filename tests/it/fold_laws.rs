@@ -1,16 +1,17 @@
 //! The laws of the fold: the state depends on the set of events, never on the order in which logs
 //! come in, on when it was opened, or on whether it went on from a snapshot.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bzzz::engine::{Engine, EraseError, StoreSource, found};
 use bzzz::kernel::event::kinds::{
     AgentStarted, ClaimIntended, ClaimMoved, ClaimWon, KeyRotated, MemberAdmitted, MemberRevoked,
-    ModelAsked, Payload, PayloadErased, PlanProposed, PlanReviewed, PlanText, Purpose, Role,
+    ModelAsked, Payload, PayloadErased, PlanProposed, PlanReviewed, PlanText, Purpose, Role, Side,
     TaskSeen, Verdict,
 };
 use bzzz::kernel::event::{Body, ClaimStatus, Draft, Event, EventId, Hlc, TaskId};
-use bzzz::kernel::fold::{Aggregate, Fold, Place, Reason, SwarmState, TaskStatus};
+use bzzz::kernel::fold::{Aggregate, Fold, Place, Reason, Session, SwarmState, TaskStatus};
 use bzzz::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use bzzz::kernel::log::{Hash, LogStore, Range, ReadLimit, SignedHead, Tip};
 use bzzz::store::memory::MemoryStore;
@@ -321,6 +322,17 @@ fn steps() -> impl Strategy<Value = Vec<(u8, u8, u8)>> {
     prop::collection::vec(any::<(u8, u8, u8)>(), 0..60)
 }
 
+/// What a state knows of its sessions besides follows from them.
+fn sessions_are_found_by_their_tasks(state: &SwarmState) {
+    let all = || state.sessions.values();
+    assert!(state.sessions.open().eq(all().filter(|session| session.is_open())));
+    let sides = all().filter_map(Session::sides).flat_map(|(one, other)| [one, other]);
+    let tasks: BTreeSet<TaskId> = sides.map(Side::task).chain([TaskId::of("r", 9)]).collect();
+    for task in tasks {
+        assert!(state.sessions.of(task).eq(all().filter(|session| session.concerns(task))));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -343,8 +355,14 @@ proptest! {
     fn the_order_of_arrival_does_not_matter(choices in choices(), steps in steps()) {
         let (swarm, logs) = history(&steps);
         let expected = ingest(swarm, &logs, &IN_TURN).read(SwarmState::digest);
-        let found = ingest(swarm, &logs, &choices).read(SwarmState::digest);
-        prop_assert_eq!(expected, found);
+        let found = ingest(swarm, &logs, &choices).read(SwarmState::clone);
+        prop_assert_eq!(expected, found.digest());
+        sessions_are_found_by_their_tasks(&found);
+        let bytes = bincode::encode_to_vec(&found, bincode::config::legacy()).unwrap();
+        let read = bincode::decode_from_slice(&bytes, bincode::config::legacy());
+        let (read, length): (SwarmState, usize) = read.unwrap();
+        prop_assert_eq!((&read, length), (&found, bytes.len()));
+        sessions_are_found_by_their_tasks(&read);
     }
 }
 

@@ -179,15 +179,19 @@ mod tests {
             self.said.last().unwrap().id
         }
 
-        /// Logs in which tasks are claimed, worked on, given back, asked about, published, merged
-        /// and closed, each by somebody and up to some point.
+        /// Logs in which tasks are claimed, talked about, worked on, handed over, given back, asked
+        /// about, published, merged and closed, each by somebody and up to some point.
         fn at_random(dice: &mut Dice) -> Self {
             let mut logs = Self::new();
             let mut lives: Vec<Life> =
                 (0..TASKS).map(|issue| Life::new(issue as u64, dice)).collect();
             for _ in 0..160 {
                 let life = &mut lives[dice.roll(TASKS)];
-                life.go_on(&mut logs, dice);
+                if life.step > 2 && dice.roll(2) == 0 {
+                    life.talk(&mut logs, dice);
+                } else {
+                    life.go_on(&mut logs, dice);
+                }
             }
             if dice.roll(2) == 0 {
                 let (member, reason) = (key(3).author(), String::new());
@@ -253,12 +257,26 @@ mod tests {
         epoch: u64,
         step: usize,
         last: EventId,
+        /// What was said last: a plan, a question, a request for help, an offer, a request for an
+        /// approval, and the opening of a session.
+        said: [EventId; 6],
+        /// Nobody but the owner says anything.
+        alone: bool,
     }
 
     impl Life {
         fn new(issue: u64, dice: &mut Dice) -> Self {
             let who = u8::try_from(2 + dice.roll(2)).unwrap();
-            Self { issue, who, epoch: 1, step: 0, last: EventId([0; 32]) }
+            let none = EventId([0; 32]);
+            Self {
+                issue,
+                who,
+                epoch: 1,
+                step: 0,
+                last: none,
+                said: [none; 6],
+                alone: dice.roll(2) == 0,
+            }
         }
 
         fn go_on(&mut self, logs: &mut Logs, dice: &mut Dice) {
@@ -266,6 +284,109 @@ mod tests {
             self.step += 1;
             let id = TaskId::of("r", self.issue);
             self.last = logs.say(self.who, Draft::about(id, payload));
+        }
+
+        /// Something that is said beside the work, by the owner or by another member.
+        fn talk(&mut self, logs: &mut Logs, dice: &mut Dice) {
+            let owner = self.who;
+            let other = match dice.roll(3) {
+                _ if self.alone => owner,
+                0 => 1,
+                _ => 5 - owner,
+            };
+            let what = dice.roll(12);
+            let (who, payload) = match what {
+                0..=5 => (owner, self.asks(what, dice)),
+                _ => (other, self.answers(what, dice)),
+            };
+            let about = match &payload {
+                Payload::CoordinationOpened(opened) => CoordinationOpened::session(&opened.sides),
+                _ => TaskId::of("r", self.issue),
+            };
+            let event = logs.say(who, Draft::about(about, payload));
+            if let Some(said) =
+                self.said.get_mut(what % 6).filter(|_| (what < 6 && what != 3) || what == 9)
+            {
+                *said = event;
+            }
+        }
+
+        /// What an owner says: a plan, a question, a request for help or for an approval, and that
+        /// its plan touches what another one does.
+        fn asks(&self, what: usize, dice: &mut Dice) -> Payload {
+            let (epoch, text) = (self.epoch, String::new);
+            let deadline_ms = [0, 400, 600][dice.roll(3)];
+            match what {
+                0 => {
+                    let (steps, files) = (vec!["s".to_owned()], vec!["a.rs".to_owned()]);
+                    let (summary, tests, risks) = ("p".to_owned(), Vec::new(), Vec::new());
+                    let plan = PlanText { summary, steps, files, tests, risks };
+                    PlanProposed { epoch, revision: 0, plan, deadline_ms }.into()
+                }
+                1 => {
+                    let (parent, act, text) = (None, Act::Question, "q".to_owned());
+                    MessageSaid { epoch, parent, act, text, deadline_ms }.into()
+                }
+                2 => {
+                    let (tried, missing) = (vec!["t".to_owned()], "m".to_owned());
+                    HelpRequested { epoch, tried, missing, deadline_ms }.into()
+                }
+                3 if dice.roll(2) == 0 => HelpAccepted { epoch, offer: self.said[3] }.into(),
+                3 => {
+                    let (to, offer) = (key(5 - self.who).author(), self.said[3]);
+                    HandedOver { epoch, to, offer, base: None, claim: commit() }.into()
+                }
+                4 => {
+                    let (subject, hash, rule) = (Subject::Plan, Hash([7; 32]), text());
+                    let text = "p".to_owned();
+                    ApprovalRequested { epoch, subject, hash, text, rule, deadline_ms }.into()
+                }
+                _ => {
+                    let side = |issue| Side { repository: "r".to_owned(), issue, epoch };
+                    let next = (self.issue + 1) % TASKS as u64;
+                    let mut sides = vec![side(self.issue), side(next)];
+                    sides.sort_by_key(Side::task);
+                    let (first, reason) = (u32::from(dice.roll(2) == 0), text());
+                    let evidence = Vec::new();
+                    CoordinationOpened { sides, first, reason, evidence, deadline_ms }.into()
+                }
+            }
+        }
+
+        /// What others say to that.
+        fn answers(&self, what: usize, dice: &mut Dice) -> Payload {
+            let epoch = self.epoch;
+            match what {
+                6 => {
+                    let objects = dice.roll(2) == 0;
+                    let verdict = if objects { Verdict::Object } else { Verdict::Support };
+                    let (plan, reason) = (self.said[0], "r".to_owned());
+                    PlanReviewed { epoch, plan, verdict, reason }.into()
+                }
+                7 => {
+                    let (parent, act, text) = (Some(self.said[1]), Act::Answer, "a".to_owned());
+                    MessageSaid { epoch, parent, act, text, deadline_ms: 0 }.into()
+                }
+                8 => {
+                    let (parent, act, text) = (None, Act::Question, "q".to_owned());
+                    MessageSaid { epoch, parent, act, text, deadline_ms: 600 }.into()
+                }
+                9 => {
+                    let takes = dice.roll(2) == 0;
+                    let help = if takes { HelpForm::TakeOver } else { HelpForm::Advice };
+                    let (request, text, capabilities) = (self.said[2], "o".to_owned(), Vec::new());
+                    HelpOffered { epoch, request, help, text, capabilities, until_ms: 600 }.into()
+                }
+                10 => {
+                    let (request, hash, reason) = (self.said[4], Hash([7; 32]), String::new());
+                    let approved = dice.roll(2) == 0;
+                    ApprovalGiven { epoch, request, hash, approved, reason }.into()
+                }
+                _ => {
+                    let (parent, act, text) = (None, Act::Comment, "c".to_owned());
+                    MessageSaid { epoch, parent, act, text, deadline_ms: 0 }.into()
+                }
+            }
         }
 
         fn seen(&self, open: bool) -> Payload {

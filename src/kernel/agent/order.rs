@@ -26,7 +26,7 @@ impl Agent {
                 }
             }
         }
-        for session in state.sessions.values().filter(|session| session.is_open()) {
+        for session in state.sessions.open() {
             let Some(opening) = &session.opening else { continue };
             let draft = self.join(state, session, opening);
             let draft = draft.or_else(|| self.settle(turn, session, opening));
@@ -163,7 +163,7 @@ impl Agent {
             session.opening.as_ref().is_some_and(|opening| opening.by == self.me)
                 && second.is_some_and(|side| side.task() == task.id && side.epoch == epoch.number)
         };
-        let mut orders = state.sessions.values().filter(behind).map(|s| state.order(s));
+        let mut orders = state.sessions.of(task.id).filter(behind).map(|s| state.order(s));
         if orders.any(|order| order == Order::Open) {
             return true;
         }

@@ -13,6 +13,7 @@ mod members;
 mod order;
 mod refusal;
 mod repositories;
+mod session_map;
 mod sessions;
 mod state;
 mod task;
@@ -28,6 +29,7 @@ pub use members::{Member, Members, Resolved};
 pub use order::{Aggregate, Place};
 pub use refusal::{MAX_REFUSALS, Reason, Refusal, Refusals};
 pub use repositories::{Consent, Repository};
+pub use session_map::Sessions;
 pub use sessions::{Joined, MAX_HOPS, Opening, Said, Session};
 pub use state::{Dependencies, FOLD_VERSION, SwarmState};
 pub use task::{

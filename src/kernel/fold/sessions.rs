@@ -122,6 +122,12 @@ impl Session {
         Some(if opening.first == 0 { (one, other) } else { (other, one) })
     }
 
+    /// Whether it is about the order of this task and another one.
+    #[must_use]
+    pub fn concerns(&self, task: TaskId) -> bool {
+        self.sides().is_some_and(|(one, other)| one.task() == task || other.task() == task)
+    }
+
     /// Whether nothing was decided yet.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -12,7 +12,7 @@ use super::members::{Member, Members};
 use super::order::Aggregate;
 use super::refusal::{Reason, Refusal, Refusals};
 use super::repositories::{self, Repository};
-use super::sessions::Session;
+use super::session_map::Sessions;
 use super::task::Task;
 use crate::kernel::event::kinds::{Payload, Role};
 use crate::kernel::event::{Body, Event, TaskId};
@@ -42,7 +42,7 @@ pub struct SwarmState {
     /// The payloads that were erased.
     pub erasures: Erasures,
     /// The sessions about the order of tasks.
-    pub sessions: BTreeMap<TaskId, Session>,
+    pub sessions: Sessions,
     /// No part of the state: what changed of late.
     #[serde(skip)]
     changes: Changes,
@@ -61,7 +61,7 @@ impl SwarmState {
             repository_refusals: Refusals::default(),
             tasks: BTreeMap::new(),
             erasures: Erasures::default(),
-            sessions: BTreeMap::new(),
+            sessions: Sessions::default(),
             changes: Changes::default(),
         }
     }
@@ -184,8 +184,7 @@ impl SwarmState {
             }
             (Aggregate::Session(id), payload) => {
                 self.speaks(event, payload)?;
-                let session = self.sessions.entry(id).or_insert_with(|| Session::new(id));
-                session.fold(event, payload)?;
+                self.sessions.change(id, |session| session.fold(event, payload))?;
             }
             _ => return Err(Reason::Content),
         }
@@ -211,8 +210,7 @@ impl SwarmState {
             Aggregate::Repositories => self.repository_refusals.push(refusal),
             Aggregate::Erasures => self.erasures.refusals.push(refusal),
             Aggregate::Session(id) => {
-                let session = self.sessions.entry(id).or_insert_with(|| Session::new(id));
-                session.refusals.push(refusal);
+                self.sessions.change(id, |session| session.refusals.push(refusal));
             }
         }
     }
@@ -238,7 +236,7 @@ impl SwarmState {
             }
             Aggregate::Task(id) => drop(self.tasks.remove(&id)),
             Aggregate::Erasures => self.erasures = Erasures::default(),
-            Aggregate::Session(id) => drop(self.sessions.remove(&id)),
+            Aggregate::Session(id) => self.sessions.remove(id),
         }
     }
 }

@@ -145,7 +145,7 @@ impl SwarmState {
 
     /// The sessions in which this task is the one to wait, and for which side.
     fn ordered_after(&self, task: TaskId) -> impl Iterator<Item = (&Session, &Side)> {
-        self.sessions.values().filter_map(move |session| {
+        self.sessions.of(task).filter_map(move |session| {
             let (first, second) = session.sides()?;
             (second.task() == task).then_some((session, first))
         })
