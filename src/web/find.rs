@@ -1,12 +1,8 @@
 //! The event that a text names.
 
 use crate::engine::{Engine, EngineError};
-use crate::kernel::event::EventId;
-use crate::kernel::identity::AuthorId;
+use crate::kernel::identity::{AuthorId, IdPrefix};
 use crate::kernel::log::StoreError;
-
-/// The fewest digits that may stand for an event's id or an author's key.
-const MIN_PREFIX: usize = 4;
 
 /// Why a text names no event.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -43,14 +39,11 @@ pub fn find_event(engine: &Engine, text: &str) -> Result<(AuthorId, u64), FindEr
         let index = index.parse().map_err(|_| FindError::Form(text.to_owned()))?;
         return Ok((find_author(engine, author, text)?, index));
     }
-    if text.len() < MIN_PREFIX || text.len() > 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(FindError::Form(text.to_owned()));
-    }
-    let prefix = text.to_ascii_lowercase();
+    let prefix = IdPrefix::parse(text).ok_or_else(|| FindError::Form(text.to_owned()))?;
     let mut found = Vec::new();
     for author in engine.lengths().into_keys() {
         engine.store().scan(&author, 0, &mut |index, record| {
-            if begins(EventId(record.leaf(&author).0), &prefix) {
+            if prefix.begins(record.leaf(&author).as_bytes()) {
                 found.push((author, index));
             }
             found.len() < 2
@@ -63,18 +56,12 @@ pub fn find_event(engine: &Engine, text: &str) -> Result<(AuthorId, u64), FindEr
     }
 }
 
-fn begins(id: EventId, prefix: &str) -> bool {
-    // A byte tells most of them apart before any text is made.
-    u8::from_str_radix(&prefix[..2], 16) == Ok(id.0[0]) && id.to_string().starts_with(prefix)
-}
-
 fn find_author(engine: &Engine, author: &str, text: &str) -> Result<AuthorId, FindError> {
     let names = engine.read(super::event::names);
-    let digits = author.len() >= MIN_PREFIX && author.bytes().all(|b| b.is_ascii_hexdigit());
-    let prefix = author.to_ascii_lowercase();
+    let prefix = IdPrefix::parse(author);
     let mut found = engine.lengths().into_keys().filter(|key| {
         names.get(key).is_some_and(|name| name == author)
-            || (digits && key.to_string().starts_with(&prefix))
+            || prefix.as_ref().is_some_and(|prefix| prefix.begins(key.as_bytes()))
     });
     match (found.next(), found.next()) {
         (Some(author), None) => Ok(author),

@@ -120,17 +120,10 @@ pub fn open_in(state: &SwarmState, task: TaskId) -> Vec<OpenItem> {
     if let Some(task) = state.tasks.get(&task) {
         items.extend(of_task(task, &names));
     }
-    let concerned = state.sessions.values().filter(|session| is_side(session, task));
-    items.extend(concerned.filter_map(|session| of_session(session, &names)));
+    items.extend(state.sessions.of(task).filter_map(|session| of_session(session, &names)));
     items.sort_by(|one, other| (one.at_ms, &one.id).cmp(&(other.at_ms, &other.id)));
     items.truncate(MAX_OPEN);
     items
-}
-
-/// Whether a session is about the order of this task and another one.
-pub(super) fn is_side(session: &Session, task: TaskId) -> bool {
-    let sides = session.opening.iter().flat_map(|opening| &opening.sides);
-    sides.into_iter().any(|side| side.task() == task)
 }
 
 /// The names of both tasks of a session.

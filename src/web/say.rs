@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::Site;
 use super::api::{Answer, Refusal, blocking, body};
-use super::open::{is_side, open_questions};
+use super::open::open_questions;
 use crate::engine::{Engine, EngineError};
 use crate::kernel::audit::find_task;
 use crate::kernel::event::kinds::{
@@ -22,7 +22,7 @@ use crate::kernel::event::kinds::{
 };
 use crate::kernel::event::{Draft, EventId, TaskId};
 use crate::kernel::fold::{Epoch, MAX_MESSAGE, Reason, Session, SwarmState, Task};
-use crate::kernel::identity::AuthorId;
+use crate::kernel::identity::{AuthorId, IdPrefix};
 use crate::kernel::log::Hash;
 
 /// The longest body of a request to say something, in bytes: the longest text with all that JSON
@@ -34,9 +34,6 @@ pub const MAX_REASON: usize = 4096;
 
 /// The longest wait for an answer, in seconds: a discussion lives no longer.
 const MAX_WAIT_S: u64 = 7 * 24 * 60 * 60;
-
-/// The fewest digits that may stand for an event's id.
-const MIN_PREFIX: usize = 4;
 
 /// What somebody wants to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -348,20 +345,24 @@ fn prepare_in_session(state: &SwarmState, id: &str, saying: &Saying) -> Result<R
 /// The session that an id, the beginning of one, or a task names that is a side of one only.
 fn find_session<'a>(state: &'a SwarmState, text: &str) -> Result<&'a Session, Refusal> {
     let task = find_task(state, text).ok();
-    let digits = text.len() >= MIN_PREFIX && text.bytes().all(|b| b.is_ascii_hexdigit());
-    let prefix = text.to_ascii_lowercase();
+    let prefix = IdPrefix::parse(text);
+    let begins = |id: &[u8; 32]| prefix.as_ref().is_some_and(|prefix| prefix.begins(id));
     let mut found = state.sessions.values().filter(|session| {
-        let opened = session.opening.as_ref().map(|opening| opening.event.to_string());
-        let ids = std::iter::once(session.id.to_string()).chain(opened);
-        let named = digits && ids.into_iter().any(|id| id.starts_with(&prefix));
-        named || task.is_some_and(|task| session.is_open() && is_side(session, task))
+        begins(session.id.as_bytes())
+            || session.opening.as_ref().is_some_and(|opening| begins(opening.event.as_bytes()))
+            || task.is_some_and(|task| session.is_open() && session.concerns(task))
     });
     match (found.next(), found.next()) {
         (Some(session), None) => Ok(session),
         (None, _) => {
             Err(missing(format!("no session about the order of tasks is called {text:?}")))
         }
-        (Some(_), Some(_)) => Err(conflict(format!("{text:?} names several sessions"))),
+        (Some(one), Some(other)) => {
+            let opening = |session: &Session| Some(session.opening.as_ref()?.event.short());
+            let ids: Vec<String> = [one, other].into_iter().filter_map(opening).collect();
+            let ids = ids.join(" and ");
+            Err(conflict(format!("{text:?} names several sessions, {ids} among them: name its id")))
+        }
     }
 }
 
@@ -375,14 +376,13 @@ fn act(say: Say) -> Act {
 
 /// The one event of these that a text names.
 fn pick(events: impl Iterator<Item = EventId>, text: &str, what: &str) -> Result<EventId, Refusal> {
-    if text.len() < MIN_PREFIX || text.len() > 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(bad(format!(
-            "{:?} is no id: it has 64 hexadecimal digits, of which {MIN_PREFIX} or more are named",
-            text.chars().take(80).collect::<String>()
-        )));
-    }
-    let prefix = text.to_ascii_lowercase();
-    let mut found = events.filter(|event| event.to_string().starts_with(&prefix));
+    let prefix = IdPrefix::parse(text).ok_or_else(|| {
+        let (least, text) = (IdPrefix::LEAST, text.chars().take(80).collect::<String>());
+        bad(format!(
+            "{text:?} is no id: it has 64 hexadecimal digits, of which {least} or more are named"
+        ))
+    })?;
+    let mut found = events.filter(|event| prefix.begins(event.as_bytes()));
     match (found.next(), found.next()) {
         (Some(one), None) => Ok(one),
         (None, _) => Err(missing(format!("there is no {what} {text} in the present discussion"))),

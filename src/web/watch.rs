@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::api::{Answer, Refusal, asked};
 use super::event::{EventView, views};
-use super::open::{both, is_side};
+use super::open::both;
 use super::recent::{KEPT, Slice};
 use super::{MAX_LISTED, Site};
 use crate::kernel::audit::find_task;
@@ -103,7 +103,7 @@ fn tell(state: &SwarmState, events: &[Arc<Event>], task: Option<TaskId>) -> Vec<
     let concerns = |event: &&Arc<Event>| match (task, event.header.task) {
         (None, _) => true,
         (Some(task), about) => {
-            about == Some(task) || session(about).is_some_and(|session| is_side(session, task))
+            about == Some(task) || session(about).is_some_and(|session| session.concerns(task))
         }
     };
     let events: Vec<&Arc<Event>> = events.iter().filter(concerns).collect();

@@ -428,7 +428,7 @@ fn events_and_heads_prove_themselves_and_a_store_is_checked() {
     assert_eq!(verify(&["proof", "heads", "--author", key.trim()]), Some(0));
     for (args, says) in [
         (&["prove", "administrator:99"][..], "no record 99"),
-        (&["prove", "ffff0000"], "no event's id begins"),
+        (&["prove", "ffff0000"], "no event is called"),
         (&["prove", "--heads", key.trim(), "2", "99"], "fewer than 99"),
     ] {
         let said = place.fails(args).to_lowercase();

@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 
 use bzzz::engine::Engine;
 use bzzz::kernel::identity::AuthorId;
-use bzzz::node::config::Config;
 use bzzz::node::key::KeyFile;
-use bzzz::node::{Home, Role, clock};
+use bzzz::node::{Home, clock};
 use serde_json::Value;
 
-use crate::running::{BZZZ, Up, failed, said};
+use crate::running::{BZZZ, Up, engine, failed, said};
 
 const HANG: Duration = Duration::from_secs(90);
 
@@ -132,12 +131,7 @@ impl Stage {
 
     /// The engine of a stopped node's home, whose key has no passphrase.
     fn engine(&self, home: &str) -> Engine {
-        let home = self.home(home);
-        let none = std::collections::BTreeMap::new();
-        let config = Config::load(&home.config_file(), &none, &[]).unwrap().config;
-        let store = home.store(&config.store, Role::Writer).unwrap();
-        let key = home.unlock(None).unwrap().key;
-        Engine::open(store, key, home.swarm().unwrap(), clock::wall_ms()).unwrap()
+        engine(&self.home(home))
     }
 }
 

@@ -8,9 +8,13 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use bzzz::engine::Engine;
+use bzzz::kernel::event::kinds::{CoordinationOpened, Side, TaskSeen};
+use bzzz::kernel::event::{Draft, TaskId};
+use bzzz::node::{Home, clock};
 use serde_json::{Value, json};
 
-use crate::running::{BZZZ, HANG, Up, failed, said, sample};
+use crate::running::{BZZZ, HANG, Up, engine, failed, said, sample};
 
 const ANSWER: &str = "By date, the oldest first.";
 const OBJECTION: &str = "It deletes the old reports.";
@@ -282,4 +286,67 @@ fn refuses_nonsense(up: &Up, token: &str) {
     assert_eq!(status, 404, "{said}");
     let (status, said) = up.post("/api/v1/sessions/sample%231", &[token.to_owned()], &body);
     assert_eq!(status, 404, "{said}");
+}
+
+/// Opens a session about the order of two issues of the sample, as the engine's node.
+fn open_session(engine: &Engine, issues: [u64; 2]) -> String {
+    let now_ms = clock::wall_ms();
+    let side = |issue| Side { repository: "sample".to_owned(), issue, epoch: 1 };
+    let mut sides = issues.map(side).to_vec();
+    sides.sort_by_key(Side::task);
+    let opened = CoordinationOpened {
+        sides: sides.clone(),
+        first: 0,
+        reason: format!("{issues:?} touch the same"),
+        evidence: vec!["file sort.sh".to_owned()],
+        // Until then the node, which opened it, waits for the other owner.
+        deadline_ms: now_ms + 3_600_000,
+    };
+    let draft = Draft::about(CoordinationOpened::session(&sides), opened);
+    engine.append(vec![draft], now_ms).unwrap().ids[0].to_string()
+}
+
+#[test]
+fn a_person_speaks_in_the_session_that_is_meant() {
+    let stage = Stage::new();
+    let engine = engine(&Home::at(&stage.path("maple")));
+    let seen = |issue| TaskSeen {
+        repository: "sample".to_owned(),
+        issue,
+        title: "Sort it".to_owned(),
+        body: String::new(),
+        labels: Vec::new(),
+        depends_on: Vec::new(),
+        open: true,
+    };
+    for issue in 1..=3 {
+        let draft = Draft::about(TaskId::of("sample", issue), seen(issue));
+        engine.append(vec![draft], clock::wall_ms()).unwrap();
+    }
+    let one = open_session(&engine, [1, 2]);
+    let other = open_session(&engine, [1, 3]);
+    drop(engine);
+    let log = stage.path("maple.log");
+    let maple = Up::start(stage.command("maple"), &["--set", "agent.work=false"], &log);
+
+    // Issue 2 is a side of one session, issue 1 of two.
+    let say = ["discuss", "say", "sample#2", "--session", "It can wait."];
+    let said = stage.said("maple", &say);
+    assert!(said.starts_with("Said it in the session about sample#"), "{said}");
+    let several = stage.fails("maple", &["discuss", "say", "sample#1", "--session", "Which?"]);
+    for id in [&one, &other] {
+        assert!(several.contains("names several sessions") && several.contains(&id[..10]));
+    }
+    let named = format!("--session={}", &other[..12]);
+    stage.said("maple", &["discuss", "say", "sample#1", &named, "Take the third first."]);
+    let wrong = stage.fails("maple", &["discuss", "say", "sample#2", &named, "x"]);
+    assert!(wrong.contains("session is not about that task"), "{wrong}");
+    let none = stage.fails("maple", &["discuss", "say", "sample#1", "--session=0000", "x"]);
+    assert!(none.contains("session about the order of tasks is called"), "{none}");
+
+    let heard =
+        |task: &str, text: &str| stage.said("maple", &["discuss", "show", task]).contains(text);
+    assert!(heard("sample#2", "It can wait.") && heard("sample#1", "It can wait."));
+    assert!(!heard("sample#3", "It can wait.") && heard("sample#3", "Take the third first."));
+    assert_eq!(maple.stop(), Some(0));
 }

@@ -8,6 +8,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use bzzz::engine::Engine;
+use bzzz::node::config::Config;
+use bzzz::node::{Home, Role, clock};
 use serde_json::Value;
 
 use crate::git::git;
@@ -29,6 +32,15 @@ pub(crate) fn sample(dir: &Path) {
     for name in ["issues", "pulls"] {
         fs::create_dir_all(dir.join("board").join(name)).unwrap();
     }
+}
+
+/// The engine of a stopped node's home, whose key has no passphrase.
+pub(crate) fn engine(home: &Home) -> Engine {
+    let none = std::collections::BTreeMap::new();
+    let config = Config::load(&home.config_file(), &none, &[]).unwrap().config;
+    let store = home.store(&config.store, Role::Writer).unwrap();
+    let key = home.unlock(None).unwrap().key;
+    Engine::open(store, key, home.swarm().unwrap(), clock::wall_ms()).unwrap()
 }
 
 /// What a command said that has to have succeeded.

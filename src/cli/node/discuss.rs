@@ -61,7 +61,8 @@ pub(super) struct ShowArgs {
 #[command(
     after_help = "Examples:\n  bzzz discuss say 'sample#3' 'The old API goes away in May.'\n  \
                         bzzz discuss say 'sample#3' --to 1f00ab 'Agreed.'\n  \
-                        bzzz discuss say 'sample#3' --session 'We can wait.'"
+                        bzzz discuss say 'sample#3' --session 'We can wait.'\n  \
+                        bzzz discuss say 'sample#3' --session=1f00ab 'Take the other first.'"
 )]
 pub(super) struct SayArgs {
     #[command(flatten)]
@@ -70,9 +71,10 @@ pub(super) struct SayArgs {
     /// that only it begins with
     #[arg(long, value_name = "ID")]
     to: Option<String>,
-    /// Say it in the open session about the order of this task and another one
-    #[arg(long)]
-    session: bool,
+    /// Say it in the open session about the order of this task and another one; where there are
+    /// several, in the one with this id, as `bzzz discuss list` shows it
+    #[arg(long, value_name = "ID", num_args = 0..=1, require_equals = true)]
+    session: Option<Option<String>>,
 }
 
 /// Ask the owner of a task, and everybody else
@@ -214,12 +216,12 @@ pub(super) fn run(context: &Context, command: &DiscussCommand) -> Result<()> {
         DiscussCommand::Show(args) => show(context, args),
         DiscussCommand::Say(args) => {
             let say = saying(Say::Comment, &args.what.text, args.to.as_deref())?;
-            if !args.session {
+            let Some(session) = &args.session else {
                 return post(context, &args.what.task, &say, "Said it about");
-            }
+            };
             let say = Saying { task: Some(args.what.task.clone()), ..say };
             let client = Client::running(context)?;
-            let path = ["api", "v1", "sessions", &args.what.task];
+            let path = ["api", "v1", "sessions", session.as_ref().unwrap_or(&args.what.task)];
             told(context, &client.post(&path, &json!(say))?, "Said it in the session about")
         }
         DiscussCommand::Ask(args) => {

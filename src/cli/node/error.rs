@@ -223,6 +223,9 @@ impl From<FindError> for Error {
     fn from(error: FindError) -> Self {
         match error {
             FindError::Engine(error) => error.into(),
+            error @ FindError::Form(_) => {
+                Self::usage(error.to_string()).hint("`bzzz log --json` shows ids and indices")
+            }
             error => Self::new(error.to_string()).hint("`bzzz log --json` shows ids and indices"),
         }
     }

@@ -12,7 +12,7 @@ use super::context::{Context, out};
 use super::error::{Error, Result};
 use crate::cli::text::{clean, table, time};
 use crate::kernel::audit::find_task;
-use crate::kernel::identity::AuthorId;
+use crate::kernel::identity::{AuthorId, IdPrefix};
 use crate::web::members::{self, MemberView};
 use crate::web::{EventView, Filter, MAX_LISTED, events};
 
@@ -151,10 +151,12 @@ pub(super) fn author(text: &str, members: &[MemberView]) -> Result<AuthorId> {
     if let Ok(key) = text.parse() {
         return Ok(key);
     }
-    let digits = text.len() >= 4 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    let prefix = text.to_ascii_lowercase();
+    let prefix = IdPrefix::parse(text);
     let named = members.iter().filter(|member| member.name == text);
-    let begun = members.iter().filter(|member| digits && member.key.starts_with(&prefix));
+    let begun = members.iter().filter(|member| {
+        let key: Option<AuthorId> = member.key.parse().ok();
+        key.zip(prefix.as_ref()).is_some_and(|(key, prefix)| prefix.begins(key.as_bytes()))
+    });
     let found: BTreeSet<&str> = named.chain(begun).map(|member| member.key.as_str()).collect();
     let mut found = found.into_iter();
     let hint = "`bzzz member list` shows names and keys";

@@ -13,11 +13,8 @@ use crate::engine::Engine;
 use crate::kernel::audit::{HeadsProof, Proof, ProofFile};
 use crate::kernel::identity::{AuthorId, SwarmId};
 use crate::kernel::log::tlog::{Prover, TlogProof};
-use crate::kernel::log::{Hash, ReadLimit, SignedHead, Tip, TreeReader, prove_consistency};
-use crate::web::members;
-
-/// The fewest digits of an event's id that name it.
-const MIN_PREFIX: usize = 4;
+use crate::kernel::log::{ReadLimit, SignedHead, Tip, TreeReader, prove_consistency};
+use crate::web::{find_event, members};
 
 /// Write a proof that anybody can verify offline, with a key and nothing else
 ///
@@ -102,7 +99,7 @@ fn prove_by_checkpoint(
     event: &str,
     out: Option<&Path>,
 ) -> Result<()> {
-    let (author, index) = find(engine, event)?;
+    let (author, index) = find_event(engine, event)?;
     if author != engine.me() {
         let what = format!("record {index} is of log {author}, whose checkpoints only it can sign");
         return Err(Error::new(what).hint(
@@ -128,7 +125,7 @@ fn prove_by_checkpoint(
 }
 
 fn prove_event(engine: &Engine, text: &str) -> Result<(ProofFile, String)> {
-    let (author, index) = find(engine, text)?;
+    let (author, index) = find_event(engine, text)?;
     let Some(signed) = engine.signed_event(&author, index)? else {
         let length = engine.lengths().get(&author).copied().unwrap_or(0);
         let what = format!("log {author} has no record {index}; it has {length} here");
@@ -136,45 +133,6 @@ fn prove_event(engine: &Engine, text: &str) -> Result<(ProofFile, String)> {
     };
     let name = format!("{}.bzzz-event", signed.record.as_ref().leaf(&author).short());
     Ok((ProofFile { swarm: engine.swarm(), proof: Proof::Event(Box::new(signed)) }, name))
-}
-
-/// Where the event stands that a text names.
-fn find(engine: &Engine, text: &str) -> Result<(AuthorId, u64)> {
-    if let Some((name, index)) = text.rsplit_once(':') {
-        let index = index.parse().map_err(|_| {
-            Error::usage(format!("{index:?} is no index")).hint("AUTHOR:INDEX, such as maple:17")
-        })?;
-        return Ok((log::author(name, &members::list(engine))?, index));
-    }
-    let prefix = text.to_ascii_lowercase();
-    let digits = prefix.bytes().all(|b| b.is_ascii_hexdigit());
-    if !digits || !(MIN_PREFIX..=64).contains(&prefix.len()) {
-        return Err(Error::usage(format!("{text:?} names no event")).hint(
-            "an event is named by its id, at least four digits of it, or AUTHOR:INDEX; \
-             `bzzz log --json` shows them",
-        ));
-    }
-    let (even, odd) = prefix.split_at(prefix.len() / 2 * 2);
-    let whole = hex::decode(even).unwrap_or_default();
-    let half = odd.chars().next().and_then(|digit| digit.to_digit(16));
-    let begins = |leaf: &Hash| {
-        let next = leaf.0.get(whole.len()).map(|byte| u32::from(byte >> 4));
-        leaf.0.starts_with(&whole) && (half.is_none() || half == next)
-    };
-    let mut found = Vec::new();
-    for author in engine.lengths().into_keys() {
-        engine.store().scan(&author, 0, &mut |index, record| {
-            if begins(&record.leaf(&author)) {
-                found.push((author, index));
-            }
-            true
-        })?;
-    }
-    match found[..] {
-        [one] => Ok(one),
-        [] => Err(Error::new(format!("no event's id begins with {text}"))),
-        _ => Err(Error::new(format!("{text} begins the ids of {} events", found.len()))),
-    }
 }
 
 fn prove_heads(engine: &Engine, words: &[String]) -> Result<(ProofFile, String)> {

@@ -101,10 +101,13 @@ const SAID: &[Rule] = &[Rule::CheckpointDigest, Rule::StateDigest];
 
 impl Side {
     fn open(path: &std::path::Path, unverified: bool) -> Result<Self, CliError> {
-        let (audit, swarm) = open(path, unverified, SAID)?;
+        let (mut audit, swarm) = open(path, unverified, SAID)?;
         let fold = fold_at(&audit.archive, swarm, None).map_err(read_again)?;
         let state = fold.state();
-        let confirmed = confirm(&audit.archive, state).map_err(read_again)?;
+        let confirmed = match audit.confirmed.take() {
+            Some(confirmed) => confirmed,
+            None => confirm(&audit.archive, state).map_err(read_again)?,
+        };
         let (digest, chosen) = (state.digest(), chosen_names(state));
         let erasures = state.erasures.clone();
         Ok(Self { audit, swarm, digest, confirmed, chosen, erasures })

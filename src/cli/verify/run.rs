@@ -8,8 +8,8 @@ use std::thread;
 
 use super::cores::{Ordered, start};
 use crate::kernel::audit::{
-    Archive, Audit, AuditError, BlockAt, Blocks, BundleError, BundleReader, Examined, Expect,
-    InOrder, Input, Part, Records, Report, Rest, Sequential, Verified, Verifier, examine,
+    Archive, Audit, AuditError, BlockAt, Blocks, BundleError, BundleReader, Confirmed, Examined,
+    Expect, InOrder, Input, Part, Records, Report, Rest, Sequential, Verified, Verifier, examine,
 };
 use crate::kernel::event::Event;
 use crate::kernel::fold::FoldError;
@@ -199,13 +199,11 @@ pub(crate) fn compare<R: Records>(
     mut progress: Progress,
 ) -> Result<Audit<R>, AuditError> {
     let Verified { archive, mut report, rest } = verified;
-    if let Some(rest) = rest {
-        let of = report.events();
-        let show = |done| progress.show("folding", done, of);
-        fold(rest, &archive, &mut report, show)?;
-    }
+    let of = report.events();
+    let show = |done| progress.show("folding", done, of);
+    let compared = rest.map(|rest| fold(rest, &archive, &mut report, show));
     progress.end();
-    Ok(Audit { report, archive })
+    Ok(Audit { report, confirmed: compared.transpose()?, archive })
 }
 
 fn fold<R: Records>(
@@ -213,7 +211,7 @@ fn fold<R: Records>(
     archive: &Archive<R>,
     report: &mut Report,
     show: impl FnMut(u64),
-) -> Result<(), FoldError> {
+) -> Result<Confirmed, FoldError> {
     let queue = Mutex::new(None);
     let mut blocks = archive.blocks();
     thread::scope(|scope| {

@@ -13,15 +13,54 @@ use crate::kernel::fold::{EventSource, FOLD_VERSION, Fold, FoldError, Place, Swa
 use crate::kernel::identity::AuthorId;
 use crate::kernel::log::Hash;
 
-/// Compares every checkpoint with a fresh fold at its frontier. The checkpoints of one author are
-/// folded one after the other, since what a node knows only grows.
+/// Compares every checkpoint with a fresh fold at its frontier, and reports it.
 pub(super) fn compare<R: Records>(
     archive: &Archive<R>,
     state: &SwarmState,
     checkpoints: &[Place],
     report: &mut Report,
-) -> Result<(), FoldError> {
-    let mut not_checked = 0;
+) -> Result<Confirmed, FoldError> {
+    let (found, not_checked) = walk(archive, state, checkpoints, |place, what| {
+        fail_at(archive, place, Rule::CheckpointDigest, what, report);
+    })?;
+    report.checked.checkpoints = found.confirmed;
+    if not_checked > 0 {
+        let what = "checkpoints of other fold versions, of revoked authors, or of events that \
+                    are not in the bundle or were erased later"
+            .to_owned();
+        report.unchecked.push(Unchecked { kind: "checkpoints", count: Some(not_checked), what });
+    }
+    Ok(found)
+}
+
+/// Compares the checkpoints of what verifies of a bundle. 48 bytes are kept for each.
+///
+/// # Errors
+/// [`FoldError`] if an event could not be read again.
+pub fn confirm<R: Records>(
+    archive: &Archive<R>,
+    state: &SwarmState,
+) -> Result<Confirmed, FoldError> {
+    let mut places = Vec::new();
+    for event in archive.events() {
+        let event = event?;
+        if matches!(event.payload(), Some(Payload::Checkpoint(_))) {
+            places.push(Place::of(&event));
+        }
+    }
+    places.sort_unstable_by_key(|place| (place.author, place.seq));
+    Ok(walk(archive, state, &places, |_, _| ())?.0)
+}
+
+/// The checkpoints of one author are folded one after the other, since what a node knows only
+/// grows; one state is kept at a time. Says which are wrong, and counts what can't be checked.
+fn walk<R: Records>(
+    archive: &Archive<R>,
+    state: &SwarmState,
+    checkpoints: &[Place],
+    mut wrong: impl FnMut(&Place, String),
+) -> Result<(Confirmed, u64), FoldError> {
+    let (mut found, mut not_checked) = (Confirmed::default(), 0);
     for places in checkpoints.chunk_by(|a, b| a.author == b.author) {
         let (mut fold, mut absent) = (Fold::new(state.swarm), Vec::new());
         for place in places {
@@ -29,27 +68,28 @@ pub(super) fn compare<R: Records>(
             let Some(Payload::Checkpoint(checkpoint)) = event.payload() else {
                 continue;
             };
+            let (fold_version, said) = (checkpoint.fold_version, checkpoint.digest);
             let stands = state.members.stands(&place.author, place.seq);
+            if stands && fold_version != FOLD_VERSION {
+                let event = event.clone();
+                let other = Unconfirmed { event, fold_version, said, fresh: None };
+                keep_first(&mut found.other_version, other);
+            }
             if !stands || !reach(archive, &mut fold, &mut absent, checkpoint)? {
                 not_checked += 1;
                 continue;
             }
             let fresh = fold.state().digest();
-            if checkpoint.digest == fresh {
-                report.checked.checkpoints += 1;
-            } else {
-                let what = format!("it has {}, and a fresh fold {fresh}", checkpoint.digest);
-                fail_at(archive, place, Rule::CheckpointDigest, what, report);
+            if said == fresh {
+                found.confirmed += 1;
+                continue;
             }
+            wrong(place, format!("it has {said}, and a fresh fold {fresh}"));
+            let differs = Unconfirmed { event, fold_version, said, fresh: Some(fresh) };
+            keep_first(&mut found.wrong, differs);
         }
     }
-    if not_checked > 0 {
-        let what = "checkpoints of other fold versions, of revoked authors, or of events that \
-                    are not in the bundle or were erased later"
-            .to_owned();
-        report.unchecked.push(Unchecked { kind: "checkpoints", count: Some(not_checked), what });
-    }
-    Ok(())
+    Ok((found, not_checked))
 }
 
 /// Folds on to a checkpoint's frontier; `false` if that cannot be: it is of another version, goes
@@ -101,58 +141,12 @@ pub struct Unconfirmed {
 /// What nodes said of their states, and what a fresh fold says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confirmed {
-    /// How many a fresh fold confirms. Of each author, those up to the first that it does not.
+    /// How many a fresh fold confirms.
     pub confirmed: u64,
     /// The first in the total order that has another digest.
     pub wrong: Option<Unconfirmed>,
     /// The first in the total order that is of another version of the fold.
     pub other_version: Option<Unconfirmed>,
-}
-
-/// Compares checkpoints with a fresh fold, each author's up to the first that differs. One state is
-/// kept at a time, and 48 bytes for each checkpoint.
-///
-/// # Errors
-/// [`FoldError`] if an event could not be read again.
-pub fn confirm<R: Records>(
-    archive: &Archive<R>,
-    state: &SwarmState,
-) -> Result<Confirmed, FoldError> {
-    let mut places = Vec::new();
-    for event in archive.events() {
-        let event = event?;
-        let counts = state.members.stands(&event.author, event.header.seq);
-        if counts && matches!(event.payload(), Some(Payload::Checkpoint(_))) {
-            places.push(Place::of(&event));
-        }
-    }
-    places.sort_unstable_by_key(|place| (place.author, place.seq));
-    let mut found = Confirmed::default();
-    for places in places.chunk_by(|a, b| a.author == b.author) {
-        let (mut fold, mut absent) = (Fold::new(state.swarm), Vec::new());
-        for place in places {
-            let event = archive.event(place)?;
-            let Some(Payload::Checkpoint(checkpoint)) = event.payload() else { continue };
-            let (fold_version, said) = (checkpoint.fold_version, checkpoint.digest);
-            if fold_version != FOLD_VERSION {
-                let event = event.clone();
-                let other = Unconfirmed { event, fold_version, said, fresh: None };
-                keep_first(&mut found.other_version, other);
-                continue;
-            }
-            if !reach(archive, &mut fold, &mut absent, checkpoint)? {
-                continue;
-            }
-            let fresh = fold.state().digest();
-            if fresh != said {
-                let wrong = Unconfirmed { event, fold_version, said, fresh: Some(fresh) };
-                keep_first(&mut found.wrong, wrong);
-                break;
-            }
-            found.confirmed += 1;
-        }
-    }
-    Ok(found)
 }
 
 fn keep_first(kept: &mut Option<Unconfirmed>, next: Unconfirmed) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::archive::Archive;
 use super::causes::Causes;
+use super::checkpoints::Confirmed;
 use super::examine::Noted;
 use super::input::Records;
 use super::manifest::Manifest;
@@ -38,8 +39,9 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// Compares, and writes what it found into the report. The events are those of the archive, in
-    /// their total order; whoever has several threads reads them ahead.
+    /// Compares, and writes what it found into the report; gives what became of the checkpoints.
+    /// The events are those of the archive, in their total order; whoever has several threads
+    /// reads them ahead.
     ///
     /// # Errors
     /// [`FoldError`] if an event could not be read again.
@@ -48,7 +50,7 @@ impl Rest {
         archive: &Archive<R>,
         events: &mut dyn Iterator<Item = Result<Event, FoldError>>,
         report: &mut Report,
-    ) -> Result<(), FoldError> {
+    ) -> Result<Confirmed, FoldError> {
         let mut witnesses = Witnesses::read(archive, &self.swarm, &self.noted.evidence)?;
         let mut causes = self.causes;
         causes.sort();
@@ -66,12 +68,13 @@ impl Rest {
         report.checked.tasks = state.tasks.len() as u64;
         standing(archive, state, self.said.as_ref(), report);
         digest(state, self.said.as_ref(), report);
-        checkpoints::compare(archive, state, &self.noted.checkpoints, report)?;
+        let confirmed = checkpoints::compare(archive, state, &self.noted.checkpoints, report)?;
         refusals(state, report);
         claims::report(state, report);
         let policy = self.policy.as_ref().map(|policy| (policy, &self.checkpoints));
         witnesses.report(archive, state, policy, report)?;
-        erased::report(archive, state, &self.noted, report)
+        erased::report(archive, state, &self.noted, report)?;
+        Ok(confirmed)
     }
 }
 

@@ -6,10 +6,7 @@ use super::archive::Archive;
 use super::input::Records;
 use crate::kernel::event::{Event, EventId, TaskId};
 use crate::kernel::fold::{Fold, FoldError, Members, Reason, SwarmState};
-use crate::kernel::identity::SwarmId;
-
-/// The fewest digits of a task's id that name it.
-const MIN_PREFIX: usize = 4;
+use crate::kernel::identity::{IdPrefix, SwarmId};
 
 /// The fold of every event up to a time, in milliseconds since 1970, that time included; of all
 /// events if there is none.
@@ -57,9 +54,8 @@ pub fn find_task(state: &SwarmState, text: &str) -> Result<TaskId, LookupError> 
     if let Some(task) = state.tasks.values().find(|task| task.name() == text) {
         return Ok(task.id);
     }
-    let digits = text.len() >= MIN_PREFIX && text.bytes().all(|b| b.is_ascii_hexdigit());
-    let prefix = text.to_ascii_lowercase();
-    let begins = |id: &&TaskId| digits && id.to_string().starts_with(&prefix);
+    let prefix = IdPrefix::parse(text);
+    let begins = |id: &&TaskId| prefix.as_ref().is_some_and(|prefix| prefix.begins(id.as_bytes()));
     let mut found = state.tasks.keys().filter(begins);
     match (found.next(), found.count()) {
         (Some(id), 0) => Ok(*id),
@@ -82,11 +78,7 @@ pub struct Step {
 /// The sessions about the order of a task and another one: their events name the session.
 #[must_use]
 pub fn sessions_of(state: &SwarmState, task: TaskId) -> BTreeSet<TaskId> {
-    let sessions = state.sessions.values().filter(|session| {
-        let sides = session.opening.as_ref().map(|opening| &opening.sides);
-        sides.is_some_and(|sides| sides.iter().any(|side| side.task() == task))
-    });
-    sessions.map(|session| session.id).collect()
+    state.sessions.of(task).map(|session| session.id).collect()
 }
 
 /// The events that name a task or one of its sessions, in their total order, up to the time of the

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::archive::{Archive, Index};
 use super::bundle::{BundleError, BundleReader, Part};
 use super::causes::Causes;
+use super::checkpoints::Confirmed;
 use super::compare::{Rest, Said};
 use super::examine::{Examined, Good, Noted, examine};
 use super::input::{Input, Records, Sequential};
@@ -32,6 +33,8 @@ pub struct Audit<R> {
     pub report: Report,
     /// The events of each log up to the first that does not verify.
     pub archive: Archive<R>,
+    /// What became of the checkpoints; none where not all of it verifies.
+    pub confirmed: Option<Confirmed>,
 }
 
 /// Why nothing can be said of a bundle.
@@ -95,10 +98,8 @@ pub fn verify_expecting<I: Input>(input: I, expect: Expect) -> Result<Audit<I>, 
         verifier.broken(error)?;
     }
     let Verified { archive, mut report, rest } = verifier.finish(input, true);
-    if let Some(rest) = rest {
-        rest.compare(&archive, &mut archive.events(), &mut report)?;
-    }
-    Ok(Audit { report, archive })
+    let compared = rest.map(|rest| rest.compare(&archive, &mut archive.events(), &mut report));
+    Ok(Audit { report, confirmed: compared.transpose()?, archive })
 }
 
 /// One log while it is verified.

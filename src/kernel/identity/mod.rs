@@ -5,7 +5,11 @@
 //! The one exception are signed notes, whose format is not ours: they are signed as they stand.
 //! This module never makes randomness: the bytes of a new key are handed in.
 
+mod prefix;
+
 use std::fmt;
+
+pub use prefix::IdPrefix;
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::who;
 use crate::kernel::event::kinds::{PullState, Source, Subject};
-use crate::kernel::fold::{Epoch, Order, Session, SwarmState, Task, TaskStatus, Wait};
+use crate::kernel::fold::{Epoch, Order, SwarmState, Task, TaskStatus, Wait};
 use crate::kernel::identity::AuthorId;
 
 /// What a task waits for.
@@ -127,11 +127,7 @@ fn dependencies(state: &SwarmState, task: &Task) -> Vec<Waiting> {
 
 /// Sessions about the order of this task and another that came to no end yet.
 fn sessions(state: &SwarmState, task: &Task, all: &mut Vec<Waiting>) {
-    let side = |session: &&Session| {
-        let mut sides = session.opening.iter().flat_map(|opening| &opening.sides);
-        sides.any(|side| side.task() == task.id)
-    };
-    for session in state.sessions.values().filter(side) {
+    for session in state.sessions.of(task.id) {
         let Some(opening) = &session.opening else { continue };
         let other = opening.sides.iter().find(|side| side.task() != task.id);
         let name = other.map_or_else(String::new, |s| format!("{}#{}", s.repository, s.issue));
