@@ -134,8 +134,8 @@ fn try_read_only(path: &Path) -> Result<(DB, SwarmId), StoreError> {
     Ok((db, swarm))
 }
 
-/// The names of the files that flushing and compaction add and remove.
-fn table_files(path: &Path) -> Result<Vec<String>, StoreError> {
+/// The names of the files that flushing and compaction add and remove, sorted.
+pub(super) fn table_files(path: &Path) -> Result<Vec<String>, StoreError> {
     let mut names = names(path)?;
     names.retain(|name| [".sst", ".log"].iter().any(|end| name.ends_with(end)));
     names.sort();

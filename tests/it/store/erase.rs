@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, Read};
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use bzzz::kernel::log::{LogStore, Record, Tip};
@@ -54,7 +55,9 @@ pub(crate) fn holds(path: &Path, bytes: &[u8]) -> bool {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return false,
             file => file.unwrap(),
         };
-        file.windows(bytes.len()).any(|found| found == bytes)
+        let found = file.windows(bytes.len()).position(|found| found == bytes);
+        // A test that fails says where it is.
+        found.inspect(|at| println!("{} holds it at {at}", entry.path().display())).is_some()
     })
 }
 
@@ -104,6 +107,36 @@ fn erased(kind: Kind) {
     let store = kind.open(path, None).unwrap();
     assert!(with_bodies(&*store).is_empty());
     assert_eq!(Tip::open(&*store, key(1).author()).unwrap().length(), RECORDS);
+}
+
+/// Who began to read before keeps the files that it reads: they are waited for.
+#[test]
+fn an_erased_body_is_in_no_file_though_somebody_was_reading() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path();
+    fill(Kind::Rocks, path);
+    let store = &*Kind::Rocks.open(path, None).unwrap();
+    let (reads, reading) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut seen = 0;
+            let visit = &mut |_, _: bzzz::kernel::log::RecordRef<'_>| {
+                if seen == 0 {
+                    reads.send(()).unwrap();
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+                seen += 1;
+                true
+            };
+            store.scan(&key(1).author(), 0, visit).unwrap();
+            assert_eq!(seen, RECORDS);
+        });
+        reading.recv().unwrap();
+        erase(store);
+        for index in ERASED {
+            assert!(!holds(path, &secret(index)), "{index}");
+        }
+    });
 }
 
 /// What a process does that is killed while it erases.
