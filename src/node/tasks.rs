@@ -1,6 +1,7 @@
 //! Where tasks come from and where what was done is shown: the one place that knows whether that
 //! is a board or GitHub.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +18,9 @@ use crate::integrations::task::{Assignment, NewPull, Projection, PullRead};
 use crate::kernel::agent::{Input, IssueRead, Outcome, Report};
 use crate::kernel::event::{CommitId, TaskId};
 use crate::kernel::fold::Task;
+
+/// Counts the polls, so that each reads another part of what is read in parts.
+static ROUND: AtomicU64 = AtomicU64::new(0);
 
 /// Where a repository's issues are.
 pub(super) enum Source {
@@ -57,8 +61,6 @@ impl Source {
 
     /// The issues that may be tasks. `known` are those that the swarm takes to be open.
     async fn issues(&self, known: &[u64]) -> Result<Issues, SourceError> {
-        /// Counts the polls, so that each reads another part of what is read in parts.
-        static ROUND: AtomicU64 = AtomicU64::new(0);
         match self {
             Self::Local(board) => {
                 let (issues, bad) = tokio::task::block_in_place(|| board.issues())?;
@@ -76,6 +78,19 @@ impl Source {
             Self::GitHub(github) => {
                 let read = github.issues(known, ROUND.fetch_add(1, Ordering::Relaxed)).await?;
                 Ok((read.issues, read.gone, read.faults))
+            }
+        }
+    }
+
+    /// Whether these are closed, that issues depend on and that are no tasks, as far as they were
+    /// read; and what could not be read.
+    async fn closed(&self, numbers: &[u64]) -> (BTreeMap<u64, bool>, Vec<String>) {
+        match self {
+            // All of its issues are tasks.
+            Self::Local(_) => (BTreeMap::new(), Vec::new()),
+            Self::GitHub(github) => {
+                let asked = github.closed(numbers, ROUND.load(Ordering::Relaxed)).await;
+                asked.unwrap_or_else(|error| (BTreeMap::new(), vec![error.to_string()]))
             }
         }
     }
@@ -178,7 +193,7 @@ async fn poll_issues(
         let known = state.tasks.values().filter(|task| task.repository == repository && task.open);
         known.map(|task| task.issue).collect()
     });
-    let (mut issues, gone, faults) = match found.source.issues(&known).await {
+    let (mut issues, gone, mut faults) = match found.source.issues(&known).await {
         Ok(read) => read,
         Err(error) => {
             warn!(repository, %error, "the issues could not be read");
@@ -186,6 +201,7 @@ async fn poll_issues(
             return Ok(inputs);
         }
     };
+    faults.extend(drop_closed(hands, repository, found, &mut issues).await);
     for error in faults {
         warn!(repository, error, "an issue could not be read");
     }
@@ -203,6 +219,35 @@ async fn poll_issues(
     }));
     inputs.push(Input::Issues { repository: name(), issues });
     Ok(inputs)
+}
+
+/// Takes out of what issues depend on what is no task and was closed by people: an issue without
+/// the label, a pull request. The fold knows how it is with tasks. What was not read stays as the
+/// swarm knows it, so that nodes that read more or less do not contradict each other. Gives what
+/// could not be read.
+async fn drop_closed(
+    hands: &Hands,
+    repository: &str,
+    found: &Repository,
+    issues: &mut [IssueRead],
+) -> Vec<String> {
+    let listed: BTreeSet<u64> = issues.iter().map(|issue| issue.number).collect();
+    let task = |number: u64| hands.engine.read(|state| state.task(repository, number).is_some());
+    let is_task = |number: u64| listed.contains(&number) || task(number);
+    let open = issues.iter().filter(|issue| issue.open);
+    let others: BTreeSet<u64> = open.flat_map(|issue| &issue.depends_on).copied().collect();
+    let others: Vec<u64> = others.into_iter().filter(|number| !is_task(*number)).collect();
+    let (closed, faults) = found.source.closed(&others).await;
+    for issue in issues {
+        let known = hands
+            .engine
+            .read(|state| state.task(repository, issue.number).map(|task| task.depends_on.clone()));
+        issue.depends_on.retain(|number| match closed.get(number) {
+            Some(closed) => !closed,
+            None => is_task(*number) || known.as_ref().is_none_or(|all| all.contains(number)),
+        });
+    }
+    faults
 }
 
 pub(super) async fn open_pull(

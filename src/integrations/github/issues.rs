@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::account::{Account, PAGE};
 use super::{GitHub, GitHubError, escaped};
-use crate::integrations::task::{references, shortened};
+use crate::integrations::task::{Reference, references, shortened};
 use crate::kernel::agent::IssueRead;
 
 /// The most pages that are read of the issues with one label.
@@ -105,8 +105,29 @@ impl GitHub {
         let mut hidden = self.waiting_elsewhere(&account, &listed, &mut read).await;
         hidden.retain(|number| !known.contains(number));
         listed.retain(|number, _| !hidden.contains(number));
-        read.issues = listed.into_values().map(plain).collect();
+        read.issues = listed.into_values().map(|issue| self.plain(issue)).collect();
         Ok(read)
+    }
+
+    /// Whether these issues and pull requests of the repository are closed, as far as they were
+    /// read: a part of them each time. And what could not be read.
+    ///
+    /// # Errors
+    /// [`GitHubError`] if there is no way to ask.
+    pub async fn closed(
+        &self,
+        numbers: &[u64],
+        round: u64,
+    ) -> Result<(BTreeMap<u64, bool>, Vec<String>), GitHubError> {
+        let (mut found, mut read) = (BTreeMap::new(), Read::default());
+        if !numbers.is_empty() {
+            let account = self.account().await?;
+            self.read_single(&account, numbers, round, &mut found, &mut read).await;
+        }
+        let gone = read.gone.iter();
+        read.faults.extend(gone.map(|number| format!("there is no issue {number} to wait for")));
+        let closed = found.into_iter().map(|(number, issue)| (number, issue.state == "closed"));
+        Ok((closed.collect(), read.faults))
     }
 
     /// Reads known issues that the list does not show, a part of them each time.
@@ -174,6 +195,26 @@ impl GitHub {
         hidden
     }
 
+    /// An issue in plain words, bounded.
+    fn plain(&self, issue: Issue) -> IssueRead {
+        let body = issue.body.unwrap_or_default();
+        let labels = issue.labels.iter().map(|label| shortened(label.name(), MAX_LABEL));
+        let own = |reference: Reference| {
+            let is_other = reference.number != issue.number;
+            (is_other && self.elsewhere(reference.repository).is_none()).then_some(reference.number)
+        };
+        // The same number may be named with and without the repository.
+        let depends_on: BTreeSet<u64> = references(&body).into_iter().filter_map(own).collect();
+        IssueRead {
+            number: issue.number,
+            title: shortened(&issue.title, MAX_TITLE),
+            labels: labels.take(MAX_LABELS).collect(),
+            depends_on: depends_on.into_iter().collect(),
+            open: issue.state == "open",
+            body: shortened(&body, MAX_TEXT),
+        }
+    }
+
     /// A repository that is not this one.
     fn elsewhere(&self, repository: Option<String>) -> Option<String> {
         let own = format!("{}/{}", self.owner, self.name).to_ascii_lowercase();
@@ -183,24 +224,6 @@ impl GitHub {
     /// One issue, for what is to be changed of it.
     pub(super) async fn issue(&self, account: &Account, number: u64) -> Result<Issue, GitHubError> {
         account.read(&self.path(&format!("/issues/{number}"))).await
-    }
-}
-
-/// An issue in plain words, bounded.
-fn plain(issue: Issue) -> IssueRead {
-    let body = issue.body.unwrap_or_default();
-    let labels = issue.labels.iter().map(|label| shortened(label.name(), MAX_LABEL));
-    let own = |reference: crate::integrations::task::Reference| {
-        let other = reference.number != issue.number && reference.repository.is_none();
-        other.then_some(reference.number)
-    };
-    IssueRead {
-        number: issue.number,
-        title: shortened(&issue.title, MAX_TITLE),
-        labels: labels.take(MAX_LABELS).collect(),
-        depends_on: references(&body).into_iter().filter_map(own).collect(),
-        open: issue.state == "open",
-        body: shortened(&body, MAX_TEXT),
     }
 }
 
@@ -215,6 +238,7 @@ mod tests {
                 "labels": ["a", {"name": "b", "color": "f"}, {"name": null}], "user": null}"#,
         )
         .unwrap();
-        assert_eq!(plain(issue).labels, ["a", "b", ""]);
+        let labels: Vec<&str> = issue.labels.iter().map(Label::name).collect();
+        assert_eq!(labels, ["a", "b", ""]);
     }
 }

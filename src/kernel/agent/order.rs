@@ -48,8 +48,7 @@ impl Agent {
         waits.extend(named.filter_map(|(repository, issue, _)| {
             let other = state.task(repository, issue)?;
             let (repository, known) = (repository.to_owned(), true);
-            let due = other.open && other.published().is_none();
-            due.then_some(Wait::Issue { repository, issue, known })
+            other.is_awaited().then_some(Wait::Issue { repository, issue, known })
         }));
         waits
     }

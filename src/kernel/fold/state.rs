@@ -90,15 +90,15 @@ impl SwarmState {
         self.tasks.get(&TaskId::of(repository, issue))
     }
 
-    /// Whether everything that the task depends on is published, and the first such work.
+    /// Whether everything that the task depends on is published or closed, and the first such work
+    /// that is not in the main branch yet.
     #[must_use]
     pub fn dependencies(&self, task: &Task) -> Dependencies {
         let mut base = None;
         for issue in &task.depends_on {
-            let published = self.task(&task.repository, *issue).and_then(Task::published);
-            match published {
+            match self.task(&task.repository, *issue).filter(|other| !other.is_awaited()) {
                 None => return Dependencies::Waiting(*issue),
-                Some(work) => base = base.or(Some((work.branch.clone(), work.commit.clone()))),
+                Some(other) => base = base.or_else(|| other.pending()),
             }
         }
         Dependencies::Ready(base.or_else(|| self.ordered_base(task)))
@@ -262,7 +262,7 @@ fn may_say(member: &Member, payload: &Payload) -> bool {
 /// Whether a task's dependencies are met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dependencies {
-    /// This issue's work is not published yet.
+    /// This issue's work is not published yet, and people did not close it.
     Waiting(u64),
     /// All are. If there are any: the branch and the commit to start from.
     Ready(Option<(String, crate::kernel::event::CommitId)>),

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Aggregate, EventSource, Fold, FoldError, Place, Reason, SwarmState};
+use super::{Aggregate, Dependencies, EventSource, Fold, FoldError, Place, Reason, SwarmState};
 use crate::kernel::event::kinds::{
-    Act, ClaimIntended, ClaimWon, ForkProven, ForkResolved, MemberAdmitted, MessageSaid, Payload,
-    Role, SwarmFounded,
+    Act, CheckState, ClaimIntended, ClaimWon, ForkProven, ForkResolved, MemberAdmitted,
+    MessageSaid, Payload, PublishIntended, Published, PullRequestOpened, PullRequestSeen,
+    PullState, ReviewState, Role, SwarmFounded, TaskSeen,
 };
-use crate::kernel::event::{Draft, Event, Hlc, TaskId, swarm_id};
+use crate::kernel::event::{CommitId, Draft, Event, Hlc, TaskId, swarm_id};
 use crate::kernel::identity::{AuthorId, SecretKey, SwarmId};
 use crate::kernel::log::{Branch, Consistency, ForkProof, Hash, Inclusion, SignedHead};
 
@@ -190,4 +191,51 @@ fn a_parent_of_the_future_is_no_parent() {
     assert_eq!(messages.keys().collect::<Vec<_>>(), [&later_id]);
     let refused: Vec<_> = task.refusals.first.iter().map(|r| (r.event, r.reason)).collect();
     assert_eq!(refused, [(earlier_id, Reason::Dangling)]);
+}
+
+/// What depends on a task goes on from its branch while that waits for people, and from the main
+/// branch once they merged it or closed the issue, with its work or without.
+#[test]
+fn a_dependency_is_met_by_work_or_by_people() {
+    let mut said = Said::founded();
+    let seen = |issue, depends_on: &[u64], open| {
+        let text = String::new;
+        let (depends_on, labels, repository) = (depends_on.to_vec(), Vec::new(), "r".to_owned());
+        TaskSeen { repository, issue, title: text(), body: text(), labels, depends_on, open }
+    };
+    let task = |issue| TaskId::of("r", issue);
+    let mut tell = |issue, payload: Payload| {
+        let clock = Hlc(said.0.len() as u64 + 1);
+        said.0.push(said.event(1, clock, Draft::about(task(issue), payload)));
+        let id = said.0.last().map(|event| event.id).unwrap();
+        let state = said.state();
+        let other = state.tasks.get(&task(2)).map(|task| state.dependencies(task));
+        (id, other, state.tasks.get(&task(2)).map_or(0, |task| state.waits(task).len()))
+    };
+    let commit: CommitId = "a".repeat(40).parse().unwrap();
+    let (epoch, branch) = (1, "bzzz/issue-1".to_owned());
+    let ready = |base: Option<(String, CommitId)>| Some(Dependencies::Ready(base));
+
+    assert_eq!(tell(2, seen(2, &[1], true).into()).1, Some(Dependencies::Waiting(1)));
+    let (_, met, waits) = tell(1, seen(1, &[], true).into());
+    assert_eq!((met, waits), (Some(Dependencies::Waiting(1)), 1));
+    // People close it, and open it again.
+    let (_, met, waits) = tell(1, seen(1, &[], false).into());
+    assert_eq!((met, waits), (ready(None), 0));
+    assert_eq!(tell(1, seen(1, &[], true).into()).1, Some(Dependencies::Waiting(1)));
+    let intended = ClaimIntended { epoch, lease_ms: 1, process: 1, previous: None };
+    let intent = tell(1, intended.into()).0;
+    tell(1, ClaimWon { intent, epoch, commit: commit.clone() }.into());
+    let (changed, claim) = ((1, 1, 1), commit.clone());
+    let intended =
+        PublishIntended { epoch, branch: branch.clone(), commit: commit.clone(), changed };
+    assert_eq!(tell(1, intended.into()).1, Some(Dependencies::Waiting(1)));
+    let published = Published { epoch, branch: branch.clone(), commit: commit.clone(), claim };
+    let (_, met, waits) = tell(1, published.into());
+    assert_eq!((met, waits), (ready(Some((branch, commit.clone()))), 0));
+    tell(1, PullRequestOpened { epoch, number: 7, place: String::new() }.into());
+    let (checks, reviews) = (CheckState::None, ReviewState::None);
+    let (head, feedback, state) = (commit.to_string(), String::new(), PullState::Merged);
+    let merged = PullRequestSeen { epoch, number: 7, state, head, checks, reviews, feedback };
+    assert_eq!(tell(1, merged.into()).1, ready(None));
 }

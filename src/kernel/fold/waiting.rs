@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::sessions::Session;
 use super::state::SwarmState;
-use super::task::{Epoch, Task, TaskStatus};
+use super::task::{Epoch, Task};
 use crate::kernel::event::kinds::{Side, Source};
 use crate::kernel::event::{CommitId, TaskId};
 use crate::kernel::identity::AuthorId;
@@ -119,14 +119,13 @@ impl SwarmState {
         let mut waits = Vec::new();
         for issue in &task.depends_on {
             let other = self.task(&task.repository, *issue);
-            if other.and_then(Task::published).is_none() {
+            if other.is_none_or(Task::is_awaited) {
                 let (repository, known) = (task.repository.clone(), other.is_some());
                 waits.push(Wait::Issue { repository, issue: *issue, known });
             }
         }
         for (id, found) in &task.detected {
-            let other = self.tasks.get(id).filter(|other| other.open);
-            let done = other.is_none_or(|other| other.published().is_some());
+            let done = self.tasks.get(id).is_none_or(|other| !other.is_awaited());
             let named =
                 found.repository == task.repository && task.depends_on.contains(&found.issue);
             if found.source == Source::Stated && !done && !named {
@@ -158,10 +157,7 @@ impl SwarmState {
         self.ordered_after(task.id).find_map(|(session, first)| {
             let decided = session.resolved.is_some() && self.order(session) == Order::Over;
             let other = self.tasks.get(&first.task())?;
-            let fits = decided && other.repository == task.repository && other.open;
-            let pending = fits && other.status() == TaskStatus::Published;
-            let work = other.published().filter(|_| pending)?;
-            Some((work.branch.clone(), work.commit.clone()))
+            other.pending().filter(|_| decided && other.repository == task.repository)
         })
     }
 

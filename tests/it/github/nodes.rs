@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::hub::{AGENTS, DEMO, Hub};
+use crate::git::git;
 
 /// A node's home, and its process while it runs.
 pub(super) struct Agent {
@@ -334,6 +335,49 @@ fn github_repository_that_refuses_is_left_alone() {
     assert_eq!(hub.asked("GET", "/issues"), before, "no issue is read");
 }
 
+fn wait(agent: &mut Agent, what: &str, ready: &dyn Fn(&Agent) -> bool) {
+    let begun = Instant::now();
+    while !ready(agent) {
+        assert!(!agent.is_dead(), "{what}: {}", agent.log());
+        assert!(begun.elapsed() < Duration::from_secs(120), "{what}: {}", agent.log());
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+/// An issue without the label is closed by people, and a branch that was merged is deleted.
+#[test]
+fn github_what_a_task_depends_on_may_be_no_task_or_be_merged() {
+    let hub = Hub::start();
+    files(&hub, None);
+    script(hub.dir.path(), 6);
+    let by_hand = hub.issue("Decide", "People do.", &[]);
+    let text = format!("Depends on #{by_hand}.");
+    let first = hub.issue("Write 2", &text, &["bzzz-task"]);
+    let (mut agent, _) = Agent::init(&hub, 0, &["--swarm-name", "test"], None, free_port());
+    agent.up();
+    wait(&mut agent, "the task to wait", &|agent| {
+        agent.tasks().iter().any(|task| task["waits_for"] == by_hand)
+    });
+    assert!(hub.pulls().is_empty());
+    let closed = json!({ "state": "closed" });
+    hub.owner("PATCH", &format!("/issues/{by_hand}"), Some(&closed));
+    wait(&mut agent, "the first", &|_| all_told(&hub, &[first]));
+
+    let pull = hub.pulls()[0]["number"].as_u64().unwrap();
+    hub.owner("PUT", &format!("/pulls/{pull}/merge"), Some(&json!({})));
+    let bare = hub.dir.path().join("repos").join(format!("{DEMO}.git"));
+    let branch = format!("refs/heads/bzzz/issue-{first}");
+    git(&bare, &["update-ref", "-d", &branch]);
+    wait(&mut agent, "the merge", &|agent| {
+        agent.tasks().iter().any(|task| task["status"] == "merged")
+    });
+    // By its number, and with the repository's own name.
+    let text = format!("Blocked by #{first}, depends on {DEMO}#{by_hand}.");
+    let second = hub.issue("Write 4", &text, &["bzzz-task"]);
+    wait(&mut agent, "the second", &|_| all_told(&hub, &[second]));
+    verify(&agent, hub.dir.path());
+}
+
 #[test]
 fn github_pull_request_is_watched_until_it_is_merged() {
     let hub = Hub::start();
@@ -342,14 +386,6 @@ fn github_pull_request_is_watched_until_it_is_merged() {
     let issue = hub.issue("Write 1", "It is missing.", &["bzzz-task"]);
     let (mut agent, _) = Agent::init(&hub, 0, &["--swarm-name", "test"], None, free_port());
     agent.up();
-    let wait = |agent: &mut Agent, what: &str, ready: &dyn Fn(&Agent) -> bool| {
-        let begun = Instant::now();
-        while !ready(agent) {
-            assert!(!agent.is_dead(), "{what}: {}", agent.log());
-            assert!(begun.elapsed() < Duration::from_secs(120), "{what}: {}", agent.log());
-            std::thread::sleep(Duration::from_millis(300));
-        }
-    };
     wait(&mut agent, "a pull request", &|_| all_told(&hub, &[issue]));
     let pull = hub.pulls()[0].clone();
     let head = pull["head"]["sha"].clone();

@@ -25,7 +25,7 @@ pub use work::{Answer, Ask, Command, DAY_MS, OUTPUT_EXCERPT, Sandbox, Spent, Wor
 
 use super::refusal::{Reason, Refusals};
 use crate::kernel::event::kinds::{DependencyDetected, Payload, PullState, Source, TaskSeen};
-use crate::kernel::event::{ClaimStatus, Event, Hlc, MAX_REPOSITORY_NAME, TaskId};
+use crate::kernel::event::{ClaimStatus, CommitId, Event, Hlc, MAX_REPOSITORY_NAME, TaskId};
 use crate::kernel::identity::AuthorId;
 
 /// The most epochs that a task may have.
@@ -171,6 +171,22 @@ impl Task {
     #[must_use]
     pub fn published(&self) -> Option<&Publish> {
         self.epochs.values().rev().find_map(Epoch::published)
+    }
+
+    /// Whether those that depend on it have to wait: its work is not published, and people did not
+    /// close it.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.open && self.published().is_none()
+    }
+
+    /// The branch and the commit that were published, unless people merged or closed them since:
+    /// then the main branch is what others go on from, and the branch may be gone.
+    #[must_use]
+    pub fn pending(&self) -> Option<(String, CommitId)> {
+        let ended = matches!(self.status(), TaskStatus::Merged | TaskStatus::Rejected);
+        let work = self.published().filter(|_| self.open && !ended)?;
+        Some((work.branch.clone(), work.commit.clone()))
     }
 
     /// Where the task stands.
