@@ -163,8 +163,9 @@ pub(super) fn check_warnings(warnings: Vec<String>) -> Result<(), SandboxError> 
     }
 }
 
-/// Looks from inside, as a command would: who it is, that the root can't be written, that what can
-/// be written are file systems in memory of the size that was asked for, that there is no network.
+/// Looks from inside, as a command would: who it is, that the root can't be written, that all that
+/// can be written are file systems in memory of the size that was asked for, that there is no
+/// network.
 pub(super) async fn check_inside(container: &Container) -> Result<(), SandboxError> {
     let probe = "cat /proc/self/status /proc/self/mounts /proc/net/dev";
     let (code, text) = container.helper(probe).await?;
@@ -237,11 +238,12 @@ fn check_mounts(text: &str, limits: &Limits) -> Result<(), SandboxError> {
     }
     // What the runtime makes for the kernel's own files belongs to root.
     let own = |place: &str| ["/dev", "/proc", "/sys"].iter().any(|top| place.starts_with(top));
-    let more = mounts
-        .iter()
-        .find(|(place, (sort, options))| *sort == "tmpfs" && has(options, "rw") && !own(place));
+    let more = mounts.iter().find(|(place, (_, options))| has(options, "rw") && !own(place));
     match more {
-        Some((place, _)) => failed("disk", format!("{place} can be written, and is in memory")),
+        Some((place, (sort, _))) => {
+            let why = "a volume of the image, perhaps";
+            failed("disk", format!("{place}, of type {sort}, can be written without bound: {why}"))
+        }
         None => Ok(()),
     }
 }
@@ -388,7 +390,8 @@ mod tests {
             ("size=16384k,nr", "size=1g,nr", "disk (/work is not of the size"),
             ("nr_inodes=20480", "nr_inodes=20481", "files (/tmp can have more than"),
             ("nr_inodes=8192", "nr_inodes=", "files (/work can have more than"),
-            ("/run tmpfs ro", "/run tmpfs rw", "disk (/run can be written, and is in memory)"),
+            ("/run tmpfs ro", "/run tmpfs rw", "disk (/run, of type tmpfs, can be written"),
+            ("/run tmpfs ro", "/data ext4 rw", "disk (/data, of type ext4, can be written"),
         ] {
             let said = checked(&[(from, to)]);
             assert!(said.contains(part), "{from} as {to}: {said}");
