@@ -18,7 +18,8 @@ use super::super::sandbox::{
     ArchiveError, Bounds, Chunk, Collector, CommandStatus, Exported, Finished, SandboxError,
     Stream, pack, status_of, unpack,
 };
-use super::setup::{COMMAND_USER, WORK};
+use super::seal::Seal;
+use super::setup::{COMMAND_USER, Kind, WORK};
 use super::{Container, Turn, engine_error, gate, reason};
 
 /// How long the output of a command that was killed may take to end.
@@ -54,6 +55,20 @@ code=$?
 kill -9 -1
 exit $code";
 
+/// The same, with the marks at its end: it keeps the streams for itself alone.
+const SEALED_WRAPPER: &str = "unset container TERM
+exec 3<&0 4>&1 5>&2 </dev/null
+(exec >/dev/null 2>&1 4>&- 5>&-; read -r x <&3; kill -9 -1) &
+sh -c \"$1\" 3<&- 4>&- 5>&- &
+exec >/dev/null 2>&1
+wait $!
+code=$?
+kill -9 -1
+echo \"$2\" >&4
+echo \"$2\" >&5
+read -r x <&3
+exit $code";
+
 /// Ends every process of the commands' user, then prints the count of processes that the kernel
 /// has killed for want of memory, where control groups of version 2 or 1 have it.
 const SWEEP: &str = "kill -9 -1
@@ -70,13 +85,50 @@ exit $code";
 
 /// A file that its owner may not read would stop the copy. The directory itself may be root's, so
 /// that its mode stays; what cannot be read then is said by `tar`.
-const PACK: &str = "chmod -R u+rwX . 2>/dev/null; exec tar -c -f - .";
+const PACK: &str = "chmod -R u+rwX . 2>/dev/null; tar -c -f - .";
 
 /// A started program, with its streams.
 struct Running {
     id: String,
     output: Pin<Box<dyn Items<Item = Result<LogOutput, Error>> + Send>>,
     input: Pin<Box<dyn AsyncWrite + Send>>,
+    /// Where the engine may lose the end of the output.
+    seal: Option<Seal>,
+}
+
+impl Running {
+    /// The next part of the output, until its end.
+    async fn next(&mut self) -> Option<Result<(Stream, Vec<u8>), Error>> {
+        loop {
+            let Some(item) = self.output.next().await else {
+                return self.seal.as_mut().and_then(Seal::rest).map(Ok);
+            };
+            let item = match item {
+                Ok(item) => item,
+                Err(error) => return Some(Err(error)),
+            };
+            let stream = match item {
+                LogOutput::StdErr { .. } => Stream::Stderr,
+                _ => Stream::Stdout,
+            };
+            let Some(seal) = &mut self.seal else {
+                return Some(Ok((stream, item.as_ref().to_vec())));
+            };
+            let bytes = seal.pass(stream, item.as_ref());
+            if seal.is_there() {
+                // All has come: it may end. If it has, the end of the output says so.
+                let _ = self.input.write_all(b"\n").await;
+            }
+            if !bytes.is_empty() {
+                return Some(Ok((stream, bytes)));
+            }
+        }
+    }
+
+    /// Whether all of the output has come, as far as that can be known.
+    fn is_whole(&self) -> bool {
+        self.seal.as_ref().is_none_or(Seal::is_there)
+    }
 }
 
 /// What became of all that a command had started.
@@ -115,7 +167,16 @@ impl Container {
         sink: mpsc::Sender<Chunk>,
     ) -> Result<Finished, SandboxError> {
         let mut collector = Collector::new(self.limits.output_bytes, sink);
-        let mut running = match self.start_exec(&["sh", "-c", WRAPPER, "sh", command]).await {
+        let seal = self.seal();
+        let started = match &seal {
+            None => self.start_exec(&["sh", "-c", WRAPPER, "sh", command], None).await,
+            Some(mark) => {
+                let mark = mark.mark().to_owned();
+                let sealed = ["sh", "-c", SEALED_WRAPPER, "sh", command, &mark];
+                self.start_exec(&sealed, seal).await
+            }
+        };
+        let mut running = match started {
             Ok(running) => running,
             Err(StartError::Refused(error)) => {
                 return Err(self.refused(turn, error).await);
@@ -137,12 +198,16 @@ impl Container {
             }
         };
         collector.stop();
+        let whole = running.is_whole();
         drop(running);
         let before = turn.out_of_memory;
         let swept = self.sweep(turn).await;
         let status = match (ended, swept) {
             (Err(status), _) => status,
             (Ok(Ok(code)), Swept::Gone(why)) if code > 128 => CommandStatus::Killed(why),
+            (Ok(Ok(code)), _) if code <= 128 && !whole => {
+                CommandStatus::Lost("the engine lost the end of its output".to_owned())
+            }
             (Ok(Ok(code)), _) => status_of(code, turn.out_of_memory > before),
             (Ok(Err(_)), Swept::Gone(why)) => CommandStatus::Killed(why),
             (Ok(Err(why)), _) => CommandStatus::Lost(why),
@@ -212,13 +277,12 @@ impl Container {
     pub(super) async fn helper(&self, script: &str) -> Result<(i64, String), SandboxError> {
         let work = async {
             let mut running = self
-                .start_exec(&["sh", "-c", script])
+                .start_script(script)
                 .await
                 .map_err(|error| engine_error("starting a helper", &error.into_inner()))?;
             let mut kept = Vec::new();
-            while let Some(item) = running.output.next().await {
-                let item = item.map_err(|error| engine_error("reading a helper", &error))?;
-                let bytes = item.as_ref();
+            while let Some(part) = running.next().await {
+                let (_, bytes) = part.map_err(|error| engine_error("reading a helper", &error))?;
                 let room = HELPER_OUTPUT - kept.len();
                 kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
@@ -236,7 +300,26 @@ impl Container {
         }
     }
 
-    async fn start_exec(&self, command: &[&str]) -> Result<Running, StartError> {
+    fn seal(&self) -> Option<Seal> {
+        (self.kind == Kind::Podman).then(|| Seal::new(&self.name))
+    }
+
+    /// Starts a script of our own, which gets no input.
+    async fn start_script(&self, script: &str) -> Result<Running, StartError> {
+        match self.seal() {
+            None => self.start_exec(&["sh", "-c", script], None).await,
+            Some(seal) => {
+                let sealed = seal.script(script);
+                self.start_exec(&["sh", "-c", &sealed], Some(seal)).await
+            }
+        }
+    }
+
+    async fn start_exec(
+        &self,
+        command: &[&str],
+        seal: Option<Seal>,
+    ) -> Result<Running, StartError> {
         let mut environment = vec![
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME=/tmp",
@@ -258,7 +341,9 @@ impl Container {
         let exec = self.engine.create_exec(&self.name, options).await;
         let id = exec.map_err(StartError::Refused)?.id;
         match self.engine.start_exec(&id, None).await {
-            Ok(StartExecResults::Attached { output, input }) => Ok(Running { id, output, input }),
+            Ok(StartExecResults::Attached { output, input }) => {
+                Ok(Running { id, output, input, seal })
+            }
             Ok(StartExecResults::Detached) => unreachable!("detaching was not asked for"),
             Err(error @ Error::DockerResponseServerError { .. }) => Err(StartError::Refused(error)),
             Err(error) => Err(StartError::Unknown(error)),
@@ -291,10 +376,10 @@ impl Container {
         let packer = tokio::task::spawn_blocking(move || pack(&root, limit, ChannelWriter(sender)));
         let work = async {
             let mut running = self
-                .start_exec(&["sh", "-c", UNPACK])
+                .start_exec(&["sh", "-c", UNPACK], None)
                 .await
                 .map_err(|error| engine_error("copying files in", &error.into_inner()))?;
-            let Running { id, output, input } = &mut running;
+            let Running { id, output, input, .. } = &mut running;
             let feed = async {
                 while let Some(bytes) = receiver.recv().await {
                     if input.write_all(&bytes).await.is_err() {
@@ -339,22 +424,22 @@ impl Container {
         });
         let work = async move {
             let mut running = self
-                .start_exec(&["sh", "-c", PACK])
+                .start_script(PACK)
                 .await
                 .map_err(|error| engine_error("copying files out", &error.into_inner()))?;
             let mut said = Vec::new();
             let mut sender = Some(sender);
-            while let Some(item) = running.output.next().await {
-                match item.map_err(|error| engine_error("copying files out", &error))? {
-                    LogOutput::StdOut { message } => {
+            while let Some(part) = running.next().await {
+                match part.map_err(|error| engine_error("copying files out", &error))? {
+                    (Stream::Stdout, bytes) => {
                         if let Some(open) = &sender
-                            && open.send(message.to_vec()).await.is_err()
+                            && open.send(bytes).await.is_err()
                         {
                             // The archive's end, or the unpacker has refused something.
                             sender = None;
                         }
                     }
-                    other => keep_text(&mut said, other.as_ref()),
+                    (Stream::Stderr, bytes) => keep_text(&mut said, &bytes),
                 }
             }
             drop(sender);
@@ -398,13 +483,9 @@ impl Container {
 
 /// Takes a program's output to its end.
 async fn collect(running: &mut Running, collector: &mut Collector) -> Result<(), Error> {
-    while let Some(item) = running.output.next().await {
-        let item = item?;
-        let stream = match item {
-            LogOutput::StdErr { .. } => Stream::Stderr,
-            _ => Stream::Stdout,
-        };
-        collector.take(stream, item.as_ref()).await;
+    while let Some(part) = running.next().await {
+        let (stream, bytes) = part?;
+        collector.take(stream, &bytes).await;
     }
     Ok(())
 }

@@ -14,6 +14,7 @@
 mod exec;
 mod gate;
 mod podman;
+mod seal;
 mod setup;
 
 use std::collections::BTreeMap;
