@@ -20,11 +20,6 @@ docker_answers() {
     command -v docker >/dev/null && timeout 10 docker info >/dev/null 2>&1
 }
 
-# True if Podman can be started here, with an init for its containers.
-podman_there() {
-    command -v podman >/dev/null && command -v catatonit >/dev/null && [ "$(id -u)" -eq 0 ]
-}
-
 # The Python that has what tools/verify.py needs; tools/setup makes it.
 python=$cache/python/bin/python3
 # True if it is there and made for the present tools/requirements.txt.

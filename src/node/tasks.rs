@@ -82,19 +82,6 @@ impl Source {
         }
     }
 
-    /// Whether these are closed, that issues depend on and that are no tasks, as far as they were
-    /// read; and what could not be read.
-    async fn closed(&self, numbers: &[u64]) -> (BTreeMap<u64, bool>, Vec<String>) {
-        match self {
-            // All of its issues are tasks.
-            Self::Local(_) => (BTreeMap::new(), Vec::new()),
-            Self::GitHub(github) => {
-                let asked = github.closed(numbers, ROUND.load(Ordering::Relaxed)).await;
-                asked.unwrap_or_else(|error| (BTreeMap::new(), vec![error.to_string()]))
-            }
-        }
-    }
-
     /// How many issues there are, and what could not be read.
     pub(super) async fn look(&self) -> Result<(usize, Vec<String>), SourceError> {
         let (issues, _, bad) = self.issues(&[]).await?;
@@ -201,7 +188,9 @@ async fn poll_issues(
             return Ok(inputs);
         }
     };
-    faults.extend(drop_closed(hands, repository, found, &mut issues).await);
+    if let Source::GitHub(github) = &found.source {
+        faults.extend(drop_closed(hands, repository, github, &mut issues).await);
+    }
     for error in faults {
         warn!(repository, error, "an issue could not be read");
     }
@@ -223,12 +212,12 @@ async fn poll_issues(
 
 /// Takes out of what issues depend on what is no task and was closed by people: an issue without
 /// the label, a pull request. The fold knows how it is with tasks. What was not read stays as the
-/// swarm knows it, so that nodes that read more or less do not contradict each other. Gives what
-/// could not be read.
+/// swarm knows it of the same text, so that nodes that read more or less do not contradict each
+/// other. Gives what could not be read.
 async fn drop_closed(
     hands: &Hands,
     repository: &str,
-    found: &Repository,
+    github: &GitHub,
     issues: &mut [IssueRead],
 ) -> Vec<String> {
     let listed: BTreeSet<u64> = issues.iter().map(|issue| issue.number).collect();
@@ -237,11 +226,13 @@ async fn drop_closed(
     let open = issues.iter().filter(|issue| issue.open);
     let others: BTreeSet<u64> = open.flat_map(|issue| &issue.depends_on).copied().collect();
     let others: Vec<u64> = others.into_iter().filter(|number| !is_task(*number)).collect();
-    let (closed, faults) = found.source.closed(&others).await;
+    let asked = github.closed(&others, ROUND.load(Ordering::Relaxed)).await;
+    let (closed, faults) = asked.unwrap_or_else(|error| (BTreeMap::new(), vec![error.to_string()]));
     for issue in issues {
-        let known = hands
-            .engine
-            .read(|state| state.task(repository, issue.number).map(|task| task.depends_on.clone()));
+        let known = hands.engine.read(|state| {
+            let task = state.task(repository, issue.number);
+            task.filter(|task| task.body == issue.body).map(|task| task.depends_on.clone())
+        });
         issue.depends_on.retain(|number| match closed.get(number) {
             Some(closed) => !closed,
             None => is_task(*number) || known.as_ref().is_none_or(|all| all.contains(number)),
